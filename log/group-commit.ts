@@ -1,0 +1,363 @@
+/**
+ * Group commit: everything that arrived while the last commit was on its way goes into the next one, for all
+ * streams together, with one sync. One commit is in flight. What a bucket may hold is judged against the very
+ * head it builds on; because it is stored only at that head, the judgement is exact [P-9.16].
+ */
+import { SyncError } from '../protocol/errors.ts'
+import type { Clock } from '../seams/clock.ts'
+import type { Limits } from '../seams/limits.ts'
+import type { Logger } from '../seams/logger.ts'
+import type { Telemetry } from '../seams/telemetry.ts'
+import { drawNonce, markOf, packBucket, type Bucket } from './bucket.ts'
+import type { Draft } from './draft.ts'
+import { Judge } from './judge.ts'
+import type { CommitOutcome, Store } from './stores/store.ts'
+import type { Stream } from './stream.ts'
+
+export interface GroupCommitParts {
+  readonly store: Store
+  readonly epoch: string
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+  /** Makes `stream.fold` the state at the head, or rejects. */
+  loadFold(stream: Stream): Promise<void>
+  /** Reads what others appended, up to the stored head. */
+  catchUp(stream: Stream): Promise<void>
+  /** A bucket was stored at the head. */
+  advanced(stream: Stream, bucket: Bucket): void
+  /** Drafts were settled: their bytes wait no longer. */
+  released(bytes: number): void
+}
+
+/** The drafts of one stream in one commit. `bucket` is absent where none of them was accepted. */
+interface Part {
+  readonly stream: Stream
+  readonly drafts: readonly Draft[]
+  readonly bucket: Bucket | undefined
+}
+
+/** A commit of fewer entries is small: the next one waits a moment, so that more come together. */
+const smallCommitEntries = 32
+
+export class GroupCommit {
+  readonly #parts: GroupCommitParts
+  #dirty: Stream[] = []
+  #inFlight: Part[] | undefined = undefined
+  #scheduled = false
+  #startedMs = 0
+  #lastEntries = 0
+  #drained: (() => void)[] = []
+  readonly #watch: NodeJS.Timeout
+
+  constructor(parts: GroupCommitParts) {
+    this.#parts = parts
+    this.#watch = setInterval(() => this.#refuseStalled(), 1_000).unref()
+  }
+
+  /** The stream has drafts to commit. */
+  add(stream: Stream): void {
+    if (stream.dirty || stream.committing || !stream.loaded || stream.pending.length === 0) return
+    stream.dirty = true
+    this.#dirty.push(stream)
+    this.#schedule()
+  }
+
+  /** Resolves when nothing waits and nothing is in flight. */
+  drained(): Promise<void> {
+    if (!this.#inFlight && this.#dirty.length === 0) return Promise.resolve()
+    return new Promise((resolve) => void this.#drained.push(resolve))
+  }
+
+  close(): void {
+    clearInterval(this.#watch)
+  }
+
+  #schedule(): void {
+    if (this.#inFlight || this.#scheduled) return
+    this.#scheduled = true
+    const { commitPauseMs } = this.#parts.limits
+    const commit = (): void => {
+      this.#scheduled = false
+      void this.#commit()
+    }
+    const rests = this.#lastEntries < smallCommitEntries && performance.now() - this.#startedMs < commitPauseMs
+    if (rests) setTimeout(commit, commitPauseMs)
+    else setImmediate(commit)
+  }
+
+  async #commit(): Promise<void> {
+    const taken = this.#take()
+    if (taken.length === 0) return this.#next()
+    this.#inFlight = taken
+    this.#startedMs = performance.now()
+    const withBucket = taken.filter(hasBucket)
+    const outcomes = await this.#store(withBucket.map(({ bucket }) => bucket))
+    const durationMs = performance.now() - this.#startedMs
+    this.#inFlight = undefined
+    this.#conclude(withBucket, outcomes, durationMs)
+    // The next write starts before the fan-out of this one.
+    this.#next()
+    withBucket.forEach((part, index) => {
+      if (outcomes[index] === 'stored') this.#settleStored(part)
+    })
+    for (const part of taken) if (!part.bucket) void this.#settleRefused(part)
+  }
+
+  #next(): void {
+    if (this.#dirty.length > 0) return this.#schedule()
+    for (const resolve of this.#drained.splice(0)) resolve()
+  }
+
+  async #store(buckets: readonly Bucket[]): Promise<CommitOutcome[]> {
+    if (buckets.length === 0) return []
+    try {
+      return await this.#parts.store.commit(buckets)
+    } catch (error) {
+      this.#parts.logger.error({ error }, 'a commit failed: its outcome is unknown')
+      return buckets.map(() => 'unknown')
+    }
+  }
+
+  /** Moves the heads before anybody hears of it, so that the next commit can be built at once. */
+  #conclude(parts: readonly PartWithBucket[], outcomes: readonly CommitOutcome[], durationMs: number): void {
+    let entries = 0
+    let bytes = 0
+    let oldestMs = Infinity
+    parts.forEach((part, index) => {
+      const { stream, bucket } = part
+      if (outcomes[index] === 'stored') {
+        entries += bucket.count
+        bytes += bucket.value.length
+        oldestMs = Math.min(oldestMs, part.drafts[0]?.receivedMs ?? Infinity)
+        this.#advance(part)
+      } else if (outcomes[index] === 'taken') {
+        void this.#tryAgain(part)
+      } else {
+        void this.#resolveUnknown(part)
+      }
+      if (outcomes[index] === 'stored') this.add(stream)
+    })
+    this.#lastEntries = entries
+    if (entries === 0) return
+    this.#parts.telemetry.committed(parts.length, entries, bytes, durationMs)
+    this.#parts.telemetry.appended(this.#parts.clock.now() - oldestMs)
+  }
+
+  #advance({ stream, bucket, drafts }: PartWithBucket): void {
+    const committed = this.#parts.clock.now()
+    const accepted = drafts.filter(({ error, duplicate }) => !error && !duplicate)
+    bucket.hops = { received: accepted.map(({ receivedMs }) => receivedMs), authorised: bucket.ts, committed }
+    stream.committing = false
+    stream.collisions = 0
+    stream.advance(bucket)
+  }
+
+  #settleStored(part: PartWithBucket): void {
+    this.#parts.advanced(part.stream, part.bucket)
+    this.#settle(part.drafts)
+  }
+
+  #settle(drafts: readonly Draft[]): void {
+    let bytes = 0
+    for (const draft of drafts) {
+      if (draft.settled) continue
+      draft.settled = true
+      bytes += draft.bytes
+      draft.sink.settled(draft)
+    }
+    this.#parts.released(bytes)
+  }
+
+  /** Nothing was appended, so no commit confirmed the head: a refusal is final only once the store has [P-2.18]. */
+  async #settleRefused({ stream, drafts }: Part): Promise<void> {
+    if (this.#parts.store.shared) {
+      const judgedAt = stream.headSeq
+      try {
+        await this.#parts.catchUp(stream)
+      } catch (error) {
+        refuse(drafts, unavailable(error))
+      }
+      if (stream.headSeq !== judgedAt) {
+        putBack(stream, drafts)
+        stream.committing = false
+        return this.add(stream)
+      }
+    }
+    stream.committing = false
+    this.#settle(drafts)
+    this.add(stream)
+  }
+
+  /** Somebody else wrote at this head: read on, judge again, and let the others have a turn. */
+  async #tryAgain({ stream, drafts }: Part): Promise<void> {
+    try {
+      await this.#parts.catchUp(stream)
+    } catch (error) {
+      refuse(drafts, unavailable(error))
+      this.#settle(drafts)
+      stream.committing = false
+      return this.add(stream)
+    }
+    putBack(stream, drafts)
+    const pauseMsMax = Math.min(64, 2 ** ++stream.collisions)
+    setTimeout(() => {
+      stream.committing = false
+      this.add(stream)
+    }, Math.random() * pauseMsMax)
+  }
+
+  /**
+   * Nobody is told that an entry is stored, or that it is not, before the store is certain. Who waits is
+   * refused when the first question has no answer; the stream stays closed until there is one.
+   */
+  async #resolveUnknown(part: PartWithBucket): Promise<void> {
+    const { stream, drafts, bucket } = part
+    this.#parts.telemetry.storeFailed()
+    for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 2, 1_000)) {
+      try {
+        const found = await this.#parts.store.settle(bucket)
+        if (found === 'stored') {
+          this.#advance(part)
+          this.#settleStored(part)
+        } else if (found === 'taken') {
+          return await this.#tryAgain({ ...part, drafts: drafts.filter(({ settled }) => !settled) })
+        } else {
+          refuse(drafts, unavailable())
+          this.#settle(drafts)
+          stream.committing = false
+        }
+        return this.add(stream)
+      } catch (error) {
+        if (pauseMs > 100) {
+          refuse(drafts, unavailable(error))
+          this.#settle(drafts)
+          this.#refusePending(stream)
+        }
+        await new Promise<void>((resolve) => void setTimeout(resolve, pauseMs).unref())
+      }
+    }
+  }
+
+  /** The drafts of the next commit: the oldest dirty streams, within the bounds of a commit and of a bucket. */
+  #take(): Part[] {
+    const { commitStreamsMax, commitBytesMax } = this.#parts.limits
+    const parts: Part[] = []
+    const streams = this.#dirty
+    let bytes = 0
+    let at = 0
+    while (at < streams.length && parts.length < commitStreamsMax && bytes < commitBytesMax) {
+      const stream = streams[at++] as Stream
+      stream.dirty = false
+      const part = this.#prepare(stream)
+      if (!part) continue
+      bytes += part.bucket?.value.length ?? 0
+      parts.push(part)
+    }
+    this.#dirty = streams.slice(at)
+    return parts
+  }
+
+  #prepare(stream: Stream): Part | undefined {
+    const { bucketEntriesMax, bucketBytesMax } = this.#parts.limits
+    const { pending } = stream
+    let bytes = 0
+    let count = 0
+    let needsFold = false
+    while (count < pending.length && count < bucketEntriesMax) {
+      const draft = pending[count] as Draft
+      bytes += draft.bytes
+      // What a draft takes beside its frame is bounded by its names, id and four bytes.
+      if (count > 0 && bytes + count * 256 > bucketBytesMax) break
+      needsFold ||= draft.needsJudgement
+      count++
+    }
+    if (needsFold && !stream.fold) {
+      this.#prepareFold(stream)
+      return undefined
+    }
+    const drafts = count === pending.length ? pending : pending.slice(0, count)
+    stream.pending = count === pending.length ? [] : pending.slice(count)
+    stream.committing = true
+    return this.#build(stream, drafts, needsFold)
+  }
+
+  #build(stream: Stream, drafts: readonly Draft[], needsFold: boolean): Part {
+    const nonce = drawNonce()
+    const mark = markOf(nonce)
+    const firstSeq = stream.headSeq + 1
+    let accepted = drafts
+    if (needsFold) {
+      const judge = new Judge(stream.fold, { epoch: this.#parts.epoch, nextSeq: firstSeq, mark })
+      accepted = drafts.filter((draft) => judge.judge(draft))
+    }
+    if (accepted.length === 0) return { stream, drafts, bucket: undefined }
+    let seq = stream.headSeq
+    for (const draft of accepted) {
+      draft.seq = ++seq
+      draft.mark = mark
+    }
+    const ts = Math.max(this.#parts.clock.now(), stream.headTs)
+    return { stream, drafts, bucket: packBucket(stream.name, firstSeq, nonce, ts, accepted) }
+  }
+
+  /** The stream waits for its state; the others do not. */
+  #prepareFold(stream: Stream): void {
+    stream.committing = true
+    this.#parts
+      .loadFold(stream)
+      .catch((error: unknown) => {
+        this.#parts.logger.error({ error, stream: stream.name }, 'the state of a stream could not be read')
+        this.#refusePending(stream, unavailable(error))
+      })
+      .finally(() => {
+        stream.committing = false
+        this.add(stream)
+      })
+  }
+
+  #refusePending(stream: Stream, error: SyncError = unavailable()): void {
+    const drafts = stream.pending
+    stream.pending = []
+    refuse(drafts, error)
+    this.#settle(drafts)
+  }
+
+  /** A store that does not answer holds nobody for ever. What it stores late is found in the log. */
+  #refuseStalled(): void {
+    if (!this.#inFlight || performance.now() - this.#startedMs < this.#parts.limits.appendTimeoutMs) return
+    this.#parts.logger.error({}, 'the store has not answered a commit in time: who waits is refused')
+    for (const { stream, drafts } of this.#inFlight) {
+      refuse(drafts, unavailable())
+      this.#settle(drafts)
+      this.#refusePending(stream)
+    }
+    for (const stream of this.#dirty) this.#refusePending(stream)
+  }
+}
+
+type PartWithBucket = Part & { readonly bucket: Bucket }
+
+function hasBucket(part: Part): part is PartWithBucket {
+  return part.bucket !== undefined
+}
+
+function unavailable(cause?: unknown): SyncError {
+  return new SyncError('store-unavailable', 'the store did not take the entry; it may be tried again', {}, cause)
+}
+
+function refuse(drafts: readonly Draft[], error: SyncError): void {
+  for (const draft of drafts) if (!draft.settled) draft.error = error
+}
+
+/** In front of what came later, as if they had never been judged. */
+function putBack(stream: Stream, drafts: readonly Draft[]): void {
+  for (const draft of drafts) {
+    draft.seq = 0
+    draft.mark = ''
+    draft.duplicate = false
+    draft.error = undefined
+  }
+  stream.pending = [...drafts, ...stream.pending]
+}

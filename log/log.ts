@@ -1,0 +1,344 @@
+/**
+ * The ordered, durable log of every stream.
+ *
+ * - `append` is the only way in. Per stream the order is that of the calls, seqs are contiguous from 1 and
+ *   never reused. A draft is settled without error only when its entry is durable [P-8.6].
+ * - What one reader saw at a seq, every reader sees there for ever, until it is trimmed.
+ * - A negative answer (conflict, ahead, caught up) is given only after the store has confirmed the head
+ *   since the question [P-2.18].
+ */
+import { SyncError } from '../protocol/errors.ts'
+import { systemClock, type Clock } from '../seams/clock.ts'
+import type { Documents } from '../seams/documents.ts'
+import { noHints, type Hints } from '../seams/hints.ts'
+import { defaultLimits, type Limits } from '../seams/limits.ts'
+import { silentLogger, type Logger } from '../seams/logger.ts'
+import { noTelemetry, type Telemetry } from '../seams/telemetry.ts'
+import type { Bucket } from './bucket.ts'
+import { Draft, type DraftFields } from './draft.ts'
+import type { Fold } from './fold.ts'
+import { GroupCommit } from './group-commit.ts'
+import { Maintenance } from './maintenance.ts'
+import { Snapshots } from './snapshots.ts'
+import { StateCache } from './state-cache.ts'
+import type { Store } from './stores/store.ts'
+import { Stream, type Follower } from './stream.ts'
+import { TailCache } from './tail-cache.ts'
+
+export interface LogOptions {
+  readonly store: Store
+  readonly clock?: Clock
+  readonly limits?: Limits
+  readonly logger?: Logger
+  readonly telemetry?: Telemetry
+  readonly hints?: Hints
+}
+
+export class Log {
+  readonly epoch: string
+  readonly documents: Documents
+  readonly limits: Limits
+  readonly clock: Clock
+  readonly #store: Store
+  readonly #logger: Logger
+  readonly #hints: Hints
+  readonly #commits: GroupCommit
+  readonly #tails: TailCache
+  readonly #states: StateCache
+  readonly #maintenance: Maintenance
+  readonly #streams = new Map<string, Stream>()
+  readonly #loading = new Map<string, Promise<Stream>>()
+  readonly #confirming = new Map<Stream, Confirmation>()
+  readonly #stopListening: () => void
+  readonly #relieved: (() => void)[] = []
+  #pendingBytes = 0
+  #closed = false
+
+  /** Opens the store and the log on it; rejects with `store-unavailable` saying why it cannot. */
+  static async open(options: LogOptions): Promise<Log> {
+    const { epoch } = await options.store.open()
+    return new Log(epoch, options)
+  }
+
+  private constructor(epoch: string, options: LogOptions) {
+    const { store, clock = systemClock, limits = defaultLimits, logger = silentLogger, telemetry = noTelemetry, hints = noHints } = options
+    this.epoch = epoch
+    this.documents = store.documents
+    this.limits = limits
+    this.clock = clock
+    this.#store = store
+    this.#logger = logger
+    this.#hints = hints
+    this.#tails = new TailCache(limits.tailCacheBytesMax)
+    const snapshots = new Snapshots(store, limits)
+    this.#states = new StateCache(snapshots, (stream, from) => this.read(stream, from), limits.stateCacheBytesMax)
+    this.#maintenance = new Maintenance({
+      store,
+      snapshots,
+      states: this.#states,
+      limits,
+      logger,
+      readBucket: (s, seq) => this.#bucketWith(s, seq),
+    })
+    this.#commits = new GroupCommit({
+      store,
+      epoch,
+      clock,
+      limits,
+      logger,
+      telemetry,
+      loadFold: (stream) => this.#states.load(stream),
+      catchUp: (stream) => this.#catchUp(stream),
+      advanced: (stream, bucket) => {
+        this.#advanced(stream, bucket)
+        this.#hints.send({ type: 'head', stream: stream.name, seq: stream.headSeq })
+      },
+      released: (bytes) => this.#released(bytes),
+    })
+    this.#stopListening = hints.listen((hint) => {
+      if (hint.type !== 'head') return
+      const stream = this.#streams.get(hint.stream)
+      // A hint is no truth: the log is read.
+      if (stream?.loaded && hint.seq > stream.headSeq) this.refresh(stream)
+    })
+  }
+
+  /** Whether the store takes writes, as far as known. */
+  get healthy(): boolean {
+    return this.#store.healthy && !this.#closed
+  }
+
+  /** Whether heads can move without this node's doing. */
+  get shared(): boolean {
+    return this.#store.shared
+  }
+
+  /** Streams in memory and bytes of their newest buckets, for metrics. */
+  get inMemory(): { streams: number; tailBytes: number; stateBytes: number; pendingBytes: number } {
+    return { streams: this.#streams.size, tailBytes: this.#tails.bytes, stateBytes: this.#states.bytes, pendingBytes: this.#pendingBytes }
+  }
+
+  /** Appends the draft; its sink hears once what became of it. Drafts of one stream keep their order. */
+  append(name: string, draft: Draft): void {
+    if (this.#closed || !this.#store.healthy) {
+      draft.error = this.#closed ? new SyncError('stopping', 'the server is stopping') : storeDown()
+      draft.settled = true
+      draft.sink.settled(draft)
+      return
+    }
+    const stream = this.#streams.get(name) ?? this.#enter(name)
+    stream.used = true
+    stream.pending.push(draft)
+    this.#pendingBytes += draft.bytes
+    this.#commits.add(stream)
+  }
+
+  /** As `append`, for those who wait for one entry: resolves with the settled draft, rejects with its error. */
+  publish(name: string, fields: Omit<DraftFields, 'sink'>): Promise<Draft> {
+    return new Promise((resolve, reject) => {
+      const settled = (draft: Draft): void => (draft.error ? reject(draft.error) : resolve(draft))
+      this.append(name, new Draft({ ...fields, sink: { settled } }))
+    })
+  }
+
+  /** Whether so much waits to be committed that publishers should pause. */
+  get pressed(): boolean {
+    return this.#pendingBytes > this.limits.appendBytesPerNodeMax
+  }
+
+  /** Calls back once when the log is no longer pressed. */
+  whenRelieved(callback: () => void): void {
+    if (this.pressed) this.#relieved.push(callback)
+    else callback()
+  }
+
+  /** The stream with its ends as the store knew them when it was last read. */
+  stream(name: string): Promise<Stream> {
+    const stream = this.#streams.get(name) ?? this.#enter(name)
+    stream.used = true
+    return stream.loaded ? Promise.resolve(stream) : (this.#loading.get(name) as Promise<Stream>)
+  }
+
+  /** As `stream`, and from now on the follower hears of new entries, in the turn in which they are committed. */
+  async follow(name: string, follower: Follower): Promise<Stream> {
+    const stream = await this.stream(name)
+    // Between the promise and here the stream may have been forgotten, but only if somebody else brought in another.
+    const current = this.#streams.get(name) ?? stream
+    this.#streams.set(name, current)
+    current.followers.add(follower)
+    return current
+  }
+
+  unfollow(stream: Stream, follower: Follower): void {
+    stream.followers.delete(follower)
+  }
+
+  /**
+   * Resolves once the store has confirmed the head at a moment after the call; `stream.headSeq` is then true
+   * or older than the truth by less than this call took. Concurrent calls share the question.
+   */
+  confirmHead(stream: Stream): Promise<void> {
+    if (!this.#store.shared) return Promise.resolve()
+    const confirmation = this.#confirming.get(stream)
+    // A question already on its way may have been answered before this call was made: it takes the next one.
+    if (confirmation) return (confirmation.next ??= confirmation.running.catch(() => {}).then(() => this.#confirm(stream)))
+    return this.#confirm(stream)
+  }
+
+  /** Looks for new entries without anybody waiting for the answer. */
+  refresh(stream: Stream): void {
+    this.confirmHead(stream).catch((error: unknown) => {
+      this.#logger.warn({ error, stream: stream.name }, 'the head of a stream could not be read')
+    })
+  }
+
+  /** The buckets from the one that holds `from` on, as many as one read brings; empty beyond the head. */
+  async read(stream: Stream, from: number, bytesMax = this.limits.readBytesMax): Promise<Bucket[]> {
+    if (from > stream.headSeq) return []
+    const cached = stream.cached(from)
+    if (cached) return stream.tail.slice(stream.tail.indexOf(cached))
+    return await this.#store.read(stream.name, { from, to: stream.headSeq, bytesMax })
+  }
+
+  /** The buckets that hold `to` and the entries before it, newest first, as many as one read brings. */
+  async readBackwards(stream: Stream, to: number, bytesMax = this.limits.readBytesMax): Promise<Bucket[]> {
+    return await this.#store.read(stream.name, { from: stream.first, to, bytesMax, reverse: true })
+  }
+
+  /** The state at the head; it goes on changing with it. */
+  async state(stream: Stream): Promise<Fold> {
+    if (!stream.fold) await this.#states.load(stream)
+    return stream.fold as Fold
+  }
+
+  /**
+   * Lets the stream begin at `before`: first the state up to there is durable, then the beginning, then the
+   * entries go. Resolves with the first readable seq. The newest bucket stays on disk, so seqs never restart.
+   */
+  async trim(name: string, before: number): Promise<number> {
+    const stream = await this.stream(name)
+    await this.confirmHead(stream)
+    const first = await this.#maintenance.trim(stream, Math.min(before, stream.headSeq + 1))
+    for (const follower of stream.followers) follower.moved(stream)
+    return first
+  }
+
+  /** The mark of `seq`, which must be readable or the one before the first. */
+  async markOf(stream: Stream, seq: number): Promise<string> {
+    if (seq === stream.headSeq) return stream.headMark
+    if (seq === stream.first - 1) return stream.markBefore
+    return (await this.#bucketWith(stream, seq)).mark
+  }
+
+  /** Names of stored streams in ascending order, those after `after`. */
+  streams(after: string, limit: number): Promise<string[]> {
+    return this.#store.streams(after, limit)
+  }
+
+  /** Refuses new drafts, finishes what waits, closes the store. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    this.#stopListening()
+    await this.#commits.drained()
+    this.#commits.close()
+    await this.#maintenance.drained()
+    await this.#store.close()
+  }
+
+  #enter(name: string): Stream {
+    this.#forgetIdle()
+    const stream = new Stream(name)
+    this.#streams.set(name, stream)
+    const loading = this.#load(stream).finally(() => this.#loading.delete(name))
+    this.#loading.set(name, loading)
+    loading.catch((error: unknown) => {
+      this.#streams.delete(name)
+      this.#logger.error({ error, stream: name }, 'a stream could not be read')
+      for (const draft of stream.pending.splice(0)) {
+        draft.error = storeDown(error)
+        draft.settled = true
+        this.#released(draft.bytes)
+        draft.sink.settled(draft)
+      }
+    })
+    return stream
+  }
+
+  async #load(stream: Stream): Promise<Stream> {
+    stream.load(await this.#store.load(stream.name))
+    this.#commits.add(stream)
+    return stream
+  }
+
+  /** Streams that nobody follows or writes to leave memory; their next use costs one seek. */
+  #forgetIdle(): void {
+    if (this.#streams.size < this.limits.idleStreamsMax || this.#streams.size % 64 !== 0) return
+    let left = 256
+    for (const [name, stream] of this.#streams) {
+      if (left-- === 0) break
+      this.#streams.delete(name)
+      const busy =
+        !stream.loaded || stream.committing || stream.pending.length > 0 || stream.followers.size > 0 || this.#maintenance.holds(stream)
+      if (busy || stream.used) {
+        stream.used = false
+        this.#streams.set(name, stream) // To the end: the next sweeps look at others first.
+      } else {
+        this.#states.forget(stream)
+        stream.tail.length = 0
+      }
+    }
+  }
+
+  #advanced(stream: Stream, bucket: Bucket): void {
+    this.#tails.added(stream, bucket)
+    this.#states.touched(stream)
+    this.#maintenance.advanced(stream)
+    for (const follower of stream.followers) follower.moved(stream)
+  }
+
+  /** Reads what other nodes appended. */
+  async #catchUp(stream: Stream): Promise<void> {
+    const { last, record } = await this.#store.load(stream.name)
+    if (record) stream.record = record
+    while (last && stream.headSeq < last.lastSeq) {
+      const from = stream.headSeq + 1
+      const buckets = await this.#store.read(stream.name, { from, to: last.lastSeq, bytesMax: this.limits.readBytesMax })
+      if (buckets.length === 0) throw new Error(`${stream.name}: the entries from ${from} to the head ${last.lastSeq} cannot be read`)
+      for (const bucket of buckets) {
+        if (bucket.firstSeq !== stream.headSeq + 1) continue // Somebody else has read it meanwhile.
+        stream.advance(bucket)
+        this.#advanced(stream, bucket)
+      }
+    }
+  }
+
+  #confirm(stream: Stream): Promise<void> {
+    const running = this.#catchUp(stream).finally(() => {
+      if (this.#confirming.get(stream)?.running === running) this.#confirming.delete(stream)
+    })
+    this.#confirming.set(stream, { running, next: undefined })
+    return running
+  }
+
+  async #bucketWith(stream: Stream, seq: number): Promise<Bucket> {
+    const bucket = stream.cached(seq) ?? (await this.#store.read(stream.name, { from: seq, to: seq, bytesMax: 1 }))[0]
+    if (!bucket || bucket.firstSeq > seq) throw new Error(`${stream.name}: seq ${seq} is missing in the store`)
+    return bucket
+  }
+
+  #released(bytes: number): void {
+    this.#pendingBytes -= bytes
+    if (this.#relieved.length === 0 || this.#pendingBytes > this.limits.appendBytesPerNodeMax / 2) return
+    for (const callback of this.#relieved.splice(0)) callback()
+  }
+}
+
+interface Confirmation {
+  readonly running: Promise<void>
+  next: Promise<void> | undefined
+}
+
+function storeDown(cause?: unknown): SyncError {
+  return new SyncError('store-unavailable', 'the store takes no writes at the moment', {}, cause)
+}

@@ -1,0 +1,91 @@
+/** What happens to streams behind the scenes, one at a time: snapshots of their state, and trimming. */
+import { emptyMark } from '../protocol/positions.ts'
+import type { Limits } from '../seams/limits.ts'
+import type { Logger } from '../seams/logger.ts'
+import type { Bucket } from './bucket.ts'
+import type { Fold } from './fold.ts'
+import type { Snapshots } from './snapshots.ts'
+import type { StateCache } from './state-cache.ts'
+import type { Store, StreamRecord } from './stores/store.ts'
+import type { Stream } from './stream.ts'
+
+export interface MaintenanceParts {
+  readonly store: Store
+  readonly snapshots: Snapshots
+  readonly states: StateCache
+  readonly limits: Limits
+  readonly logger: Logger
+  readBucket(stream: Stream, seq: number): Promise<Bucket>
+}
+
+export class Maintenance {
+  readonly #parts: MaintenanceParts
+  /** Streams with work that waits or runs. */
+  readonly #held = new Map<Stream, number>()
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(parts: MaintenanceParts) {
+    this.#parts = parts
+  }
+
+  /** Whether work on the stream is under way, so that it must stay in memory. */
+  holds(stream: Stream): boolean {
+    return this.#held.has(stream)
+  }
+
+  /** Writes a snapshot once enough was appended since the last one: bounds the work of the next fold. */
+  advanced(stream: Stream): void {
+    const { snapshotEntriesMax, snapshotBytesMax } = this.#parts.limits
+    if (stream.unfoldedEntries < snapshotEntriesMax && stream.unfoldedBytes < snapshotBytesMax) return
+    stream.unfoldedEntries = stream.unfoldedBytes = 0
+    this.#inTurn(stream, () => this.#snapshot(stream)).catch((error: unknown) => {
+      // The log holds everything; the next snapshot tries again.
+      this.#parts.logger.error({ error, stream: stream.name }, 'a snapshot could not be written')
+    })
+  }
+
+  /** See `Log.trim`. */
+  trim(stream: Stream, first: number): Promise<number> {
+    return this.#inTurn(stream, async () => {
+      if (first <= stream.first) return stream.first
+      if ((stream.record?.snapshot?.seq ?? 0) < first - 1) await this.#snapshot(stream)
+      const markBefore = (await this.#parts.readBucket(stream, first - 1)).mark
+      await this.#record(stream, { ...recordOf(stream), first, markBefore })
+      await this.#parts.store.removeBelow(stream.name, first)
+      return first
+    })
+  }
+
+  async drained(): Promise<void> {
+    await this.#last
+  }
+
+  async #snapshot(stream: Stream): Promise<void> {
+    const { snapshots, states } = this.#parts
+    await states.load(stream)
+    const old = stream.record?.snapshot ?? null
+    const snapshot = await snapshots.write(stream.name, stream.fold as Fold, stream.record)
+    await this.#record(stream, { ...recordOf(stream), snapshot })
+    await snapshots.removeStale(stream.name, old, snapshot)
+  }
+
+  async #record(stream: Stream, record: StreamRecord): Promise<void> {
+    await this.#parts.store.putRecord(stream.name, record)
+    stream.record = record
+  }
+
+  #inTurn<Result>(stream: Stream, work: () => Promise<Result>): Promise<Result> {
+    this.#held.set(stream, (this.#held.get(stream) ?? 0) + 1)
+    const result = this.#last.then(work).finally(() => {
+      const left = (this.#held.get(stream) as number) - 1
+      if (left > 0) this.#held.set(stream, left)
+      else this.#held.delete(stream)
+    })
+    this.#last = result.catch(() => {})
+    return result
+  }
+}
+
+function recordOf(stream: Stream): StreamRecord {
+  return stream.record ?? { first: 1, markBefore: emptyMark, snapshot: null }
+}

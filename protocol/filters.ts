@@ -1,0 +1,135 @@
+/** Topic filters: what they name, how they match, and what they cover [P-1.6]. */
+import { SyncError } from './errors.ts'
+import { parsePosition, type Position } from './positions.ts'
+import { checkCharacters, checkLevel, isReservedLevel, openStream, quote, streamName, type TopicRules } from './topics.ts'
+
+/** Where a sync subscription begins [P-6.2]. */
+export type SyncStart = 'now' | 'earliest' | 'snapshot' | Position
+
+/** What a filter on the wire asks for. `filter` is always in terms of plain topics. */
+export type Subscription =
+  | { readonly door: 'plain'; readonly stream: string; readonly filter: string }
+  | { readonly door: 'sync'; readonly stream: string; readonly filter: string; readonly start: SyncStart; readonly first: string }
+  | { readonly door: 'reply'; readonly client: string; readonly filter: string }
+  | { readonly door: 'tap'; readonly filter: string }
+
+/** Reads a filter from a SUBSCRIBE; throws `bad-filter`, `bad-position` or `not-yet-available`. */
+export function parseFilter(wire: string, rules: TopicRules): Subscription {
+  checkCharacters(wire, 'bad-filter')
+  const levels = wire.split('/')
+  checkWildcards(wire, levels)
+  if (levels.length > rules.topicLevelsMax) throw badFilter(wire, `${levels.length} levels, at most ${rules.topicLevelsMax}`)
+  if (Buffer.byteLength(wire) > rules.topicBytesMax) throw badFilter(wire, `more than ${rules.topicBytesMax} bytes`)
+  const first = levels[0] as string
+  if (first === '+' || first === '#') {
+    return rules.openEnabled ? { door: 'plain', stream: openStream, filter: wire } : { door: 'tap', filter: wire }
+  }
+  if (first === 'reply') return parseReplyFilter(wire, levels)
+  if (first === 'sync' || first.startsWith('sync@')) return parseSyncFilter(wire, levels, rules)
+  return parsePlainFilter(wire, levels, rules)
+}
+
+function parsePlainFilter(wire: string, levels: readonly string[], rules: TopicRules): Subscription {
+  const first = levels[0] as string
+  if (first === 'users' || first === 'spaces' || first === 'outbox' || first === 'inbox') {
+    if (levels[1] === '+' || levels[1] === '#') return { door: 'tap', filter: wire }
+    const stream = streamName(levels, 'bad-filter', wire)
+    if (levels.length < 3) throw badFilter(wire, `a stream has no topic of its own; did you mean ${wire}/#?`)
+    for (const level of levels) checkLevel(level, wire, 'bad-filter')
+    return { door: 'plain', stream, filter: wire }
+  }
+  if (isReservedLevel(first)) throw badFilter(wire, `nothing is delivered on ${quote(first)}`)
+  if (first === '$SYS' || first === '$share') throw badFilter(wire, `${first} is not offered`)
+  if (!rules.openEnabled) throw badFilter(wire, 'topics outside users/ and spaces/ need the open stream, which is off')
+  return { door: 'plain', stream: openStream, filter: wire }
+}
+
+function parseSyncFilter(wire: string, levels: readonly string[], rules: TopicRules): Subscription {
+  const first = levels[0] as string
+  const start = parseStart(first)
+  const rest = levels.slice(1)
+  if (rest[0] === 'open' && rest[1] === '-') {
+    if (!rules.openEnabled) throw badFilter(wire, 'the open stream is off')
+    if (rest.length < 3) throw badFilter(wire, 'a stream has no topic of its own; append /#')
+    return { door: 'sync', stream: openStream, filter: rest.slice(2).join('/'), start, first }
+  }
+  const stream = streamName(rest, 'bad-filter', wire)
+  if (rest.length < 3) throw badFilter(wire, 'a stream has no topic of its own; append /#')
+  // The server's own entries ($acl) are asked for by an exact name or seen by a wildcard.
+  for (const level of rest) if (level !== '$acl') checkLevel(level, wire, 'bad-filter')
+  return { door: 'sync', stream, filter: rest.join('/'), start, first }
+}
+
+function parseStart(first: string): SyncStart {
+  if (first === 'sync') return 'now'
+  const text = first.slice('sync@'.length)
+  return text === 'earliest' || text === 'snapshot' ? text : parsePosition(text)
+}
+
+function parseReplyFilter(wire: string, levels: readonly string[]): Subscription {
+  const client = levels[1]
+  if (client === undefined || client === '+' || client === '#' || levels.length !== 3) {
+    throw badFilter(wire, 'replies are read on reply/{client}/# with the exact client')
+  }
+  return { door: 'reply', client, filter: wire }
+}
+
+function checkWildcards(wire: string, levels: readonly string[]): void {
+  levels.forEach((level, at) => {
+    if (level.includes('#') && (level !== '#' || at !== levels.length - 1)) {
+      throw badFilter(wire, '# stands alone and last [MQTT-4.7.1-2]')
+    }
+    if (level.includes('+') && level !== '+') throw badFilter(wire, '+ stands alone in its level [MQTT-4.7.1-3]')
+  })
+}
+
+/** A filter split once, for matching many topics. */
+export class TopicFilter {
+  readonly text: string
+  readonly #levels: readonly string[]
+  readonly #exact: boolean
+
+  constructor(text: string) {
+    this.text = text
+    this.#levels = text.split('/')
+    this.#exact = !/[+#]/.test(text)
+  }
+
+  /** Whether the topic matches [MQTT-4.7]; wildcards at the front do not match topics that begin with `$`. */
+  matches(topic: string): boolean {
+    if (this.#exact) return this.text === topic
+    const levels = topic.split('/')
+    const first = this.#levels[0]
+    if ((first === '+' || first === '#') && topic.startsWith('$')) return false
+    for (let at = 0; at < this.#levels.length; at++) {
+      const level = this.#levels[at]
+      if (level === '#') return true
+      if (at >= levels.length || (level !== '+' && level !== levels[at])) return false
+    }
+    return levels.length === this.#levels.length
+  }
+
+  /** Whether every topic that `other` can match is matched by this one. */
+  covers(other: string): boolean {
+    const theirs = other.split('/')
+    for (let at = 0; at < this.#levels.length; at++) {
+      const level = this.#levels[at]
+      if (level === '#') return true
+      const their = theirs[at]
+      if (their === undefined || their === '#') return false
+      if (level !== '+' && level !== their) return false
+    }
+    return theirs.length === this.#levels.length
+  }
+}
+
+/** The topic of a filter's control messages: cut at its first wildcard level, plus `$ctl`; an exact filter is its own [P-6.9]. */
+export function controlTopic(wire: string): string {
+  const levels = wire.split('/')
+  const wildcard = levels.findIndex((level) => level === '+' || level === '#')
+  return wildcard < 0 ? wire : [...levels.slice(0, wildcard), '$ctl'].join('/')
+}
+
+function badFilter(wire: string, reason: string): SyncError {
+  return new SyncError('bad-filter', `${quote(wire)}: ${reason}`)
+}

@@ -1,0 +1,102 @@
+/**
+ * Every bound of the server, with what it protects from [P-13.1]. Each may be raised by configuration; the
+ * portable ones are what AWS IoT Core allows, so that what works here works there.
+ */
+export const defaultLimits = {
+  /** Portable: levels of a stream topic; the doors' own level comes on top. */
+  streamTopicLevelsMax: 7,
+  /** Portable: bytes of a stream topic. */
+  streamTopicBytesMax: 220,
+  /** Portable: levels of a topic or filter on the wire. */
+  topicLevelsMax: 8,
+  /** Portable: bytes of a topic or filter on the wire. */
+  topicBytesMax: 256,
+  /** Portable: bytes of a PUBLISH packet and of an envelope; a peer cannot make us buffer more. */
+  packetBytesMax: 128 * 1024,
+  /** Portable: bytes of a plain payload, so that its envelope in base64 still fits a packet. */
+  payloadBytesMax: 92 * 1024,
+  /** Bytes of a CONNECT, SUBSCRIBE or UNSUBSCRIBE: an unauthenticated peer cannot make us buffer more. */
+  controlPacketBytesMax: 16 * 1024,
+  /** Bytes of a token: bounds the work of verifying garbage. */
+  tokenBytesMax: 8 * 1024,
+  /** Portable: filters in one SUBSCRIBE: bounds the work of one packet. */
+  filtersPerSubscribeMax: 8,
+  /** Portable: filters of one connection: bounds the matching per entry. */
+  subscriptionsPerConnectionMax: 50,
+  /** Portable: bytes of a client id. */
+  clientIdBytesMax: 128,
+  /** A socket without a CONNECT is closed: idle sockets cost memory. */
+  connectTimeoutMs: 10_000,
+  /** A verification that does not end closes the connection. */
+  authTimeoutMs: 10_000,
+  /** A SUBSCRIBE or UNSUBSCRIBE that does not end closes the connection. */
+  holdTimeoutMs: 20_000,
+  /** How long a closing socket may take to read what was written to it. */
+  lingerMs: 2_000,
+  /** Unfinished appends of one connection; above it the socket is not read. */
+  appendsPerConnectionMax: 4_000,
+  /** Bytes of unfinished appends of one connection; above it the socket is not read. */
+  appendBytesPerConnectionMax: 4 * 1024 * 1024,
+  /** Bytes of unfinished appends of the node; above it no socket is read. */
+  appendBytesPerNodeMax: 128 * 1024 * 1024,
+  /** Unsent bytes of one connection; above it neither delivery nor reading goes on for it. */
+  unsentBytesMax: 256 * 1024,
+  /** QoS 1 deliveries without their PUBACK, per session. */
+  inflightMax: 1_000,
+  /** QoS 2 publishes without their PUBREL, per session. */
+  qos2OpenMax: 1_000,
+  /** Bytes and entries of one bucket: bounds one read, one insert, one copy. */
+  bucketBytesMax: 1024 * 1024,
+  bucketEntriesMax: 4_096,
+  /** Streams whose buckets go into one commit: bounds a commit's time. */
+  commitStreamsMax: 1_024,
+  /** Bytes of buckets in one commit. */
+  commitBytesMax: 16 * 1024 * 1024,
+  /** Pause between commits while they are small: halves the processor time and costs no latency. */
+  commitPauseMs: 1,
+  /** Bytes of the newest buckets kept in memory, for the whole node. */
+  tailCacheBytesMax: 64 * 1024 * 1024,
+  /** Bytes of folded states kept in memory, for the whole node. */
+  stateCacheBytesMax: 64 * 1024 * 1024,
+  /** Streams without a follower kept in memory for their next append. */
+  idleStreamsMax: 10_000,
+  /** Bytes of one read from the store while catching up. */
+  readBytesMax: 512 * 1024,
+  /** Entries and bytes after which a state snapshot is written: bounds the work of the next fold. */
+  snapshotEntriesMax: 65_536,
+  snapshotBytesMax: 8 * 1024 * 1024,
+  /** Bytes of one chunk of a snapshot. */
+  snapshotChunkBytesMax: 1024 * 1024,
+  /** Given entry ids remembered per stream: these ages, counts and bytes [P-9.5]. */
+  idWindowMs: 7 * 24 * 3_600_000,
+  idWindowEntries: 10_000,
+  idWindowBytesMax: 1024 * 1024,
+  /** How long an append may wait for a store that does not answer before it is refused. */
+  appendTimeoutMs: 10_000,
+  /** A node whose clock differs more than this from its store's refuses to append. */
+  clockSkewMs: 5_000,
+  /** Moved cursors are stored this often. */
+  cursorFlushMs: 2_000,
+  /** A reader at the head of a sync filter hears `at` this often. */
+  atIntervalMs: 30_000,
+  /** A session of which nobody was connected for this long is forgotten. */
+  sessionExpiryMs: 30 * 24 * 3_600_000,
+  /** Per user; 0 is off. */
+  connectionsPerUserMax: 100,
+  sessionsPerUserMax: 100,
+  newStreamsPerUserPerHourMax: 10_000,
+  /** Warned this long before a token's end. */
+  authWarningMs: 60_000,
+  /** Revocations are read this often; a node that could not for `revocationBlindMs` stops delivering. */
+  revocationPollMs: 1_000,
+  revocationBlindMs: 5_000,
+  /** History: entries and bytes of one page. */
+  pageEntriesMax: 1_000,
+  pageBytesMax: 1024 * 1024,
+  /** Bytes of an HTTP body: a put JSON around a base64 payload. */
+  bodyBytesMax: 160 * 1024,
+  /** A stop that takes longer ends the process with an error. */
+  stopTimeoutMs: 20_000,
+}
+
+export type Limits = typeof defaultLimits
