@@ -50,7 +50,9 @@ export class Log {
   readonly #loading = new Map<string, Promise<Stream>>()
   readonly #confirming = new Map<Stream, Confirmation>()
   readonly #stopListening: () => void
+  readonly #poll: NodeJS.Timeout | undefined
   readonly #relieved: (() => void)[] = []
+  readonly #observers = new Set<(bucket: Bucket) => void>()
   #pendingBytes = 0
   #closed = false
 
@@ -92,6 +94,7 @@ export class Log {
       advanced: (stream, bucket) => {
         this.#advanced(stream, bucket)
         this.#hints.send({ type: 'head', stream: stream.name, seq: stream.headSeq })
+        for (const observe of this.#observers) observe(bucket)
       },
       released: (bytes) => this.#released(bytes),
     })
@@ -101,6 +104,8 @@ export class Log {
       // A hint is no truth: the log is read.
       if (stream?.loaded && hint.seq > stream.headSeq) this.refresh(stream)
     })
+    // Hints may be lost: followed streams are looked at in any case.
+    if (store.shared) this.#poll = setInterval(() => this.#pollFollowed(), limits.headPollMs).unref()
   }
 
   /** Whether the store takes writes, as far as known. */
@@ -167,6 +172,12 @@ export class Log {
     this.#streams.set(name, current)
     current.followers.add(follower)
     return current
+  }
+
+  /** Calls the observer with every bucket that this node commits, until the returned function is called. */
+  observe(observer: (bucket: Bucket) => void): () => void {
+    this.#observers.add(observer)
+    return () => void this.#observers.delete(observer)
   }
 
   unfollow(stream: Stream, follower: Follower): void {
@@ -240,6 +251,7 @@ export class Log {
     if (this.#closed) return
     this.#closed = true
     this.#stopListening()
+    clearInterval(this.#poll)
     await this.#commits.drained()
     this.#commits.close()
     await this.#maintenance.drained()
@@ -295,6 +307,10 @@ export class Log {
     this.#states.touched(stream)
     this.#maintenance.advanced(stream)
     for (const follower of stream.followers) follower.moved(stream)
+  }
+
+  #pollFollowed(): void {
+    for (const stream of this.#streams.values()) if (stream.loaded && stream.followers.size > 0) this.refresh(stream)
   }
 
   /** Reads what other nodes appended. */

@@ -12,8 +12,15 @@ export interface Hints {
 export type Hint =
   /** The stream has entries up to `seq`. */
   | { readonly type: 'head'; readonly stream: string; readonly seq: number }
-  /** A QoS 0 message for whoever follows the stream now. `frame` is a PUBLISH packet at QoS 0. */
-  | { readonly type: 'ephemeral'; readonly stream: string; readonly frame: Uint8Array }
+  /** A QoS 0 message for whoever reads the stream now. */
+  | {
+      readonly type: 'ephemeral'
+      readonly stream: string
+      readonly topic: string
+      readonly payload: Buffer
+      readonly from: string
+      readonly client: string
+    }
   /** The session has a newer owner. */
   | { readonly type: 'takeover'; readonly session: string; readonly generation: number }
   /** Something was revoked: read the revocations now. */

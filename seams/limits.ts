@@ -73,6 +73,8 @@ export const defaultLimits = {
   idWindowBytesMax: 1024 * 1024,
   /** How long an append may wait for a store that does not answer before it is refused. */
   appendTimeoutMs: 10_000,
+  /** Where other nodes append too, followed streams are looked at this often, in case a hint was lost. */
+  headPollMs: 2_000,
   /** A node whose clock differs more than this from its store's refuses to append. */
   clockSkewMs: 5_000,
   /** Moved cursors are stored this often. */

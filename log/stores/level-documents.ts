@@ -55,9 +55,11 @@ export class LevelDocuments implements Documents {
     const { prefix = '', after = '', limit } = options
     const database = await this.#writer.database()
     const start = documentKey(collection, '')
-    const from = after > prefix ? { gt: documentKey(collection, after) } : { gte: documentKey(collection, prefix) }
+    const [afterKey, prefixKey] = [documentKey(collection, after), documentKey(collection, prefix)]
+    // Compared as UTF-8, like the keys in the store: strings would be compared as UTF-16.
+    const from = after !== '' && Buffer.compare(afterKey, prefixKey) >= 0 ? { gt: afterKey } : { gte: prefixKey }
     const documents: StoredDocument[] = []
-    for await (const [key, bytes] of database.iterator({ ...from, lt: endOf(documentKey(collection, prefix)), limit })) {
+    for await (const [key, bytes] of database.iterator({ ...from, lt: endOf(prefixKey), limit })) {
       documents.push(decode(key.toString('utf8', start.length), bytes))
     }
     return documents

@@ -10,6 +10,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { ClassicLevel } from 'classic-level'
 import { SyncError } from '../../protocol/errors.ts'
 import type { Logger } from '../../seams/logger.ts'
+import { findDamage } from './level-check.ts'
 
 export type LevelDatabase = ClassicLevel<Buffer, Buffer>
 
@@ -30,7 +31,8 @@ export interface LevelOptions {
 
 export class LevelWriter {
   readonly #options: LevelOptions
-  #database: LevelDatabase
+  /** Made where it is opened: a ClassicLevel that nobody opens opens itself, and would make what is missing. */
+  #database: LevelDatabase | undefined = undefined
   #folder: FileHandle | undefined = undefined
   #queue: { operations: readonly WriteOperation[]; done: () => void; failed: (error: unknown) => void }[] = []
   #writing = false
@@ -42,26 +44,32 @@ export class LevelWriter {
 
   constructor(options: LevelOptions) {
     this.#options = options
-    this.#database = this.#create()
   }
 
-  /** Opens the database; rejects with `store-unavailable` saying why. */
+  /** Opens the database; rejects with `store-unavailable` saying why. One that must be there is looked over for damage first. */
   async open(createIfMissing: boolean): Promise<void> {
+    const { folder } = this.#options
+    const damage = createIfMissing ? undefined : await findDamage(folder)
+    if (damage !== undefined) {
+      throw new SyncError('store-unavailable', `the store in ${folder} is damaged: ${damage}; restore it from a backup`)
+    }
+    const database = this.#create(createIfMissing)
     try {
-      await this.#database.open({ createIfMissing })
-      this.#folder = await open(this.#options.folder, 'r')
+      await database.open()
+      this.#folder = await open(folder, 'r')
       await this.#syncFolder()
     } catch (error) {
-      await this.#database.close().catch(() => {}) // It never opened; the first error is the one to tell.
-      throw openFailure(this.#options.folder, error)
+      await database.close().catch(() => {}) // It never opened; the first error is the one to tell.
+      throw openFailure(folder, error)
     }
+    this.#database = database
     this.healthy = true
   }
 
   /** The open database, waiting while it is being opened again. */
   async database(): Promise<LevelDatabase> {
     await this.#opened
-    if (this.#closed) throw new SyncError('store-unavailable', 'the store is closed')
+    if (this.#closed || !this.#database) throw new SyncError('store-unavailable', 'the store is closed')
     return this.#database
   }
 
@@ -83,7 +91,7 @@ export class LevelWriter {
     await this.#opened
     while (this.#writing) await new Promise<void>((resolve) => void setImmediate(resolve))
     this.healthy = false
-    await this.#database.close()
+    await this.#database?.close()
     await this.#folder?.close()
   }
 
@@ -93,7 +101,7 @@ export class LevelWriter {
       const group = this.#queue
       this.#queue = []
       try {
-        const batch = this.#database.batch()
+        const batch = (this.#database as LevelDatabase).batch()
         for (const { operations } of group) {
           for (const { key, value } of operations) {
             if (value) batch.put(key, value)
@@ -124,11 +132,11 @@ export class LevelWriter {
   async #reopen(): Promise<void> {
     for (let pauseMs = 50; !this.#closed; pauseMs = Math.min(pauseMs * 2, 2_000)) {
       try {
-        await this.#database.close()
-        this.#database = this.#create()
-        await this.#database.open({ createIfMissing: false })
+        await this.#database?.close()
+        const database = (this.#database = this.#create(false))
+        await database.open()
         await this.#syncFolder()
-        await this.#probe()
+        await probe(database)
         this.healthy = true
         this.#options.logger.info({}, 'the store takes writes again')
         return
@@ -137,11 +145,6 @@ export class LevelWriter {
         await this.#pause(pauseMs)
       }
     }
-  }
-
-  /** A handle that opens on a full disk would only fail at the next commit: one small write tells now. */
-  async #probe(): Promise<void> {
-    await this.#database.batch().put(Buffer.from('Mprobe'), Buffer.alloc(4096)).write({ sync: true })
   }
 
   #pause(ms: number): Promise<void> {
@@ -158,15 +161,28 @@ export class LevelWriter {
     if (this.#options.unsafe?.folderSync !== false) await this.#folder?.sync()
   }
 
-  #create(): LevelDatabase {
+  #create(createIfMissing: boolean): LevelDatabase {
     return new ClassicLevel<Buffer, Buffer>(this.#options.folder, {
       keyEncoding: 'buffer',
       valueEncoding: 'buffer',
+      createIfMissing,
       writeBufferSize: this.#options.writeBufferBytes ?? 16 * 1024 * 1024,
       cacheSize: 32 * 1024 * 1024,
       maxFileSize: 8 * 1024 * 1024,
     })
   }
+}
+
+/** A handle that opens on a full disk would only fail at the next commit: one small write tells now. */
+async function probe(database: LevelDatabase): Promise<void> {
+  await database.batch().put(Buffer.from('Mprobe'), Buffer.alloc(4096)).write({ sync: true })
+}
+
+/** An error of LevelDB as one of ours, which names the folder; any other as it is. */
+export function readFailure(folder: string, error: unknown): unknown {
+  const { code } = error as { code?: unknown }
+  if (typeof code !== 'string' || !code.startsWith('LEVEL_')) return error
+  return new SyncError('store-unavailable', `the store in ${folder} could not be read: ${causeOf(error)}`, {}, error)
 }
 
 /** Whether an open failed because another process holds the folder. */
@@ -180,6 +196,7 @@ function openFailure(folder: string, error: unknown): SyncError {
     return new SyncError(
       'store-unavailable',
       `the data folder ${folder} is in use by another process; stop that one first, or name another folder with --data`,
+      { reason: 'locked' },
     )
   }
   return new SyncError('store-unavailable', `the store in ${folder} could not be opened: ${causeOf(error)}`, {}, error)

@@ -6,7 +6,7 @@ import { SyncError } from '../../protocol/errors.ts'
 import { Bucket, drawNonce } from '../bucket.ts'
 import { LevelDocuments } from './level-documents.ts'
 import { bucketKey, chunkKey, isRecordKey, logRange, metaKey, recordKey, streamOfKey } from './level-keys.ts'
-import { isLocked, LevelWriter, type LevelOptions, type WriteOperation } from './level-writer.ts'
+import { isLocked, LevelWriter, readFailure, type LevelOptions, type WriteOperation } from './level-writer.ts'
 import type { CommitOutcome, ReadRange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
 
 const schema = 1
@@ -58,7 +58,7 @@ export class LevelStore implements Store {
       return await this.#identity(marked)
     } catch (error) {
       await this.#writer.close()
-      throw error
+      throw readFailure(folder, error)
     }
   }
 
@@ -71,9 +71,13 @@ export class LevelStore implements Store {
     let record: StreamRecord | undefined
     let last: Bucket | undefined
     const newest = database.iterator({ gte: bucketKey(stream, 0), lte: recordKey(stream), reverse: true, limit: 2 })
-    for await (const [key, value] of newest) {
-      if (isRecordKey(key)) record = JSON.parse(value.toString()) as StreamRecord
-      else last ??= new Bucket(stream, value)
+    try {
+      for await (const [key, value] of newest) {
+        if (isRecordKey(key)) record = JSON.parse(value.toString()) as StreamRecord
+        else last ??= new Bucket(stream, value)
+      }
+    } catch (error) {
+      throw readFailure(this.#options.folder, error)
     }
     return { last, record }
   }
@@ -104,7 +108,7 @@ export class LevelStore implements Store {
     let bytes = 0
     const iterator = database.iterator({ ...range, fillCache: false, highWaterMarkBytes: bytesMax })
     try {
-      while (bytes < bytesMax) {
+      while (buckets.length === 0 || bytes < bytesMax) {
         const pairs = await iterator.nextv(64)
         if (pairs.length === 0) break
         for (const [, value] of pairs) {
@@ -115,6 +119,8 @@ export class LevelStore implements Store {
           if (bytes >= bytesMax) break
         }
       }
+    } catch (error) {
+      throw readFailure(this.#options.folder, error)
     } finally {
       await iterator.close()
     }

@@ -37,8 +37,8 @@ export class MemoryDocuments implements Documents {
   async list(collection: string, options: { prefix?: string; after?: string; limit: number }): Promise<StoredDocument[]> {
     const { prefix = '', after = '', limit } = options
     return [...this.#collection(collection).values()]
-      .filter(({ key }) => key.startsWith(prefix) && key > after)
-      .toSorted((a, b) => Buffer.compare(Buffer.from(a.key), Buffer.from(b.key)))
+      .filter(({ key }) => key.startsWith(prefix) && compareUtf8(key, after) > 0)
+      .toSorted((a, b) => compareUtf8(a.key, b.key))
       .slice(0, limit)
       .map((document) => structuredClone(document))
   }
@@ -52,4 +52,9 @@ export class MemoryDocuments implements Documents {
 
 function copy(document: StoredDocument | undefined): StoredDocument | undefined {
   return document && structuredClone(document)
+}
+
+/** Strings compare as UTF-16, where an emoji stands before U+FFFD. */
+function compareUtf8(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

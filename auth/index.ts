@@ -1,0 +1,11 @@
+/** Identity, grants, exchange and revocation; knows nothing of MQTT or HTTP. */
+export { aedesHooks, type AedesHookOptions } from './aedes-hooks.ts'
+export { Authority, type AuthorityParts } from './authority.ts'
+export { defaultClaimsToGrants, openGrants, type Claims, type ClaimsToGrants } from './claims.ts'
+export { algorithms, checkAuthConfig, type Algorithm, type AuthConfig, type IssuerConfig } from './config.ts'
+export { loadDevelopmentKey, mintDevelopmentToken, type DevelopmentTokenRequest } from './development.ts'
+export { exchangeGrantType, jwtTokenType, type ExchangeRequest, type ExchangeResponse, type PortableLimits } from './exchange.ts'
+export { Grants, type BareVerb, type Verb } from './grants.ts'
+export { oauthError, type OAuthError } from './oauth-error.ts'
+export { anonymousUid, type Principal } from './principal.ts'
+export type { RevocationRequest } from './revocation.ts'

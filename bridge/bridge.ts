@@ -1,0 +1,39 @@
+/** The bridge: the log over HTTP [P-11.1]. */
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { buildApplication } from './application.ts'
+import type { App, BridgeParts, RouteParts } from './parts.ts'
+
+export class Bridge {
+  readonly #app: App
+  readonly #life: RouteParts['life']
+
+  /** Builds the routes; nothing listens yet. */
+  static async open(parts: BridgeParts): Promise<Bridge> {
+    const life = { stopping: false }
+    const rules = { ...parts.limits, openEnabled: parts.openEnabled }
+    return new Bridge(await buildApplication({ ...parts, rules, life }), life)
+  }
+
+  private constructor(app: App, life: RouteParts['life']) {
+    this.#app = app
+    this.#life = life
+  }
+
+  /** Resolves with the port taken; port 0 takes a free one. Rejects where the port is in use. */
+  async listen(at: { host: string; port: number }): Promise<number> {
+    await this.#app.listen(at)
+    return (this.server.address() as AddressInfo).port
+  }
+
+  /** Whoever takes its `upgrade` owns those connections, and ends them before `close` can resolve. */
+  get server(): Server {
+    return this.#app.server
+  }
+
+  /** Takes no more requests, finishes those under way, closes the connections. What comes meanwhile is refused as `stopping`. */
+  async close(): Promise<void> {
+    this.#life.stopping = true
+    await this.#app.close()
+  }
+}

@@ -1,0 +1,5 @@
+/** The log over HTTP: history, state, publishing, tokens, and what operators need. */
+export { Bridge } from './bridge.ts'
+export { Metrics, type MetricsGauges } from './metrics.ts'
+export { Origins, type OriginRules } from './origins.ts'
+export type { BridgeAuthority, BridgeParts, ReadinessCheck } from './parts.ts'

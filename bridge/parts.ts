@@ -1,0 +1,51 @@
+/** What the bridge is made of, and what its routes share. */
+import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { Logger } from 'pino'
+import type { Authority } from '../auth/index.ts'
+import type { Log } from '../log/log.ts'
+import type { TopicRules } from '../protocol/topics.ts'
+import type { Clock } from '../seams/clock.ts'
+import type { Limits } from '../seams/limits.ts'
+import type { Metrics } from './metrics.ts'
+
+/** What the bridge asks of identity. */
+export type BridgeAuthority = Pick<Authority, 'authenticate' | 'exchange' | 'revoke' | 'isRevoked' | 'blind' | 'developmentMode' | 'jwks'>
+
+export interface BridgeParts {
+  readonly log: Log
+  readonly authority: BridgeAuthority
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly logger: Logger
+  readonly metrics: Metrics
+  /** Origins of web pages that may read answers, exactly as browsers send them: `https://app.example.com`. */
+  readonly corsOrigins: readonly string[]
+  /** Whether the stream `open/-` exists [P-1.24]. */
+  readonly openEnabled: boolean
+  /** What must be so for this server to append. The name of a check that fails may be the code to answer [P-11.9]. */
+  readonly readiness: () => readonly ReadinessCheck[]
+  readonly version: string
+  /**
+   * With an issuer: the host names (without port) that requests may name; default any. In development mode
+   * they are always `localhost`, `127.0.0.1` and `[::1]` [P-10.27].
+   */
+  readonly allowedHosts?: readonly string[]
+}
+
+export interface ReadinessCheck {
+  readonly name: string
+  readonly ready: boolean
+  /** A sentence for the operator. */
+  readonly detail: string
+}
+
+/** The parts, and what follows from them. */
+export interface RouteParts extends BridgeParts {
+  readonly rules: TopicRules
+  /** Becomes true when the bridge begins to close. */
+  readonly life: { stopping: boolean }
+}
+
+export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>

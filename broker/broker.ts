@@ -1,0 +1,202 @@
+/** The MQTT broker: listeners in front, the log behind. */
+import { readFile } from 'node:fs/promises'
+import type { IncomingMessage, Server } from 'node:http'
+import { createServer, type AddressInfo, type Server as TcpServer } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
+import type { Authority } from '../auth/index.ts'
+import type { Log } from '../log/log.ts'
+import { SyncError } from '../protocol/errors.ts'
+import type { TopicRules } from '../protocol/topics.ts'
+import type { Clock } from '../seams/clock.ts'
+import type { Hints } from '../seams/hints.ts'
+import type { Limits } from '../seams/limits.ts'
+import type { Logger } from '../seams/logger.ts'
+import type { Telemetry } from '../seams/telemetry.ts'
+import { Engine } from './engine.ts'
+import { Ephemerals } from './ephemerals.ts'
+import { hold } from './holds.ts'
+import type { Hub } from './hub.ts'
+import { Link, type Wire } from './link.ts'
+import { Sessions } from './sessions.ts'
+import { Turn } from './turn.ts'
+import { acceptWebSockets } from './websocket.ts'
+import { Wills } from './wills.ts'
+
+export interface BrokerParts {
+  readonly log: Log
+  readonly authority: Authority
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+  readonly hints: Hints
+  /** Whether topics outside the reserved first levels are served [P-1.6]. */
+  readonly openEnabled: boolean
+  /** Origins of pages that may connect, beside the server's own; without an issuer only the own [P-10.27]. */
+  readonly allowedOrigins: readonly string[]
+}
+
+export interface BrokerStats {
+  readonly connections: number
+  readonly sessions: number
+  readonly unsentBytes: number
+}
+
+/** Waits, keep-alives and expiries are looked at this often. */
+const tickMs = 500
+
+export class Broker {
+  readonly #hub: Hub & { stopping: boolean }
+  readonly #parts: BrokerParts
+  readonly #listeners: TcpServer[] = []
+  readonly #stopAccepting: (() => void)[] = []
+  readonly #tick: NodeJS.Timeout
+  #blind = false
+
+  /** Opens the broker without listening, and publishes the wills that a crash left behind. */
+  static async open(parts: BrokerParts): Promise<Broker> {
+    const engine = await Engine.open((error) => parts.logger.error({ error }, 'aedes reports an error'))
+    const broker = new Broker(parts, engine)
+    await broker.#hub.wills.publishLeft()
+    return broker
+  }
+
+  private constructor(parts: BrokerParts, engine: Engine) {
+    const { log, authority, clock, limits, logger, telemetry, hints, openEnabled } = parts
+    const rules: TopicRules = { ...limits, openEnabled }
+    const ephemerals = new Ephemerals(clock, hints)
+    this.#parts = parts
+    this.#hub = {
+      log,
+      authority,
+      clock,
+      limits,
+      logger,
+      telemetry,
+      hints,
+      rules,
+      engine,
+      ephemerals,
+      sessions: new Sessions({ log, hints, logger, telemetry }),
+      wills: new Wills({ log, authority, rules, logger, telemetry, ephemerals }),
+      turn: new Turn(),
+      links: new Set(),
+      stopping: false,
+    }
+    this.#tick = setInterval(() => this.#ticked(), tickMs).unref()
+    this.#stopAccepting.push(
+      authority.onChange(() => this.#checkRevoked()),
+      log.observe((bucket) => {
+        if (!ephemerals.tapped) return
+        for (let index = 0; index < bucket.count; index++) ephemerals.show(bucket.topic(index), bucket.payload(index))
+      }),
+      hints.listen((hint) => {
+        if (hint.type === 'ephemeral') ephemerals.deliver(hint)
+      }),
+    )
+  }
+
+  /** Listens for MQTT over TCP; resolves with the port taken. */
+  listenTcp(at: { host: string; port: number }): Promise<number> {
+    return this.#listen(
+      createServer({ noDelay: true }, (socket) => this.#accept(socket, 'tcp')),
+      at,
+    )
+  }
+
+  /** Listens for MQTT over TLS with the certificate and key of these PEM files. */
+  async listenTls(at: { host: string; port: number; certFile: string; keyFile: string }): Promise<number> {
+    const [cert, key] = await Promise.all([readFile(at.certFile), readFile(at.keyFile)])
+    return await this.#listen(
+      createTlsServer({ cert, key, noDelay: true }, (socket) => this.#accept(socket, 'tls')),
+      at,
+    )
+  }
+
+  /** Serves MQTT over WebSocket at /mqtt of an HTTP server. */
+  takeUpgrades(server: Server): void {
+    const { packetBytesMax, lingerMs } = this.#hub.limits
+    const refused = (request: IncomingMessage): void => {
+      this.#hub.telemetry.refused('websocket', 'forbidden')
+      this.#hub.logger.warn(
+        { door: 'websocket', origin: request.headers.origin, host: request.headers.host },
+        'an upgrade was refused: origin or host',
+      )
+    }
+    const rules = { packetBytesMax, lingerMs, allowed: (request: IncomingMessage) => this.#allowed(request), refused }
+    this.#stopAccepting.push(acceptWebSockets(server, rules, (wire, request) => this.#accept(wire, 'websocket', request)))
+  }
+
+  stats(): BrokerStats {
+    let unsentBytes = 0
+    for (const link of this.#hub.links) unsentBytes += link.unsentBytes
+    return { connections: this.#hub.links.size, sessions: this.#hub.sessions.connected, unsentBytes }
+  }
+
+  /** Takes nothing new, acknowledges what was appended, stores the places of all sessions, closes the connections [P-8.15]. */
+  async close(): Promise<void> {
+    this.#hub.stopping = true
+    clearInterval(this.#tick)
+    for (const stop of this.#stopAccepting) stop()
+    for (const listener of this.#listeners) listener.close()
+    await Promise.all([...this.#hub.links].map((link) => endInOrder(link)))
+    this.#hub.sessions.close()
+    await this.#hub.engine.close()
+  }
+
+  #accept(wire: Wire, door: string, request?: IncomingMessage): void {
+    if (this.#hub.stopping) return void wire.destroy()
+    new Link(this.#hub, wire, door, request)
+  }
+
+  #listen(server: TcpServer, { host, port }: { host: string; port: number }): Promise<number> {
+    return new Promise((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host, port, backlog: 4_096 }, () => {
+        server.off('error', reject)
+        server.on('error', (error) => this.#hub.logger.error({ error }, 'a listener failed'))
+        this.#listeners.push(server)
+        resolve((server.address() as AddressInfo).port)
+      })
+    })
+  }
+
+  /** Pages of the server's own host, and of configured origins; without an issuer only on this machine [P-10.27], [P-10.28]. */
+  #allowed({ headers: { origin, host = '' } }: IncomingMessage): boolean {
+    const local = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/i.test(host)
+    if (this.#hub.authority.developmentMode && !local) return false
+    if (origin === undefined) return true
+    if (sameHost(origin, host)) return true
+    return !this.#hub.authority.developmentMode && this.#parts.allowedOrigins.includes(origin)
+  }
+
+  #checkRevoked(): void {
+    for (const link of this.#hub.links) link.checkRevoked()
+  }
+
+  #ticked(): void {
+    const nowMs = this.#hub.clock.now()
+    const { blind } = this.#hub.authority
+    for (const link of this.#hub.links) {
+      link.tick(nowMs)
+      // What was held back while revocations could not be read goes on.
+      if (this.#blind && !blind) link.session?.kick()
+    }
+    this.#blind = blind
+  }
+}
+
+async function endInOrder(link: Link): Promise<void> {
+  link.setHold(hold.stopping)
+  await new Promise<void>((resolve) => {
+    link.publisher.whenDone(resolve)
+    // A connection that breaks meanwhile is over as well.
+    void link.gone.then(resolve)
+  })
+  link.close(new SyncError('stopping', 'the server is stopping').message, 'stopping')
+  await link.gone
+}
+
+function sameHost(origin: string, host: string): boolean {
+  return URL.canParse(origin) && new URL(origin).host.toLowerCase() === host.toLowerCase()
+}

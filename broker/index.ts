@@ -1,0 +1,1 @@
+export { Broker, type BrokerParts, type BrokerStats } from './broker.ts'

@@ -1,0 +1,465 @@
+/**
+ * One connection: the socket on one side, aedes behind a pipe on the other, and between them everything about
+ * messages. States: `new` until a CONNECT is whole, `connecting` until its CONNACK is written, `ready`, `closed`.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Principal } from '../auth/index.ts'
+import { asSyncError, type SyncError } from '../protocol/errors.ts'
+import { connectSteps } from './connect.ts'
+import type { ConnectRequest, EnginePeer } from './engine.ts'
+import { hold } from './holds.ts'
+import type { Hub } from './hub.ts'
+import {
+  ackHeader,
+  encodeAck,
+  encodePublish,
+  encodeSuback,
+  packetType,
+  pingresp,
+  readSubscribe,
+  readUnsubscribe,
+  type FilterRequest,
+} from './packets.ts'
+import { Pipe, type PipeEnd } from './pipe.ts'
+import { Publisher } from './publisher.ts'
+import type { Session } from './session.ts'
+import type { SessionHolder } from './sessions.ts'
+import { Splitter, type PacketSink } from './splitter.ts'
+import type { Flushed } from './turn.ts'
+import type { Will } from './wills.ts'
+
+/** A socket that can end after its last bytes were sent. */
+export type Wire = Duplex & { destroySoon(): void }
+
+/** Chunks of a turn up to this size are joined; larger ones go out as a vector. */
+const joinBytesMax = 65_536
+
+export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flushed {
+  readonly hub: Hub
+  readonly door: string
+  readonly publisher: Publisher
+  /** Known once authenticated. */
+  principal: Principal | undefined = undefined
+  /** The encoded client id, and the name of the session. */
+  client = ''
+  key = ''
+  session: Session | undefined = undefined
+  sessionPresent = false
+  generation = 0
+  will: Will | undefined = undefined
+  /** Judged at CONNECT, armed once the session is open. */
+  preparedWill: Will | undefined = undefined
+  clean = true
+  readonly gone: Promise<void>
+  #resolveGone: () => void = () => {}
+  readonly #wire: Wire
+  readonly #request: IncomingMessage | undefined
+  readonly #splitter: Splitter
+  #pipe: Pipe | undefined = undefined
+  #state: 'new' | 'connecting' | 'ready' | 'closed' = 'new'
+  #holds = 0
+  #paused = false
+  /** When the present wait is over, ms; Infinity for none. */
+  #deadlineMs: number
+  #deadlineReason = 'no CONNECT in time'
+  #keepAliveMs = 0
+  #heardMs: number
+  #warned = false
+  #out: Buffer[] = []
+  #outBytes = 0
+  #engineWaits: (() => void) | undefined = undefined
+  #requests: FilterRequest[] = []
+  readonly #granted = new Map<string, number>()
+  #subscribeId = 0
+
+  constructor(hub: Hub, wire: Wire, door: string, request?: IncomingMessage) {
+    this.hub = hub
+    this.door = door
+    this.#wire = wire
+    this.#request = request
+    this.#splitter = new Splitter(this, hub.limits)
+    this.publisher = new Publisher(this)
+    this.#heardMs = hub.clock.now()
+    this.#deadlineMs = this.#heardMs + hub.limits.connectTimeoutMs
+    this.gone = new Promise((resolve) => (this.#resolveGone = resolve))
+    hub.links.add(this)
+    wire.on('data', (chunk: Buffer) => this.#received(chunk))
+    wire.on('end', () => this.close('the peer ended the connection', 'ended'))
+    wire.on('close', () => this.close('the socket was closed', 'ended'))
+    wire.on('error', (error: Error) => this.close(`the socket failed: ${error.message}`, 'ended'))
+    wire.on('drain', () => this.#drained())
+  }
+
+  get closed(): boolean {
+    return this.#state === 'closed'
+  }
+
+  // Input.
+
+  #received(chunk: Buffer): void {
+    if (this.closed) return
+    this.publisher.receivedMs = this.#heardMs = this.hub.clock.now()
+    this.#splitter.feed(chunk)
+  }
+
+  /** One packet, whole. Nothing passes a CONNECT, SUBSCRIBE or UNSUBSCRIBE that is not finished [P-7.20]. */
+  packet(chunk: Buffer, start: number, body: number, end: number): boolean {
+    const first = chunk[start] as number
+    const type = first >> 4
+    if (this.#state === 'new') {
+      if (first !== 0x10) this.#broken('the first packet is not a CONNECT [MQTT-3.1.0-1]')
+      else this.#connect(chunk, start, end)
+    } else if (type === packetType.publish) {
+      this.publisher.publish(chunk, start, body, end)
+    } else {
+      this.#other(type, first, chunk, start, body, end)
+    }
+    return this.#holds === 0 && !this.closed
+  }
+
+  broken(reason: string): void {
+    this.#broken(reason)
+  }
+
+  #other(type: number, first: number, chunk: Buffer, start: number, body: number, end: number): void {
+    const isAck = end - body === 2
+    switch (type) {
+      case packetType.puback:
+        if (first !== 0x40 || !isAck) return this.#broken('malformed PUBACK')
+        return this.session?.acknowledge(chunk.readUInt16BE(body))
+      case packetType.pubrel:
+        if (first !== 0x62 || !isAck) return this.#broken('malformed PUBREL')
+        return this.publisher.release(chunk.readUInt16BE(body))
+      case packetType.subscribe:
+        if (first !== 0x82) return this.#broken('malformed SUBSCRIBE')
+        return this.#subscribe(Buffer.from(chunk.subarray(start, end)), body - start)
+      case packetType.unsubscribe:
+        if (first !== 0xa2) return this.#broken('malformed UNSUBSCRIBE')
+        return this.#unsubscribe(Buffer.from(chunk.subarray(start, end)), body - start)
+      case packetType.pingreq:
+        if (first !== 0xc0 || end !== body) return this.#broken('malformed PINGREQ')
+        return this.write(pingresp)
+      case packetType.disconnect:
+        if (first !== 0xe0 || end !== body) return this.#broken('malformed DISCONNECT')
+        return this.#disconnect()
+      default:
+        // PUBREC and PUBCOMP answer a QoS 2 delivery, and there is none [P-4.7].
+        return this.#broken(`a packet of type ${type} has no place here`)
+    }
+  }
+
+  #connect(chunk: Buffer, start: number, end: number): void {
+    this.#state = 'connecting'
+    this.#wait(hold.connecting, this.hub.limits.authTimeoutMs, 'the CONNECT was not finished in time')
+    this.#pipe = new Pipe(this)
+    this.hub.engine.attach(this, this.#pipe, this.#request)
+    this.#pipe.push(Buffer.from(chunk.subarray(start, end)))
+  }
+
+  #subscribe(packet: Buffer, body: number): void {
+    const read = readSubscribe(packet, body)
+    if (!read) return this.#broken('malformed SUBSCRIBE')
+    const { filtersPerSubscribeMax } = this.hub.limits
+    if (read.requests.length > filtersPerSubscribeMax) {
+      return this.#broken(`${read.requests.length} filters in one SUBSCRIBE, at most ${filtersPerSubscribeMax}`)
+    }
+    if (read.requests.some(({ filter }) => filter.includes('\0') || filter.includes('\ufffd')))
+      return this.#broken('a filter that is no UTF-8 [MQTT-1.5.3]')
+    this.#requests = read.requests
+    this.#subscribeId = read.packetId
+    this.#granted.clear()
+    this.#wait(hold.subscribing, this.hub.limits.holdTimeoutMs, 'the SUBSCRIBE was not finished in time')
+    this.#toEngine(packet)
+  }
+
+  #unsubscribe(packet: Buffer, body: number): void {
+    const filters = readUnsubscribe(packet, body)
+    if (!filters) return this.#broken('malformed UNSUBSCRIBE')
+    if (filters.length > this.hub.limits.filtersPerSubscribeMax) return this.#broken(`${filters.length} filters in one UNSUBSCRIBE`)
+    for (const filter of filters) this.session?.unsubscribe(filter)
+    this.#wait(hold.subscribing, this.hub.limits.holdTimeoutMs, 'the UNSUBSCRIBE was not finished in time')
+    this.#toEngine(packet)
+  }
+
+  #disconnect(): void {
+    const { will } = this
+    this.will = undefined
+    if (will) this.hub.wills.disarm(this.key, will).catch((error: unknown) => this.#log('warn', 'a will could not be removed', { error }))
+    // What the client sent before it is finished first [P-8.12].
+    this.setHold(hold.stopping)
+    this.publisher.whenDone(() => this.close('the client disconnected', 'disconnect'))
+  }
+
+  // aedes' side.
+
+  async connect(request: ConnectRequest): Promise<string> {
+    this.#keepAliveMs = request.keepAliveS * 1_500
+    this.clean = request.clean
+    for (const step of connectSteps) await step(this, request)
+    return this.key
+  }
+
+  ready(): void {
+    if (this.closed) return
+    this.#state = 'ready'
+    this.release(hold.connecting)
+    this.session?.activate()
+  }
+
+  async subscribe(filter: string): Promise<boolean> {
+    const request = this.#requests.findLast((asked) => asked.filter === filter)
+    if (!this.session || !request) return false
+    try {
+      this.#granted.set(filter, await this.session.subscribe(filter, request.qos))
+      return true
+    } catch (error) {
+      const refusal = asSyncError(error)
+      this.refused(refusal, { filter })
+      return false
+    }
+  }
+
+  async saved(): Promise<void> {
+    if (this.session && !this.clean) await this.hub.sessions.save(this.key, this.session, this.generation)
+  }
+
+  subscribed(): void {
+    this.session?.activate()
+    this.release(hold.subscribing)
+  }
+
+  unsubscribed(): void {
+    this.release(hold.subscribing)
+  }
+
+  fromEngine(packets: Buffer, written: () => void): void {
+    if (this.closed) return written()
+    const type = (packets[0] as number) >> 4
+    if (type === packetType.connack && packets[3] === 0) packets[2] = this.sessionPresent ? 1 : 0
+    // aedes forgets filters that came twice in one SUBSCRIBE; each has its code [MQTT-3.8.4-5].
+    if (type === packetType.suback)
+      packets = encodeSuback(
+        this.#subscribeId,
+        this.#requests.map(({ filter }) => this.#granted.get(filter) ?? 0x80),
+      )
+    this.write(packets)
+    if (this.bytesLeft > 0) written()
+    else this.#engineWaits = written
+  }
+
+  engineReads(): void {
+    this.release(hold.engine)
+  }
+
+  engineClosed(error: Error | null): void {
+    this.close(error ? `aedes: ${error.message}` : 'aedes closed the connection', 'ended')
+  }
+
+  #toEngine(packet: Buffer): void {
+    if (!this.#pipe?.push(packet)) this.setHold(hold.engine)
+  }
+
+  // Output.
+
+  /** Bytes that may still be handed to the socket before its peer has read. */
+  get bytesLeft(): number {
+    return this.hub.limits.unsentBytesMax - this.#wire.writableLength - this.#outBytes
+  }
+
+  get unsentBytes(): number {
+    return this.#wire.writableLength + this.#outBytes
+  }
+
+  /** Gathers packets; they leave with everything else of this turn. */
+  write(packets: Buffer): void {
+    if (this.closed) return
+    this.#out.push(packets)
+    this.#outBytes += packets.length
+    this.hub.turn.flush(this)
+  }
+
+  flush(): void {
+    const chunks = this.#out
+    if (chunks.length === 0) return
+    const bytes = this.#outBytes
+    this.#out = []
+    this.#outBytes = 0
+    if (chunks.length === 1) {
+      this.#wire.write(chunks[0])
+    } else if (bytes <= joinBytesMax) {
+      this.#wire.write(Buffer.concat(chunks, bytes))
+    } else {
+      this.#wire.cork()
+      for (const chunk of chunks) this.#wire.write(chunk)
+      this.#wire.uncork()
+    }
+    // A peer that does not read its acknowledgements is not read either.
+    if (this.bytesLeft <= 0) this.setHold(hold.unread)
+  }
+
+  acknowledge(): void {
+    this.publisher.acknowledge()
+  }
+
+  /** A message of the server to this connection alone [P-7.1]; false if the client does not listen to it. */
+  reply(name: string, payload: Buffer): boolean {
+    const topic = `reply/${this.client}/${name}`
+    if (!this.session?.hearsReply(topic)) return false
+    this.write(encodePublish(topic, payload))
+    return true
+  }
+
+  control(message: Record<string, unknown>): void {
+    this.reply('$ctl', Buffer.from(JSON.stringify(message)))
+  }
+
+  ack(kind: keyof typeof ackHeader, packetId: number): void {
+    this.write(encodeAck(ackHeader[kind], packetId))
+  }
+
+  #drained(): void {
+    const written = this.#engineWaits
+    this.#engineWaits = undefined
+    written?.()
+    this.release(hold.unread)
+    this.session?.kick()
+  }
+
+  // Back-pressure.
+
+  setHold(reason: number): void {
+    this.#holds |= reason
+    this.#splitter.stop()
+    if (this.#paused || this.closed) return
+    this.#paused = true
+    this.#wire.pause()
+  }
+
+  release(reason: number): void {
+    if ((this.#holds & reason) === 0) return
+    this.#holds &= ~reason
+    if ((this.#holds & (hold.connecting | hold.subscribing)) === 0) this.#deadlineMs = Infinity
+    if (this.#holds !== 0 || this.closed) return
+    this.#heardMs = this.hub.clock.now()
+    this.#splitter.resume()
+    if (this.#holds !== 0 || !this.#paused || this.closed) return
+    this.#paused = false
+    this.#wire.resume()
+  }
+
+  #wait(reason: number, timeoutMs: number, whatFailed: string): void {
+    this.#deadlineMs = this.hub.clock.now() + timeoutMs
+    this.#deadlineReason = whatFailed
+    this.setHold(reason)
+  }
+
+  // Time.
+
+  /** Called about twice a second: one clock for all waits of all connections. */
+  tick(nowMs: number): void {
+    if (nowMs > this.#deadlineMs) return this.#broken(this.#deadlineReason)
+    if (this.#keepAliveMs > 0 && !this.#paused && nowMs - this.#heardMs > this.#keepAliveMs) {
+      return this.close('nothing heard for one and a half times the keep-alive [MQTT-3.1.2-24]', 'keep-alive')
+    }
+    if (!this.principal || this.#state !== 'ready') return
+    const leftMs = this.principal.expiresAtMs - nowMs
+    if (leftMs <= 0) return this.close('the token has expired', 'token-expired')
+    if (leftMs <= this.hub.limits.authWarningMs && !this.#warned) {
+      this.#warned = true
+      this.control({ ctl: 'auth-expiring', in: Math.floor(leftMs / 1_000) })
+    }
+    this.session?.tick(nowMs)
+  }
+
+  /** A fresh token of the same user was accepted [P-7.9]. */
+  renewed(principal: Principal): void {
+    this.principal = principal
+    this.#warned = false
+    this.session?.renew(principal.grants)
+    this.publisher.grantsChanged()
+  }
+
+  /** Closes the connection if its token is among the revoked [P-7.8]. */
+  checkRevoked(): void {
+    if (!this.principal || !this.hub.authority.isRevoked(this.principal)) return
+    this.control({ ctl: 'revoked' })
+    this.close('the token was revoked', 'revoked')
+  }
+
+  // The end.
+
+  #broken(reason: string): void {
+    this.hub.telemetry.refused(this.door, 'bad-request')
+    this.close(reason, 'bad-request')
+  }
+
+  /** Ends the connection because of what its client did; the log names client and reason [P-4.5]. */
+  refuse(error: SyncError, fields: object = {}): void {
+    this.refused(error, fields)
+    this.close(error.message, error.code)
+  }
+
+  refused(error: SyncError, fields: object = {}): void {
+    this.hub.telemetry.refused(this.door, error.code)
+    this.#log('warn', `refused: ${error.message}`, { code: error.code, ...fields })
+  }
+
+  /** Ends the connection: what is due is sent, a peer that does not read it is cut [P-7.23]. */
+  close(reason: string, code: string): void {
+    if (this.closed) return
+    const wasReady = this.#state === 'ready'
+    this.acknowledge()
+    this.flush()
+    this.#state = 'closed'
+    this.#log(code === 'disconnect' || code === 'ended' ? 'debug' : 'info', `closed: ${reason}`, { code })
+    this.hub.links.delete(this)
+    this.#splitter.discard()
+    this.session?.close()
+    this.#closeWire()
+    const written = this.#engineWaits
+    this.#engineWaits = undefined
+    written?.()
+    this.#pipe?.destroy()
+    this.#leave(wasReady).catch((error: unknown) => this.#log('error', 'a connection could not be ended in good order', { error }))
+  }
+
+  #closeWire(): void {
+    const wire = this.#wire
+    wire.removeAllListeners('data')
+    if (wire.destroyed) return
+    if (this.#paused) wire.resume()
+    wire.destroySoon()
+    const linger = setTimeout(() => wire.destroy(), this.hub.limits.lingerMs)
+    wire.once('close', () => clearTimeout(linger))
+  }
+
+  async #leave(wasReady: boolean): Promise<void> {
+    const { hub, key, session, will } = this
+    try {
+      if (session && !this.clean) await hub.sessions.save(key, session, this.generation, true)
+      if (will && wasReady) await hub.wills.publish(key, will)
+    } finally {
+      if (this.#entered) hub.sessions.leave(key, this.uid, this)
+      this.#resolveGone()
+    }
+  }
+
+  #entered = false
+
+  /** Becomes the holder of its session; resolves when it may load it. */
+  async enterSession(): Promise<void> {
+    this.key = `${this.uid}/${this.client}`
+    await this.hub.sessions.enter(this.key, this.uid, this)
+    this.#entered = true
+    if (this.closed) this.hub.sessions.leave(this.key, this.uid, this)
+  }
+
+  get uid(): string {
+    return this.principal?.uid ?? ''
+  }
+
+  #log(level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: object = {}): void {
+    this.hub.logger[level]({ door: this.door, uid: this.principal?.uid, client: this.client || undefined, ...fields }, message)
+  }
+}

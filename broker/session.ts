@@ -1,0 +1,411 @@
+/**
+ * What a client has subscribed to, and how far it has got. A clean=0 session outlives its connection as a
+ * record; while connected, this is the one that delivers.
+ */
+import type { Grants, Principal } from '../auth/index.ts'
+import type { Log } from '../log/log.ts'
+import type { Follower, Stream } from '../log/stream.ts'
+import { parseFilter, TopicFilter, type Subscription } from '../protocol/filters.ts'
+import { asSyncError, SyncError } from '../protocol/errors.ts'
+import { openStream, type TopicRules } from '../protocol/topics.ts'
+import { Inflight } from './inflight.ts'
+import type { Outlet } from './outlet.ts'
+import { PlainCursor, type PlainFilter } from './plain-cursor.ts'
+import { RetainedRun } from './retained-run.ts'
+import type { CursorRecord, SessionRecord } from './session-record.ts'
+import { SyncCursor } from './sync-cursor.ts'
+import type { Pumped } from './turn.ts'
+
+/** What a session needs of its surroundings. */
+export interface SessionParts {
+  readonly log: Log
+  readonly rules: TopicRules
+  readonly clean: boolean
+  readonly principal: Principal
+  readonly client: string
+  readonly grants: Grants
+  /** Where packets go. */
+  readonly link: {
+    readonly bytesLeft: number
+    write(packets: Buffer): void
+    close(reason: string, code: string): void
+  }
+  kick(session: Session): void
+  delivered(entries: number, committedMs: number | undefined): void
+  /** Whether deliveries must wait, e.g. because revocations cannot be read. */
+  paused(): boolean
+  /** Entered and left by whoever reads a stream here, for ephemeral messages. */
+  readers: { add(stream: string, reader: StreamReader): void; remove(stream: string, reader: StreamReader): void }
+  taps: { add(session: Session): void; remove(session: Session): void }
+}
+
+/** Who gets the ephemeral messages of a stream. */
+export interface StreamReader {
+  ephemeral(message: EphemeralMessage): void
+}
+
+export interface EphemeralMessage {
+  readonly stream: string
+  readonly topic: string
+  /** PUBLISH at QoS 0. */
+  readonly packet: Buffer
+  /** As JSON, made when first needed. */
+  readonly envelope: () => Buffer
+}
+
+export class Session implements Pumped, Follower, StreamReader, Outlet {
+  readonly log: Log
+  readonly inflight: Inflight
+  readonly clean: boolean
+  /** Something moved that the record does not show yet. */
+  dirty = false
+  readonly #parts: SessionParts
+  #grants: Grants
+  readonly #cursors: PlainCursor[] = []
+  readonly #syncs = new Map<string, SyncCursor>()
+  readonly #others = new Map<string, { readonly filter: TopicFilter; readonly door: 'reply' | 'tap'; readonly qos: number }>()
+  readonly #runs = new Set<RetainedRun>()
+  readonly #followed = new Set<Stream>()
+  /** Begun by a SUBSCRIBE whose SUBACK is not written yet. */
+  #starting: (() => void)[] = []
+  #closed = false
+  #turnAt = 0
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts
+    this.log = parts.log
+    this.clean = parts.clean
+    this.#grants = parts.grants
+    this.inflight = new Inflight(parts.log.limits.inflightMax)
+  }
+
+  /** Filters held, of every door. */
+  get filterCount(): number {
+    let count = this.#syncs.size + this.#others.size
+    for (const { filters } of this.#cursors) count += filters.size
+    return count
+  }
+
+  /** Whether a message of the server on a reply topic would be seen [P-7.3]. */
+  hearsReply(topic: string): boolean {
+    for (const { filter, door } of this.#others.values()) if (door === 'reply' && filter.matches(topic)) return true
+    return false
+  }
+
+  /** Takes up the filters and places of a record; false if an active filter can no longer be served [P-4.22]. */
+  async restore(record: SessionRecord, dupBefore: (stream: Stream) => Promise<number>): Promise<boolean> {
+    for (const { filter, qos } of record.others) {
+      const subscription = this.#judged(filter)
+      if (subscription && (subscription.door === 'reply' || subscription.door === 'tap')) this.#addOther(filter, subscription, qos)
+    }
+    for (const stored of record.cursors) {
+      const cursor = await this.#restoreCursor(stored, record.run === '' ? () => Promise.resolve(stored.sent) : dupBefore)
+      if (!cursor) return false
+    }
+    this.#applyGrants()
+    return this.#cursors.every(({ dormant, stream, next }) => dormant || next >= stream.first)
+  }
+
+  /** How the session is to be stored. */
+  record(run: string, nowMs: number): SessionRecord {
+    const cursors = this.#cursors.map((cursor): CursorRecord => ({
+      stream: cursor.stream.name,
+      acked: cursor.acked,
+      sent: cursor.sent,
+      filters: [...cursor.filters.values()].map(({ text, qos, since, retainedDue }) => ({ filter: text, qos, since, retainedDue })),
+    }))
+    return { run, seenMs: nowMs, cursors, others: [...this.#others].map(([filter, { qos }]) => ({ filter, qos })) }
+  }
+
+  /** Judges a filter and prepares it; it takes effect at `activate`. Returns the granted QoS; throws what the client did wrong. */
+  async subscribe(text: string, qos: number): Promise<number> {
+    const subscription = parseFilter(text, this.#parts.rules)
+    this.#checkGrant(text, subscription)
+    const { subscriptionsPerConnectionMax } = this.log.limits
+    if (!this.#holds(text) && this.filterCount + this.#starting.length >= subscriptionsPerConnectionMax) {
+      throw new SyncError('too-many-requests', `${text}: more than ${subscriptionsPerConnectionMax} filters on one connection`)
+    }
+    switch (subscription.door) {
+      case 'reply':
+      case 'tap':
+        this.#starting.push(() => this.#addOther(text, subscription, 0))
+        return 0
+      case 'sync':
+        await this.#prepareSync(text, subscription, qos)
+        return qos
+      case 'plain':
+        await this.#preparePlain(text, subscription, qos)
+        return qos
+    }
+  }
+
+  /** The SUBACK has been written: what was prepared begins to deliver. */
+  activate(): void {
+    for (const start of this.#starting.splice(0)) start()
+    this.kick()
+  }
+
+  unsubscribe(text: string): void {
+    this.#syncs.get(text)?.close()
+    this.#syncs.delete(text)
+    this.#others.delete(text)
+    if (![...this.#others.values()].some(({ door }) => door === 'tap')) this.#parts.taps.remove(this)
+    for (const cursor of this.#cursors) if (cursor.filters.has(text)) cursor.remove(text)
+    for (const cursor of this.#cursors.filter(({ filters }) => filters.size === 0)) this.#dropCursor(cursor)
+    for (const run of this.#runs) if (run.filter.text === text) this.#runs.delete(run)
+    this.#leaveUnread()
+    this.moved()
+  }
+
+  /** Fresh grants replace the old ones at once [P-10.19]. */
+  renew(grants: Grants): void {
+    this.#grants = grants
+    for (const [text, sync] of this.#syncs) {
+      if (grants.covers('subscribe', grantFilter(sync.stream.name, sync.request.filter))) continue
+      sync.end('grant')
+      this.#syncs.delete(text)
+    }
+    for (const text of [...this.#others.keys()]) if (!this.#judged(text)) this.unsubscribe(text)
+    this.#applyGrants()
+    this.kick()
+  }
+
+  // Outlet, Pumped and Follower: the ways in for delivery.
+
+  get bytesLeft(): number {
+    return this.#parts.link.bytesLeft
+  }
+
+  write(packets: Buffer): void {
+    this.#parts.link.write(packets)
+  }
+
+  delivered(entries: number, committedMs: number | undefined): void {
+    this.#parts.delivered(entries, committedMs)
+  }
+
+  kick(): void {
+    if (!this.#closed) this.#parts.kick(this)
+  }
+
+  moved(stream?: Stream): void {
+    if (stream) this.kick()
+    else this.dirty = true
+  }
+
+  fail(reason: string): void {
+    this.#parts.link.close(reason, 'trimmed')
+  }
+
+  pump(): boolean {
+    if (this.#closed || this.#parts.paused()) return false
+    for (const run of this.#runs) {
+      run.deliver()
+      if (run.finished) this.#runs.delete(run)
+    }
+    // Each turn begins with another subscription, so that a long backlog of one does not starve the others.
+    const readers = [...this.#cursors, ...this.#syncs.values()]
+    this.#turnAt = readers.length > 0 ? (this.#turnAt + 1) % readers.length : 0
+    let more = false
+    for (let at = 0; at < readers.length; at++) {
+      if (readers[(this.#turnAt + at) % readers.length]?.deliver()) more = true
+    }
+    return more && this.bytesLeft > 0 && this.inflight.room > 0
+  }
+
+  /** A PUBACK has come. */
+  acknowledge(packetId: number): void {
+    const full = this.inflight.room <= 0
+    this.inflight.acknowledge(packetId)
+    // Kicking at half a window keeps runs long; a window that was full may be waiting for this very acknowledgement.
+    if (full || this.inflight.count <= this.log.limits.inflightMax >> 1) this.kick()
+  }
+
+  ephemeral(message: EphemeralMessage): void {
+    if (this.#closed || this.bytesLeft <= 0 || this.#parts.paused()) return
+    const { stream, topic, packet } = message
+    const here = this.#cursors.filter((cursor) => cursor.stream.name === stream && !cursor.dormant)
+    if (here.some((cursor) => cursor.qosOf(topic, Infinity) >= 0)) this.write(packet)
+    for (const sync of this.#syncs.values()) if (sync.stream.name === stream) sync.ephemeral(topic, message.envelope())
+  }
+
+  /** Everything this node handles, for who may see it all [P-1.31]. */
+  tapped(topic: string, packet: Buffer): void {
+    if (this.#closed || this.bytesLeft <= 0 || this.#parts.paused()) return
+    for (const { filter, door } of this.#others.values()) {
+      if (door === 'tap' && filter.matches(topic)) return this.write(packet)
+    }
+  }
+
+  tick(nowMs: number): void {
+    for (const sync of this.#syncs.values()) sync.tick(nowMs)
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const sync of this.#syncs.values()) sync.close()
+    for (const cursor of this.#cursors) cursor.close()
+    for (const stream of this.#followed) this.#leave(stream)
+    this.#parts.taps.remove(this)
+  }
+
+  // Subscribing.
+
+  #holds(text: string): boolean {
+    return this.#syncs.has(text) || this.#others.has(text) || this.#cursors.some(({ filters }) => filters.has(text))
+  }
+
+  #checkGrant(text: string, subscription: Subscription): void {
+    if (subscription.door === 'tap') {
+      if (!this.#grants.has('tap')) throw new SyncError('forbidden', `${text} crosses streams, which needs the grant tap`)
+    } else if (subscription.door === 'reply') {
+      if (subscription.client !== this.#parts.client) throw new SyncError('forbidden', `${text}: replies of another client`)
+    } else if (!this.#covered(subscription.stream, subscription.filter)) {
+      throw new SyncError('forbidden', `${text}: no grant to subscribe covers it`)
+    }
+  }
+
+  #covered(stream: string, filter: string): boolean {
+    return this.#grants.covers('subscribe', grantFilter(stream, filter))
+  }
+
+  /** The subscription a kept filter stands for, if the present grants allow it. */
+  #judged(text: string): Subscription | undefined {
+    try {
+      const subscription = parseFilter(text, this.#parts.rules)
+      this.#checkGrant(text, subscription)
+      return subscription
+    } catch (error) {
+      asSyncError(error) // Refused: it is left out.
+      return undefined
+    }
+  }
+
+  async #prepareSync(text: string, { stream: name, filter, start, first }: Subscription & { door: 'sync' }, qos: number): Promise<void> {
+    if (!this.clean) throw new SyncError('bad-filter', `${text}: sync filters belong to a connection; connect with clean=1 [P-6.21]`)
+    const stream = await this.#follow(name)
+    const captured = { seq: stream.headSeq, mark: stream.headMark }
+    this.#starting.push(() => {
+      this.#syncs.get(text)?.close()
+      const sync = new SyncCursor(stream, { text, first, filter, start, qos }, this)
+      this.#syncs.set(text, sync)
+      sync.start(captured).catch(() => this.fail('the log cannot be read'))
+    })
+  }
+
+  async #preparePlain(text: string, { stream: name, filter }: Subscription & { door: 'plain' }, qos: number): Promise<void> {
+    const stream = await this.#follow(name)
+    await this.log.confirmHead(stream)
+    const fold = await this.log.state(stream)
+    const cursor = this.#cursors.find((held) => held.stream === stream && held.filters.has(text)) ?? this.#activeCursor(stream)
+    // No turn passes between here and the end, so the state is that of the captured head.
+    const matcher = new TopicFilter(filter)
+    const old = cursor.filters.get(text)
+    const plain: PlainFilter = { text, filter: matcher, qos, since: old?.since ?? stream.headSeq, retainedDue: true }
+    cursor.put(plain)
+    const retained = fold.states().filter(({ entry }) => matcher.matches(entry.topic))
+    this.#starting.push(() => this.#runs.add(new RetainedRun(plain, retained, this)))
+    this.moved()
+  }
+
+  #activeCursor(stream: Stream): PlainCursor {
+    const held = this.#cursors.find((cursor) => cursor.stream === stream && !cursor.dormant)
+    if (held) return held
+    const cursor = new PlainCursor(stream, { acked: stream.headSeq, dupTo: 0 }, this)
+    this.#cursors.push(cursor)
+    return cursor
+  }
+
+  #addOther(text: string, subscription: Subscription & { door: 'reply' | 'tap' }, qos: number): void {
+    this.#others.set(text, { filter: new TopicFilter(subscription.filter), door: subscription.door, qos })
+    if (subscription.door === 'tap') this.#parts.taps.add(this)
+    this.moved()
+  }
+
+  // Places in streams.
+
+  async #restoreCursor(stored: CursorRecord, dupTo: (stream: Stream) => Promise<number>): Promise<PlainCursor | undefined> {
+    const stream = await this.#follow(stored.stream)
+    // A cursor ahead of the head belongs to a history that this store does not have.
+    if (stored.acked > stream.headSeq) return undefined
+    const cursor = new PlainCursor(stream, { acked: stored.acked, dupTo: Math.max(stored.sent, await dupTo(stream)) }, this)
+    for (const { filter: text, qos, since, retainedDue } of stored.filters) {
+      const plain: PlainFilter = { text, filter: new TopicFilter(text), qos, since, retainedDue }
+      cursor.put(plain)
+      if (retainedDue) await this.#restoreRetained(stream, plain)
+    }
+    this.#cursors.push(cursor)
+    return cursor
+  }
+
+  async #restoreRetained(stream: Stream, plain: PlainFilter): Promise<void> {
+    const fold = await this.log.state(stream)
+    const due = fold.states().filter(({ entry }) => entry.seq <= plain.since && plain.filter.matches(entry.topic))
+    this.#runs.add(new RetainedRun(plain, due, this))
+  }
+
+  /** Filters outside the grants go to cursors of their own, which keep their place and deliver nothing [P-4.24]. */
+  #applyGrants(): void {
+    for (const cursor of [...this.#cursors]) {
+      const filters = [...cursor.filters.values()]
+      const outside = filters.filter(({ text }) => !this.#covered(cursor.stream.name, text))
+      if (outside.length > 0 && outside.length < filters.length) {
+        const aside = new PlainCursor(cursor.stream, { acked: cursor.acked, dupTo: cursor.sent }, this)
+        for (const filter of outside) {
+          cursor.remove(filter.text)
+          aside.put(filter)
+        }
+        aside.dormant = true
+        aside.preferred = cursor
+        this.#cursors.push(aside)
+      } else {
+        cursor.dormant = outside.length > 0
+      }
+    }
+    for (const cursor of this.#cursors) {
+      // Of two places in one stream the first delivers what both match [P-4.10].
+      cursor.preferred = this.#cursors.find(
+        (other) =>
+          other !== cursor &&
+          other.stream === cursor.stream &&
+          !other.dormant &&
+          this.#cursors.indexOf(other) < this.#cursors.indexOf(cursor),
+      )
+    }
+    for (const run of this.#runs) if (!this.#judged(run.filter.text)) this.#runs.delete(run)
+  }
+
+  #dropCursor(cursor: PlainCursor): void {
+    cursor.close()
+    this.#cursors.splice(this.#cursors.indexOf(cursor), 1)
+    for (const other of this.#cursors) if (other.preferred === cursor) other.preferred = undefined
+  }
+
+  async #follow(name: string): Promise<Stream> {
+    const stream = await this.log.follow(name, this)
+    this.#followed.add(stream)
+    this.#parts.readers.add(name, this)
+    if (this.#closed) this.#leave(stream)
+    return stream
+  }
+
+  #streamsRead(): Set<Stream> {
+    return new Set([...this.#cursors, ...this.#syncs.values()].map(({ stream }) => stream))
+  }
+
+  #leaveUnread(): void {
+    const read = this.#streamsRead()
+    for (const stream of this.#followed) if (!read.has(stream)) this.#leave(stream)
+  }
+
+  #leave(stream: Stream): void {
+    this.#followed.delete(stream)
+    this.log.unfollow(stream, this)
+    this.#parts.readers.remove(stream.name, this)
+  }
+}
+
+/** How a filter is put to the grants: topics of the open stream stand behind its name. */
+function grantFilter(stream: string, filter: string): string {
+  return stream === openStream ? `${openStream}/${filter}` : filter
+}

@@ -1,0 +1,200 @@
+/**
+ * All sessions by their key `{uid}/{clientId}`: one connection at a time each, kept ones as records.
+ *
+ * A newcomer is served only after the one before it is fenced: here by closing it, elsewhere by the
+ * generation of the record, which the older owner finds newer than its own [P-4.26].
+ */
+import { randomUUID } from 'node:crypto'
+import type { Log } from '../log/log.ts'
+import { seqAtTime } from '../log/history.ts'
+import { SyncError } from '../protocol/errors.ts'
+import type { Documents, StoredDocument } from '../seams/documents.ts'
+import type { Hints } from '../seams/hints.ts'
+import type { Logger } from '../seams/logger.ts'
+import type { Telemetry } from '../seams/telemetry.ts'
+import type { Session } from './session.ts'
+import { intentsCollection, sessionsCollection, type SessionRecord } from './session-record.ts'
+
+/** Who serves a session now. */
+export interface SessionHolder {
+  close(reason: string, code: string): void
+  /** Resolves when the connection is over and its session is saved. */
+  readonly gone: Promise<void>
+  readonly session: Session | undefined
+  readonly generation: number
+}
+
+export interface SessionsParts {
+  readonly log: Log
+  readonly hints: Hints
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+}
+
+const expirySweepMs = 3_600_000
+
+export class Sessions {
+  /** Of this run of the server: a record that names another one was not left in good order. */
+  readonly run = randomUUID()
+  readonly #parts: SessionsParts
+  readonly #documents: Documents
+  readonly #startedMs: number
+  readonly #holders = new Map<string, SessionHolder>()
+  readonly #perUser = new Map<string, number>()
+  /** Newcomers of one key take turns. */
+  readonly #turns = new Map<string, Promise<void>>()
+  readonly #saving = new Map<Session, { running: Promise<void>; next: Promise<void> | undefined }>()
+  readonly #flush: NodeJS.Timeout
+  readonly #sweep: NodeJS.Timeout
+  readonly #stopListening: () => void
+
+  constructor(parts: SessionsParts) {
+    this.#parts = parts
+    const { log, hints, logger } = parts
+    this.#documents = log.documents
+    this.#startedMs = log.clock.now()
+    this.#flush = setInterval(() => this.#saveMoved(), log.limits.cursorFlushMs).unref()
+    this.#sweep = setInterval(() => this.#sweepExpired(), expirySweepMs).unref()
+    this.#sweepExpired()
+    this.#stopListening = hints.listen((hint) => {
+      if (hint.type !== 'takeover') return
+      const holder = this.#holders.get(hint.session)
+      if (holder && holder.generation < hint.generation) holder.close('the session was taken over on another node', 'takeover')
+    })
+    logger.debug({ run: this.run }, 'sessions are open')
+  }
+
+  get connected(): number {
+    return this.#holders.size
+  }
+
+  holders(): IterableIterator<SessionHolder> {
+    return this.#holders.values()
+  }
+
+  /** Closes whoever holds the session and makes the newcomer its holder; resolves when it may be loaded. */
+  async enter(key: string, uid: string, holder: SessionHolder): Promise<void> {
+    const before = this.#turns.get(key) ?? Promise.resolve()
+    const turn = before.then(async () => {
+      const old = this.#holders.get(key)
+      if (old) {
+        old.close('taken over by a new connection with this client id', 'takeover')
+        await old.gone
+      }
+      const { connectionsPerUserMax } = this.#parts.log.limits
+      const connections = this.#perUser.get(uid) ?? 0
+      if (connectionsPerUserMax > 0 && connections >= connectionsPerUserMax) {
+        throw new SyncError('too-many-requests', `${uid} has ${connections} connections, at most ${connectionsPerUserMax}`)
+      }
+      this.#perUser.set(uid, connections + 1)
+      this.#holders.set(key, holder)
+    })
+    const over = turn.catch(() => {})
+    this.#turns.set(key, over)
+    void over.then(() => this.#turns.get(key) === over && this.#turns.delete(key))
+    await turn
+  }
+
+  /** The connection is over. Call once per successful `enter`. */
+  leave(key: string, uid: string, holder: SessionHolder): void {
+    if (this.#holders.get(key) === holder) this.#holders.delete(key)
+    const left = (this.#perUser.get(uid) ?? 1) - 1
+    if (left > 0) this.#perUser.set(uid, left)
+    else this.#perUser.delete(uid)
+  }
+
+  /** Claims the stored session, which fences older owners. Undefined where nothing is stored. */
+  async claim(key: string, uid: string): Promise<{ record: SessionRecord | undefined; generation: number }> {
+    const stored = await this.#documents.get(sessionsCollection, key)
+    if (!stored) await this.#checkSessionCount(uid)
+    const { value, generation } = await this.#documents.claim(sessionsCollection, key, this.run)
+    this.#parts.hints.send({ type: 'takeover', session: key, generation })
+    return { record: (value ?? undefined) as SessionRecord | undefined, generation }
+  }
+
+  /** Removes the stored session and what belongs to it. */
+  async remove(key: string): Promise<void> {
+    if (await this.#documents.get(sessionsCollection, key)) await this.#documents.remove(sessionsCollection, key)
+    for (const { key: intent } of await this.#documents.list(intentsCollection, { prefix: `${key}/`, limit: 65_536 })) {
+      await this.#documents.remove(intentsCollection, intent)
+    }
+  }
+
+  /** Up to which seq entries may have been sent before an unclean stop [P-4.20]. */
+  async sentBefore(stream: Parameters<typeof seqAtTime>[1]): Promise<number> {
+    return (await seqAtTime(this.#parts.log, stream, this.#startedMs)) - 1
+  }
+
+  /** Stores the session as it stands when the write begins; concurrent calls share writes. `ended` leaves it in good order. */
+  save(key: string, session: Session, generation: number, ended = false): Promise<void> {
+    const saving = this.#saving.get(session)
+    if (saving && !ended) return (saving.next ??= saving.running.catch(() => {}).then(() => this.#save(key, session, generation, false)))
+    if (saving) return (saving.next ?? saving.running).catch(() => {}).then(() => this.#save(key, session, generation, true))
+    return this.#save(key, session, generation, ended)
+  }
+
+  close(): void {
+    clearInterval(this.#flush)
+    clearInterval(this.#sweep)
+    this.#stopListening()
+  }
+
+  #save(key: string, session: Session, generation: number, ended: boolean): Promise<void> {
+    const running = this.#store(key, session, generation, ended).finally(() => {
+      if (this.#saving.get(session)?.running === running) this.#saving.delete(session)
+    })
+    this.#saving.set(session, { running, next: undefined })
+    return running
+  }
+
+  async #store(key: string, session: Session, generation: number, ended: boolean): Promise<void> {
+    session.dirty = false
+    const record = session.record(ended ? '' : this.run, this.#parts.log.clock.now())
+    try {
+      const outcome = await this.#documents.put(sessionsCollection, key, record, generation)
+      if (outcome === 'fenced') this.#holders.get(key)?.close('the session was taken over on another node', 'takeover')
+    } catch (error) {
+      session.dirty = true
+      throw error
+    }
+  }
+
+  #saveMoved(): void {
+    for (const [key, holder] of this.#holders) {
+      const { session, generation } = holder
+      if (!session || session.clean || !session.dirty) continue
+      this.save(key, session, generation).catch((error: unknown) => {
+        // The stored place is older: entries may come twice after a crash, none is lost. The next flush tries again.
+        this.#parts.logger.warn({ error, session: key }, 'the place of a session could not be stored')
+      })
+    }
+  }
+
+  async #checkSessionCount(uid: string): Promise<void> {
+    const { sessionsPerUserMax } = this.#parts.log.limits
+    if (sessionsPerUserMax === 0) return
+    const stored = await this.#documents.list(sessionsCollection, { prefix: `${uid}/`, limit: sessionsPerUserMax })
+    if (stored.length >= sessionsPerUserMax) {
+      throw new SyncError('too-many-requests', `${uid} has ${stored.length} kept sessions, at most ${sessionsPerUserMax}`)
+    }
+  }
+
+  #sweepExpired(): void {
+    this.#removeExpired().catch((error: unknown) => this.#parts.logger.warn({ error }, 'old sessions could not be swept'))
+  }
+
+  /** Sessions that nobody came back to [P-4.25]. */
+  async #removeExpired(): Promise<void> {
+    const before = this.#parts.log.clock.now() - this.#parts.log.limits.sessionExpiryMs
+    let after = ''
+    for (;;) {
+      const page: StoredDocument[] = await this.#documents.list(sessionsCollection, { after, limit: 1_000 })
+      for (const { key, value } of page) {
+        const { seenMs = 0 } = (value ?? {}) as Partial<SessionRecord>
+        if (seenMs < before && !this.#holders.has(key)) await this.remove(key)
+      }
+      if (page.length < 1_000) return
+      after = (page.at(-1) as StoredDocument).key
+    }
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * A sync subscription: envelopes with positions on the filter's own topics, and control messages in order with
+ * them [P-6.1].
+ */
+import type { Bucket } from '../log/bucket.ts'
+import { encodeEnvelope } from '../log/envelope.ts'
+import type { Retained } from '../log/fold.ts'
+import { beginning, checkPosition, firstPosition, headPosition } from '../log/history.ts'
+import { Reader } from '../log/reader.ts'
+import { envelopeOf } from '../log/shared-envelope.ts'
+import type { Stream } from '../log/stream.ts'
+import { controlTopic, TopicFilter, type SyncStart } from '../protocol/filters.ts'
+import { formatPosition, type Position } from '../protocol/positions.ts'
+import { openStream } from '../protocol/topics.ts'
+import type { DeliveryOwner, Outlet } from './outlet.ts'
+import { encodePublish, lengthBytes, writeLength } from './packets.ts'
+
+export interface SyncRequest {
+  /** The filter as subscribed. */
+  readonly text: string
+  /** Its first level: what envelopes' topics begin with. */
+  readonly first: string
+  /** In terms of plain topics. */
+  readonly filter: string
+  readonly start: SyncStart
+  readonly qos: number
+}
+
+export class SyncCursor implements DeliveryOwner {
+  readonly stream: Stream
+  readonly request: SyncRequest
+  readonly filter: TopicFilter
+  readonly #outlet: Outlet
+  readonly #reader: Reader
+  readonly #topicPrefix: string
+  readonly #topicRoom: { levels: number; bytes: number }
+  /** Whether every entry of the stream matches. */
+  readonly #whole: boolean
+  /** `closed`: nothing more comes until the client subscribes again. */
+  #state: 'starting' | 'snapshot' | 'tail' | 'closed' = 'starting'
+  #next = 0
+  #markBefore = ''
+  #snapshot: { readonly entries: readonly Retained[]; readonly pos: string; at: number } | undefined = undefined
+  /** The client has been told that it is caught up at this seq. */
+  #announced = -1
+  #lastSentMs = 0
+  #announcing = false
+
+  constructor(stream: Stream, request: SyncRequest, outlet: Outlet) {
+    this.stream = stream
+    this.request = request
+    this.filter = new TopicFilter(request.filter)
+    this.#outlet = outlet
+    this.#topicPrefix = stream.name === openStream ? `${request.first}/${openStream}/` : `${request.first}/`
+    const { topicLevelsMax, topicBytesMax } = outlet.log.limits
+    this.#topicRoom = { levels: topicLevelsMax - this.#topicPrefix.split('/').length + 1, bytes: topicBytesMax - this.#topicPrefix.length }
+    this.#whole = request.filter === `${stream.name}/#`
+    this.#reader = new Reader(outlet.log, stream, {
+      ready: () => outlet.kick(),
+      failed: (error) => outlet.fail('the log cannot be read', error),
+    })
+  }
+
+  /** Finds where to begin; called once the SUBACK is on its way. The head captured at SUBSCRIBE is passed in. */
+  async start(captured: { seq: number; mark: string }): Promise<void> {
+    const { log } = this.#outlet
+    const { start } = this.request
+    this.#lastSentMs = log.clock.now()
+    if (start === 'snapshot') return this.#startSnapshot()
+    let from: Position
+    if (start === 'now') from = { epoch: log.epoch, ...captured }
+    else if (start === 'earliest') from = beginning(log, this.stream)
+    else from = start
+    const unservable = await checkPosition(log, this.stream, from)
+    if (this.#closed) return
+    if (unservable) return this.#reset(unservable.reason)
+    const first = await firstPosition(log, this.stream)
+    if (this.#closed) return
+    this.#state = 'tail'
+    this.#next = from.seq + 1
+    this.#markBefore = from.mark
+    this.#at(first)
+    this.#outlet.kick()
+  }
+
+  /** Sends a run of envelopes; true if it could go on at once. */
+  deliver(): boolean {
+    if (this.#state === 'snapshot') return this.#deliverSnapshot()
+    if (this.#state !== 'tail') return false
+    if (this.#next > this.stream.headSeq) {
+      if (this.#announced !== this.stream.headSeq) this.#announce()
+      return false
+    }
+    if (this.#next < this.stream.first) {
+      void this.#reset('trimmed')
+      return false
+    }
+    const { bytesLeft } = this.#outlet
+    const { room } = this.#outlet.inflight
+    if (bytesLeft <= 0 || room <= 0) return false
+    const bucket = this.#reader.at(this.#next)
+    if (!bucket) return false
+    this.#deliverRun(bucket, room, bytesLeft)
+    return true
+  }
+
+  /** At least every `atIntervalMs` without a matching entry the reader hears how far it is complete [P-6.15]. */
+  tick(nowMs: number): void {
+    if (this.#state === 'tail' && nowMs - this.#lastSentMs >= this.#outlet.log.limits.atIntervalMs) {
+      this.#lastSentMs = nowMs
+      this.#announced = -1
+      this.#announce()
+    }
+  }
+
+  /** A QoS 0 message of the stream, live [P-3.13]. */
+  ephemeral(topic: string, envelope: Buffer): void {
+    if (this.#state !== 'tail' || this.#outlet.bytesLeft <= 0 || !this.#deliverable(topic)) return
+    this.#outlet.write(encodePublish(this.#topicPrefix + topic, envelope))
+  }
+
+  /** The grants no longer cover it [P-6.12]. */
+  end(reason: 'grant'): void {
+    if (this.#state === 'closed') return
+    const pos = formatPosition(this.#outlet.log.epoch, Math.max(this.#next - 1, 0), this.#markBefore || this.stream.headMark)
+    this.close()
+    this.#control({ ctl: 'ended', reason, pos })
+  }
+
+  acknowledged(): void {
+    // The place of a sync reader is its client's to keep.
+  }
+
+  close(): void {
+    this.#state = 'closed'
+    this.#snapshot = undefined
+    this.#reader.close()
+  }
+
+  get #closed(): boolean {
+    return this.#state === 'closed'
+  }
+
+  async #startSnapshot(): Promise<void> {
+    const { log } = this.#outlet
+    await log.confirmHead(this.stream)
+    const fold = await log.state(this.stream)
+    if (this.#closed) return
+    const pos = formatPosition(log.epoch, fold.seq, fold.mark)
+    const entries = fold.states().filter(({ entry }) => this.#deliverable(entry.topic))
+    this.#next = fold.seq + 1
+    this.#markBefore = fold.mark
+    this.#snapshot = { entries, pos, at: 0 }
+    this.#state = 'snapshot'
+    this.#control({ ctl: 'snapshot-start', pos })
+    this.#outlet.kick()
+  }
+
+  #deliverSnapshot(): boolean {
+    const snapshot = this.#snapshot
+    if (!snapshot) return false
+    const { log, inflight } = this.#outlet
+    while (snapshot.at < snapshot.entries.length) {
+      if (this.#outlet.bytesLeft <= 0 || inflight.room <= 0) return false
+      const { entry } = snapshot.entries[snapshot.at++] as Retained
+      this.#send(this.#topicPrefix + entry.topic, encodeEnvelope(entry, formatPosition(log.epoch, entry.seq, entry.mark)), entry.seq)
+    }
+    this.#snapshot = undefined
+    this.#control({ ctl: 'snapshot-end', pos: snapshot.pos })
+    this.#state = 'tail'
+    this.#sendAt().catch((error: unknown) => this.#outlet.fail('the log cannot be read', error))
+    return true
+  }
+
+  #deliverRun(bucket: Bucket, room: number, bytesLeft: number): void {
+    const { log, inflight } = this.#outlet
+    const { qos } = this.request
+    const nowMs = log.clock.now()
+    const packets: Buffer[] = []
+    let bytes = 0
+    let index = this.#next - bucket.firstSeq
+    for (; index < bucket.count && room > 0 && bytes < bytesLeft; index++) {
+      const topic = bucket.topic(index)
+      if (!this.#whole && !this.#deliverable(topic)) continue
+      if (this.#whole && this.#tooDeep(topic)) continue
+      const envelope = envelopeOf(bucket, index, log.epoch, nowMs)
+      const packet = encodeDelivery(this.#topicPrefix, topic, envelope, qos > 0 ? inflight.push(this, bucket.firstSeq + index) : 0)
+      if (qos > 0) room--
+      packets.push(packet)
+      bytes += packet.length
+    }
+    this.#next = bucket.firstSeq + index
+    this.#markBefore = bucket.mark
+    if (packets.length === 0) return
+    this.#lastSentMs = nowMs
+    this.#outlet.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets, bytes))
+    this.#outlet.delivered(packets.length, bucket.hops?.committed)
+  }
+
+  #deliverable(topic: string): boolean {
+    return this.filter.matches(topic) && !this.#tooDeep(topic)
+  }
+
+  /** Only topics of the open stream can be too long for this door [P-6.5]. */
+  #tooDeep(topic: string): boolean {
+    if (this.stream.name !== openStream) return false
+    return topic.split('/').length > this.#topicRoom.levels || Buffer.byteLength(topic) > this.#topicRoom.bytes
+  }
+
+  /** Says that the reader is caught up, once the store has confirmed that it is. */
+  #announce(): void {
+    if (this.#announcing) return
+    this.#announcing = true
+    this.#outlet.log
+      .confirmHead(this.stream)
+      .then(() => this.#sendAt())
+      .catch((error: unknown) => this.#outlet.fail('the log cannot be read', error))
+      .finally(() => (this.#announcing = false))
+  }
+
+  async #sendAt(): Promise<void> {
+    const { log } = this.#outlet
+    const first = await firstPosition(log, this.stream)
+    if (this.#state === 'tail') this.#at(first)
+  }
+
+  /** Says how far the reader is complete [P-6.10]. */
+  #at(first: string): void {
+    const { log } = this.#outlet
+    if (this.#next > this.stream.headSeq) this.#announced = this.stream.headSeq
+    const pos = formatPosition(log.epoch, this.#next - 1, this.#markBefore)
+    this.#control({ ctl: 'at', pos, head: headPosition(log, this.stream), first, ts: log.clock.now() })
+  }
+
+  async #reset(reason: 'trimmed' | 'epoch' | 'ahead'): Promise<void> {
+    const { log } = this.#outlet
+    this.close()
+    try {
+      this.#control({ ctl: 'reset', reason, first: await firstPosition(log, this.stream), head: headPosition(log, this.stream) })
+    } catch (error) {
+      this.#outlet.fail('the log cannot be read', error)
+    }
+  }
+
+  #control(message: Record<string, unknown>): void {
+    const { text } = this.request
+    const { ctl, ...rest } = message
+    this.#send(controlTopic(text), Buffer.from(JSON.stringify({ ctl, filter: text, ...rest })), 0)
+  }
+
+  #send(topic: string, payload: Buffer, seq: number): void {
+    const { inflight } = this.#outlet
+    const packetId = this.request.qos > 0 ? { packetId: inflight.push(this, seq) } : {}
+    this.#outlet.write(encodePublish(topic, payload, packetId))
+  }
+}
+
+/** As encodePublish, with the topic in two parts and QoS 1 where there is a packet id. */
+function encodeDelivery(prefix: string, topic: string, payload: Buffer, packetId: number): Buffer {
+  const topicBytes = prefix.length + Buffer.byteLength(topic)
+  const remaining = 2 + topicBytes + (packetId === 0 ? 0 : 2) + payload.length
+  const packet = Buffer.allocUnsafe(1 + lengthBytes(remaining) + remaining)
+  packet[0] = packetId === 0 ? 0x30 : 0x32
+  let at = writeLength(packet, 1, remaining)
+  at = packet.writeUInt16BE(topicBytes, at)
+  at += packet.write(prefix, at, 'latin1')
+  at += packet.write(topic, at)
+  if (packetId !== 0) at = packet.writeUInt16BE(packetId, at)
+  payload.copy(packet, at)
+  return packet
+}

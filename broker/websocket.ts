@@ -1,0 +1,106 @@
+/** MQTT over WebSocket, at `/mqtt` on the HTTP port [P-7.21]. */
+import type { IncomingMessage, Server } from 'node:http'
+import { Duplex } from 'node:stream'
+import { WebSocketServer, type WebSocket } from 'ws'
+
+export interface UpgradeRules {
+  readonly packetBytesMax: number
+  readonly lingerMs: number
+  /** Whether a page of this origin may connect [P-7.22]. */
+  allowed(request: IncomingMessage): boolean
+  refused(request: IncomingMessage): void
+}
+
+const path = '/mqtt'
+const closeCode = { normal: 1000, unsupportedData: 1003, internalError: 1011 } as const
+
+/** Takes over WebSocket upgrades of an HTTP server; returns a function that stops doing so. */
+export function acceptWebSockets(
+  server: Server,
+  rules: UpgradeRules,
+  accept: (wire: WebSocketWire, request: IncomingMessage) => void,
+): () => void {
+  const sockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    // Frames may hold many packets; the splitter bounds each of them.
+    maxPayload: 4 * rules.packetBytesMax,
+    handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : offered.has('mqttv3.1') ? 'mqttv3.1' : false),
+  })
+  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    const wanted = new URL(request.url ?? '/', 'http://localhost').pathname === path
+    if (!wanted || !rules.allowed(request)) {
+      if (wanted) rules.refused(request)
+      socket.end(wanted ? 'HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n' : 'HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n')
+      return
+    }
+    sockets.handleUpgrade(request, socket, head, (webSocket) => accept(new WebSocketWire(webSocket, rules.lingerMs), request))
+  }
+  server.on('upgrade', upgrade)
+  return () => {
+    server.off('upgrade', upgrade)
+    sockets.close()
+  }
+}
+
+/** A WebSocket as a byte stream: one frame per write however many chunks, back-pressure both ways, binary frames only. */
+export class WebSocketWire extends Duplex {
+  readonly #webSocket: WebSocket
+  readonly #lingerMs: number
+  #closeCode: number = closeCode.normal
+
+  constructor(webSocket: WebSocket, lingerMs: number) {
+    super({ autoDestroy: true, emitClose: true, readableHighWaterMark: 65_536, writableHighWaterMark: 65_536 })
+    this.#webSocket = webSocket
+    this.#lingerMs = lingerMs
+    webSocket.on('message', (message: Buffer, isBinary) => {
+      if (!isBinary) {
+        this.#closeCode = closeCode.unsupportedData
+        this.destroy()
+      } else if (!this.push(message)) {
+        webSocket.pause()
+      }
+    })
+    webSocket.on('error', (error) => this.destroy(error))
+    webSocket.on('close', () => {
+      this.push(null)
+      this.destroy()
+    })
+  }
+
+  /** Ends after what was written has been sent. */
+  destroySoon(): void {
+    if (this.writableFinished) this.destroy()
+    else this.end(() => this.destroy())
+  }
+
+  override _read(): void {
+    if (this.#webSocket.isPaused) this.#webSocket.resume()
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#send(chunk, done)
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this.#send(Buffer.concat(chunks.map(({ chunk }) => chunk)), done)
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    const webSocket = this.#webSocket
+    if (webSocket.readyState === webSocket.OPEN) {
+      if (webSocket.isPaused) webSocket.resume()
+      webSocket.close(error ? closeCode.internalError : this.#closeCode)
+      const linger = setTimeout(() => webSocket.terminate(), this.#lingerMs)
+      webSocket.once('close', () => clearTimeout(linger))
+    } else {
+      webSocket.terminate()
+    }
+    done(error)
+  }
+
+  #send(chunk: Buffer, done: (error?: Error | null) => void): void {
+    if (this.#webSocket.readyState !== this.#webSocket.OPEN) return done(new Error('the WebSocket is closed'))
+    this.#webSocket.send(chunk, { binary: true, compress: false }, done)
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * Wills [P-4.27]. A durable will is stored at CONNECT with the entry id it will have, so that it is published
+ * once, whoever notices that the connection is over: this process, or the next one after a crash.
+ */
+import { randomUUID } from 'node:crypto'
+import { Grants, type Authority, type Principal } from '../auth/index.ts'
+import { encodeFrame } from '../log/draft.ts'
+import type { Log } from '../log/log.ts'
+import { asSyncError, SyncError } from '../protocol/errors.ts'
+import { openStream, streamOfTopic, type TopicRules } from '../protocol/topics.ts'
+import type { Documents } from '../seams/documents.ts'
+import type { Logger } from '../seams/logger.ts'
+import type { Telemetry } from '../seams/telemetry.ts'
+import type { WillRequest } from './engine.ts'
+import type { Ephemerals } from './ephemerals.ts'
+
+const collection = 'wills'
+
+export interface Will {
+  readonly stream: string
+  readonly topic: string
+  readonly payload: string
+  readonly qos: 0 | 1 | 2
+  readonly retain: boolean
+  readonly id: string
+  readonly client: string
+  readonly principal: Omit<Principal, 'grants'> & { readonly grants: readonly string[] }
+}
+
+export interface WillsParts {
+  readonly log: Log
+  readonly authority: Authority
+  readonly rules: TopicRules
+  readonly logger: Logger
+  readonly telemetry: Telemetry
+  readonly ephemerals: Ephemerals
+}
+
+export class Wills {
+  readonly #parts: WillsParts
+  readonly #documents: Documents
+
+  constructor(parts: WillsParts) {
+    this.#parts = parts
+    this.#documents = parts.log.documents
+  }
+
+  /** Publishes what a run of the server left behind that ended without saying so. */
+  async publishLeft(): Promise<void> {
+    for (;;) {
+      const left = await this.#documents.list(collection, { limit: 100 })
+      if (left.length === 0) return
+      for (const { key, value } of left) await this.publish(key, value as Will)
+    }
+  }
+
+  /** Judges a will [P-4.28]; throws what is wrong with it. */
+  judge(will: WillRequest, principal: Principal, client: string): Will {
+    const { topic, payload, qos, retain } = will
+    const { rules } = this.#parts
+    const stream = streamOfTopic(topic, rules)
+    checkPublishGrant(principal.grants, stream, topic)
+    const { payloadBytesMax } = this.#parts.log.limits
+    if (payload.length > payloadBytesMax) {
+      throw new SyncError('payload-too-large', `a will of ${payload.length} bytes for ${topic}, at most ${payloadBytesMax}`)
+    }
+    const { uid, expiresAtMs, issuedAtMs, jti, kind, client: bound, grants } = principal
+    const left = { uid, expiresAtMs, issuedAtMs, jti, kind, client: bound, grants: grants.texts }
+    return { stream, topic, payload: payload.toString('base64'), qos, retain, id: `will-${randomUUID()}`, client, principal: left }
+  }
+
+  /** Durable when it resolves. */
+  async arm(key: string, will: Will): Promise<void> {
+    if (isDurable(will)) await this.#documents.put(collection, key, will)
+  }
+
+  /** The connection was ended by a DISCONNECT [MQTT-3.14.4-3]. */
+  async disarm(key: string, will: Will): Promise<void> {
+    if (isDurable(will)) await this.#documents.remove(collection, key)
+  }
+
+  /** Publishes a will whose connection is over, unless its author may no longer; then it is forgotten. */
+  async publish(key: string, will: Will): Promise<void> {
+    const { stream, topic, qos, retain, id, client } = will
+    const { log, logger, telemetry } = this.#parts
+    const payload = Buffer.from(will.payload, 'base64')
+    const principal: Principal = { ...will.principal, grants: Grants.parse(will.principal.grants) }
+    try {
+      checkPublishGrant(principal.grants, stream, topic)
+      if (this.#parts.authority.isRevoked(principal)) throw new SyncError('forbidden', 'its author was revoked')
+      if (!isDurable(will)) return this.#parts.ephemerals.publish({ stream, topic, payload, from: principal.uid, client })
+      const mayDeleteAny = mayDelete(principal.grants, stream, topic)
+      await log.publish(stream, {
+        topic,
+        ...encodeFrame(topic, payload),
+        qos,
+        retain,
+        from: principal.uid,
+        client,
+        id,
+        mayDeleteAny,
+        receivedMs: log.clock.now(),
+      })
+    } catch (error) {
+      const { code, message } = asSyncError(error)
+      logger.warn({ session: key, topic, code }, `a will was not published: ${message}`)
+      telemetry.refused('will', code)
+      // What the store did not take stays stored for the next start.
+      if (asSyncError(error).meaning.retry === 'yes') return
+    }
+    await this.#documents.remove(collection, key)
+  }
+}
+
+function isDurable({ qos, retain }: Will): boolean {
+  return qos > 0 || retain
+}
+
+/** Throws `forbidden` where no grant to publish covers the topic. The open stream needs none beyond its own. */
+export function checkPublishGrant(grants: Grants, stream: string, topic: string): void {
+  const asked = stream === openStream ? `${openStream}/${topic}` : topic
+  if (!grants.allows('publish', asked)) throw new SyncError('forbidden', `${topic}: no grant to publish covers it`)
+}
+
+/** Whether a retained topic may be deleted whoever created it [P-9.3]. */
+export function mayDelete(grants: Grants, stream: string, topic: string): boolean {
+  return !stream.startsWith('spaces/') || grants.allows('own', topic)
+}

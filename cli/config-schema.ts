@@ -1,0 +1,221 @@
+/**
+ * Every setting of the server, once: from here come its type, default, check, flag, variable, help and row in the docs.
+ * A setting `mqttPort` has the flag `--mqtt-port` and the variable `TIDEMARK_MQTT_PORT`.
+ */
+import { Type, type Static, type TObject, type TSchema } from 'typebox'
+import { tokenAgeMaxMs } from '../auth/bounds.ts'
+import { defaultLimits, type Limits } from '../seams/limits.ts'
+
+const timerMsMax = 2 ** 31 - 1
+
+/** 0 means off, none or at once for these; every other limit is at least 1. */
+const mayBeZero: ReadonlySet<string> = new Set<keyof Limits>([
+  'commitPauseMs',
+  'lingerMs',
+  'connectionsPerUserMax',
+  'sessionsPerUserMax',
+  'newStreamsPerUserPerHourMax',
+])
+
+/** What MQTT or the form of a bucket cannot exceed. */
+const ceilings: Partial<Record<keyof Limits, number>> = {
+  streamTopicBytesMax: 65_535,
+  topicBytesMax: 65_535,
+  clientIdBytesMax: 65_535,
+  packetBytesMax: 268_435_455,
+  payloadBytesMax: 268_435_455,
+  controlPacketBytesMax: 268_435_455,
+  inflightMax: 65_535,
+  qos2OpenMax: 65_535,
+  bucketEntriesMax: 65_535,
+}
+
+const limitSchemas = Object.fromEntries(
+  Object.entries(defaultLimits).map(([name, value]) => {
+    const timer = name.endsWith('Ms') && value <= timerMsMax ? timerMsMax : undefined
+    const maximum = ceilings[name as keyof Limits] ?? timer ?? Number.MAX_SAFE_INTEGER
+    return [name, Type.Integer({ default: value, minimum: mayBeZero.has(name) ? 0 : 1, maximum })]
+  }),
+) as Record<keyof Limits, ReturnType<typeof Type.Integer>>
+
+const issuerSchema = Type.Object(
+  {
+    issuer: Type.String({ minLength: 1 }),
+    prefix: Type.Optional(Type.String()),
+    algorithms: Type.Array(Type.Enum(['HS256', 'RS256', 'ES256', 'EdDSA'])),
+    secret: Type.Optional(Type.String()),
+    publicKeyFile: Type.Optional(Type.String()),
+    jwksFile: Type.Optional(Type.String()),
+    jwksUrl: Type.Optional(Type.String()),
+    mayGrant: Type.Optional(Type.Boolean()),
+  },
+  { additionalProperties: false },
+)
+
+const urlPattern = (schemes: string): string => `^(${schemes})://[^/\\s]+(/\\S*)?$`
+
+/**
+ * Beside JSON Schema's own words: `description` for help and docs, `value` the placeholder in help, `allowed` what an
+ * error says may stand there, `byDefault` the default in words where it is none or follows from others.
+ */
+export const configSchema = Type.Object(
+  {
+    data: Type.String({
+      default: './data',
+      minLength: 1,
+      value: 'FOLDER',
+      allowed: 'the path of a folder',
+      description: 'where the store and the development key lie',
+    }),
+    store: Type.String({
+      default: 'level:',
+      pattern: '^(level:.*|memory:)$',
+      value: 'STORE',
+      allowed: 'level: (in the data folder), level:PATH or memory:',
+      description: 'the store: `level:` is on disk in `{data}/log`, `level:PATH` in that folder, `memory:` is gone when the server stops',
+    }),
+    host: Type.String({
+      default: '127.0.0.1',
+      minLength: 1,
+      value: 'HOST',
+      allowed: 'a host name or an address of this machine',
+      description: 'the address all listeners bind to; without issuers loopback only',
+    }),
+    mqttPort: port(1883, 'MQTT over TCP; 0 takes a free port'),
+    httpPort: port(8080, 'HTTP, and MQTT over WebSocket at /mqtt; 0 takes a free port'),
+    mqttsPort: port(8883, 'MQTT over TLS, on where certFile and keyFile are given; 0 takes a free port'),
+    certFile: Type.Optional(
+      Type.String({
+        minLength: 1,
+        value: 'FILE',
+        allowed: 'the path of a PEM file',
+        description: 'certificate chain for MQTT over TLS, PEM',
+      }),
+    ),
+    keyFile: Type.Optional(
+      Type.String({ minLength: 1, value: 'FILE', allowed: 'the path of a PEM file', description: 'private key of certFile, PEM' }),
+    ),
+    open: Type.Boolean({ default: false, description: 'the stream `open` for topics outside users/ and spaces/, for every client' }),
+    anonymous: Type.Boolean({
+      default: false,
+      description: 'clients without credentials may use the stream `open`; development mode only',
+    }),
+    audience: Type.String({
+      default: 'tidemark',
+      minLength: 1,
+      value: 'NAME',
+      allowed: 'a text that is not empty',
+      description: 'the `aud` that every token must name',
+    }),
+    issuers: Type.Array(issuerSchema, {
+      default: [],
+      value: 'JSON',
+      noFlag: true,
+      secrets: ['secret'],
+      allowed:
+        'a JSON array of {issuer, prefix?, algorithms, mayGrant?} with one of secret, publicKeyFile, jwksFile and jwksUrl; algorithms of HS256, RS256, ES256, EdDSA',
+      description: 'whose tokens are accepted; without any the server is in development mode',
+    }),
+    maxTokenAgeMs: Type.Integer({
+      default: tokenAgeMaxMs,
+      minimum: 1,
+      maximum: timerMsMax,
+      value: 'MS',
+      description: 'the longest life of an app token, `exp` − `iat`; revocations are kept as long',
+    }),
+    corsOrigins: Type.Array(Type.String({ pattern: '^https?://[^/\\s]+$' }), {
+      default: [],
+      value: 'ORIGINS',
+      allowed: 'origins such as https://app.example.org, separated by commas (an array in the file)',
+      description: 'web origins, beside the server’s own, whose pages may use HTTP and WebSocket; needs issuers',
+    }),
+    allowedHosts: Type.Array(Type.String({ pattern: '^(\\[[0-9a-fA-F:.]+\\]|[^:@/\\s\\[\\]]+)$' }), {
+      default: [],
+      value: 'HOSTS',
+      byDefault: 'any',
+      allowed: 'host names without a port, separated by commas (an array in the file)',
+      description: 'what the Host header of HTTP requests may name, any if empty; needs issuers',
+    }),
+    publicMqttUrl: Type.Optional(
+      Type.String({
+        pattern: urlPattern('mqtt|mqtts|ws|wss'),
+        value: 'URL',
+        allowed: 'an mqtt, mqtts, ws or wss URL',
+        byDefault: 'from host and mqttPort',
+        description: 'where clients reach MQTT, told in token exchange',
+      }),
+    ),
+    publicHttpUrl: Type.Optional(
+      Type.String({
+        pattern: urlPattern('http|https'),
+        value: 'URL',
+        allowed: 'an http or https URL',
+        byDefault: 'from host and httpPort',
+        description: 'where clients reach HTTP, told in token exchange; also the `iss` of broker tokens',
+      }),
+    ),
+    logLevel: Type.Enum(['debug', 'info', 'warn', 'error', 'silent'], {
+      default: 'info',
+      value: 'LEVEL',
+      description: 'how much is logged to stderr, as JSON lines',
+    }),
+    limits: Type.Object(limitSchemas, { additionalProperties: false }),
+  },
+  { additionalProperties: false },
+)
+
+/** The resolved configuration. */
+export type Config = Static<typeof configSchema>
+
+/** What a file or a caller may give: any part of it. */
+export type Settings = Partial<Omit<Config, 'limits'>> & { readonly limits?: Partial<Limits> }
+
+/** One setting, as every way of giving or showing it needs it. */
+export interface Setting {
+  /** Its path: `mqttPort`, `limits.inflightMax`. */
+  readonly key: string
+  readonly variable: string
+  /** Absent for settings that are too large for a command line. */
+  readonly flag: string | undefined
+  readonly schema: SettingSchema
+}
+
+export type SettingSchema = TSchema & {
+  readonly type?: string
+  readonly enum?: readonly string[]
+  readonly default?: unknown
+  readonly description?: string
+  readonly value?: string
+  readonly allowed?: string
+  readonly byDefault?: string
+  readonly noFlag?: boolean
+  readonly secrets?: readonly string[]
+  readonly minimum?: number
+  readonly maximum?: number
+}
+
+/** All settings in the order of the docs, limits last. */
+export const settings: readonly Setting[] = [...settingsOf(configSchema), ...settingsOf(configSchema.properties.limits, 'limits.')]
+
+function settingsOf(object: TObject, prefix = ''): Setting[] {
+  return Object.entries(object.properties)
+    .filter(([name]) => name !== 'limits')
+    .map(([name, property]) => {
+      const schema = property as SettingSchema
+      const variable = `TIDEMARK_${snake(prefix.replace('.', '_') + name)}`
+      const flag = schema.noFlag ? undefined : prefix === '' ? `--${kebab(name)}` : `--limit ${name}`
+      return { key: prefix + name, variable, flag, schema }
+    })
+}
+
+function port(number: number, description: string): ReturnType<typeof Type.Integer> {
+  return Type.Integer({ default: number, minimum: 0, maximum: 65_535, value: 'PORT', description })
+}
+
+function snake(name: string): string {
+  return name.replaceAll(/[A-Z]/g, '_$&').toUpperCase()
+}
+
+function kebab(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}

@@ -1,0 +1,202 @@
+/** One server: its parts, started one after the other, stopped in reverse. */
+import { mkdir } from 'node:fs/promises'
+import type { Logger } from 'pino'
+import { Authority, type ClaimsToGrants } from '../auth/index.ts'
+import { Bridge, Metrics } from '../bridge/index.ts'
+import { Broker } from '../broker/index.ts'
+import { Log } from '../log/log.ts'
+import type { Store } from '../log/stores/store.ts'
+import { systemClock, type Clock } from '../seams/clock.ts'
+import { noHints, type Hints } from '../seams/hints.ts'
+import { addressesOf, type Addresses, type Ports } from './addresses.ts'
+import { authConfigOf, configFrom, type Config, type Settings } from './config.ts'
+import { createLogger } from './logger.ts'
+import { listening, reservePort, type ReservedPort } from './ports.ts'
+import { readinessOf } from './readiness.ts'
+import { runSteps, stopSteps, type Step } from './steps.ts'
+import { openStore } from './store.ts'
+import { packageVersion } from './version.ts'
+
+/** What a program may replace. */
+export interface ServerOverrides {
+  readonly store?: Store
+  readonly clock?: Clock
+  readonly logger?: Logger
+  readonly hints?: Hints
+  /** From the claims of an app token to grants; pure. */
+  readonly claimsToGrants?: ClaimsToGrants
+}
+
+export interface RunningServer {
+  readonly addresses: Addresses
+  readonly config: Config
+  readonly developmentMode: boolean
+  readonly log: Log
+  readonly authority: Authority
+  readonly broker: Broker
+  readonly bridge: Bridge
+  /**
+   * Finishes and acknowledges what is under way, closes the clients, lets go of the store [P-8.15]. Each part gets
+   * `stopTimeoutMs`; rejects with the first failure after all parts were stopped. Further calls get the same promise.
+   */
+  stop(): Promise<void>
+}
+
+/** Starts a server. Rejects with a SyncError of one sentence, with everything stopped that had been started. */
+export async function startServer(given: Settings = {}, overrides: ServerOverrides = {}): Promise<RunningServer> {
+  const config = configFrom(given)
+  const { clock = systemClock, logger = createLogger('silent'), hints = noHints } = overrides
+  const parts = { config, overrides, clock, logger, hints, stopping: false, reserved: [] } as unknown as Parts
+  const started = await runSteps(steps, parts)
+  let stopped: Promise<void> | undefined
+  const stop = (): Promise<void> => {
+    parts.stopping = true
+    return (stopped ??= stopSteps(started, parts, { timeoutMs: config.limits.stopTimeoutMs, logger }))
+  }
+  const { log, authority, broker, bridge, ports } = parts
+  return { addresses: addressesOf(config, ports), config, developmentMode: authority.developmentMode, log, authority, broker, bridge, stop }
+}
+
+/** Filled by the steps, each of which uses only what those before it have filled. */
+interface Parts {
+  readonly config: Config
+  readonly overrides: ServerOverrides
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly hints: Hints
+  stopping: boolean
+  reserved: ReservedPort[]
+  ports: Ports
+  metrics: Metrics
+  log: Log
+  authority: Authority
+  bridge: Bridge
+  broker: Broker
+}
+
+const steps: readonly Step<Parts>[] = [
+  {
+    name: 'data folder',
+    start: async ({ config }) => void (await mkdir(config.data, { recursive: true })),
+  },
+  {
+    name: 'ports',
+    // The addresses are told in tokens, so that they must be known before anything listens.
+    async start(parts) {
+      const { host, mqttPort, httpPort, mqttsPort, certFile } = parts.config
+      const known = async (port: number): Promise<number> => {
+        if (port !== 0) return port
+        const reserved = await reservePort(host)
+        parts.reserved.push(reserved)
+        return reserved.port
+      }
+      parts.ports = {
+        mqtt: await known(mqttPort),
+        http: await known(httpPort),
+        mqtts: certFile === undefined ? undefined : await known(mqttsPort),
+      }
+    },
+    stop: async ({ reserved }) => void (await Promise.all(reserved.map((port) => port.release()))),
+  },
+  {
+    name: 'metrics',
+    start(parts) {
+      parts.metrics = new Metrics(() => gaugesOf(parts))
+    },
+  },
+  {
+    name: 'log',
+    async start(parts) {
+      const { config, overrides, clock, logger, hints, metrics } = parts
+      const store = overrides.store ?? openStore(config, logger)
+      parts.log = await Log.open({ store, clock, limits: config.limits, logger, telemetry: metrics, hints })
+    },
+    stop: ({ log }) => log.close(),
+  },
+  {
+    name: 'authority',
+    async start(parts) {
+      const { config, overrides, clock, logger, hints, metrics, log, ports } = parts
+      const { publicMqttUrl, publicHttpUrl } = addressesOf(config, ports)
+      const { claimsToGrants } = overrides
+      const auth = {
+        ...authConfigOf(config, { mqttUrl: publicMqttUrl, httpUrl: publicHttpUrl }),
+        ...(claimsToGrants ? { claimsToGrants } : {}),
+      }
+      parts.authority = await Authority.open(auth, {
+        documents: log.documents,
+        clock,
+        logger,
+        limits: config.limits,
+        hints,
+        telemetry: metrics,
+      })
+    },
+    stop: ({ authority }) => authority.close(),
+  },
+  {
+    name: 'bridge',
+    async start(parts) {
+      const { config, clock, logger, metrics, log, authority } = parts
+      parts.bridge = await Bridge.open({
+        log,
+        authority,
+        clock,
+        limits: config.limits,
+        logger,
+        metrics,
+        corsOrigins: config.corsOrigins,
+        ...(config.allowedHosts.length > 0 ? { allowedHosts: config.allowedHosts } : {}),
+        openEnabled: config.open,
+        readiness: () => readinessOf(parts),
+        version: packageVersion(),
+      })
+    },
+    stop: ({ bridge }) => bridge.close(),
+  },
+  {
+    // Stopped before the bridge: its WebSocket clients hold connections of the bridge's server.
+    name: 'broker',
+    async start(parts) {
+      const { config, clock, logger, hints, metrics, log, authority, bridge } = parts
+      parts.broker = await Broker.open({
+        log,
+        authority,
+        clock,
+        limits: config.limits,
+        logger,
+        telemetry: metrics,
+        hints,
+        openEnabled: config.open,
+        allowedOrigins: config.corsOrigins,
+      })
+      parts.broker.takeUpgrades(bridge.server)
+    },
+    stop: ({ broker }) => broker.close(),
+  },
+  {
+    name: 'listeners',
+    async start(parts) {
+      const { config, broker, bridge, ports, reserved } = parts
+      const { host, certFile, keyFile } = config
+      await Promise.all(reserved.map((port) => port.release()))
+      await listening('mqttPort', host, ports.mqtt, (at) => broker.listenTcp(at))
+      if (ports.mqtts !== undefined && certFile !== undefined && keyFile !== undefined) {
+        await listening('mqttsPort', host, ports.mqtts, (at) => broker.listenTls({ ...at, certFile, keyFile }))
+      }
+      await listening('httpPort', host, ports.http, (at) => bridge.listen(at))
+    },
+  },
+]
+
+/** Asked for while parts are still missing, too: a scrape may come as soon as HTTP listens. */
+function gaugesOf({ log, broker }: Partial<Parts>): Record<string, number> {
+  const memory = log?.inMemory
+  const ofLog = memory && {
+    streamsInMemory: memory.streams,
+    tailCacheBytes: memory.tailBytes,
+    stateCacheBytes: memory.stateBytes,
+    backlogBytes: memory.pendingBytes,
+  }
+  return { ...broker?.stats(), ...ofLog }
+}

@@ -1,0 +1,18 @@
+/** From the setting `store` to a store. */
+import { join } from 'node:path'
+import { LevelStore } from '../log/stores/level.ts'
+import { MemoryStore } from '../log/stores/memory.ts'
+import type { Store } from '../log/stores/store.ts'
+import type { Logger } from '../seams/logger.ts'
+import type { Config } from './config.ts'
+
+export function openStore(config: Config, logger: Logger): Store {
+  const folder = storeFolder(config)
+  return folder === undefined ? new MemoryStore() : new LevelStore({ folder, logger })
+}
+
+/** The folder of the embedded store; undefined where the store is in memory. */
+export function storeFolder({ store, data }: Pick<Config, 'store' | 'data'>): string | undefined {
+  if (store === 'memory:') return undefined
+  return store === 'level:' ? join(data, 'log') : store.slice('level:'.length)
+}

@@ -1,0 +1,10 @@
+/** The server as a library: `const server = await startServer({ data: './data' })`, and `await server.stop()`. */
+export { startServer, type RunningServer, type ServerOverrides } from './cli/server.ts'
+export type { Addresses, Ports } from './cli/addresses.ts'
+export type { Config, Settings } from './cli/config.ts'
+export { SyncError, type ErrorCode } from './protocol/errors.ts'
+export { formatPosition, parsePosition, type Position } from './protocol/positions.ts'
+export type { Entry } from './log/entry.ts'
+export type { Log, LogOptions } from './log/log.ts'
+export type { Store } from './log/stores/store.ts'
+export type { Stream } from './log/stream.ts'

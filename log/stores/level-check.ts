@@ -1,0 +1,150 @@
+/**
+ * Looks over the files of the embedded store before LevelDB opens them.
+ *
+ * LevelDB takes a damaged record in a write-ahead log for one that a crash tore: it drops it, in silence, and
+ * with it entries that were acknowledged. A MANIFEST cut short loses tables in the same way, and the files that it
+ * no longer names are then deleted. Both can be told from a crash. A torn write is the last thing in
+ * its file, because a batch is on disk before the next is written; so a whole record behind a broken one means damage. And a
+ * log that the MANIFEST still needs is deleted only after a newer MANIFEST is on disk; so if it is missing while
+ * there are newer files, what named them is gone.
+ */
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+const blockBytes = 32_768
+const headerBytes = 7
+const typeFull = 1
+const typeFirst = 2
+const typeLast = 4
+/** Fields of a MANIFEST record, and how many numbers each is made of after which a key or two follow. */
+const tagComparator = 1
+const tagLogNumber = 2
+const tagCompactPointer = 5
+const tagDeletedFile = 6
+const tagNewFile = 7
+const tagPreviousLog = 9
+
+/** What is damaged, as a sentence that names the file, or undefined. */
+export async function findDamage(folder: string): Promise<string | undefined> {
+  try {
+    const names = await readdir(folder)
+    return (await damageOfLogs(folder, names)) ?? (await damageOfManifest(folder, names))
+  } catch (error) {
+    // Another process has the folder and removed a file just now: the lock will say so.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+async function damageOfLogs(folder: string, names: readonly string[]): Promise<string | undefined> {
+  for (const name of names.filter((file) => file.endsWith('.log'))) {
+    const { damagedAt } = readRecords(await readFile(join(folder, name)))
+    if (damagedAt !== undefined) return `${name} is broken at byte ${damagedAt}, in front of entries that are whole`
+  }
+  return undefined
+}
+
+async function damageOfManifest(folder: string, names: readonly string[]): Promise<string | undefined> {
+  if (!names.includes('CURRENT')) return undefined // LevelDB says so itself, here and below.
+  const manifest = (await readFile(join(folder, 'CURRENT'), 'latin1')).trim()
+  if (!names.includes(manifest)) return undefined
+  const needed = neededLog(readRecords(await readFile(join(folder, manifest))).records)
+  const numbered = names.filter((name) => /^\d+\.(ldb|log)$/.test(name))
+  if (needed === 0 || numbered.some((name) => name.endsWith('.log') && Number.parseInt(name, 10) === needed)) return undefined
+  const newer = numbered.find((name) => Number.parseInt(name, 10) > needed)
+  if (newer === undefined) return undefined
+  return `${manifest} needs ${String(needed).padStart(6, '0')}.log, which is gone, and does not know ${newer}: its end is missing`
+}
+
+/** The records of a log in LevelDB's format, and where a broken one stands that a whole one follows. */
+function readRecords(file: Buffer): { records: Buffer[]; damagedAt: number | undefined } {
+  const records: Buffer[] = []
+  let pieces: Buffer[] = []
+  let brokenAt: number | undefined
+  let at = 0
+  while (at + headerBytes <= file.length) {
+    const blockEnd = Math.min(file.length, (Math.floor(at / blockBytes) + 1) * blockBytes)
+    if (at + headerBytes > blockEnd) {
+      at = blockEnd // What is too short for a header is padding.
+      continue
+    }
+    const length = file.readUInt16LE(at + 4)
+    const type = file[at + 6] as number
+    const end = at + headerBytes + length
+    if (end > blockEnd || type < typeFull || type > typeLast || unmask(file.readUInt32LE(at)) !== crc32c(file, at + 6, end)) {
+      brokenAt ??= at
+      pieces = []
+      // The length may be what is broken: then the next block is where reading can go on.
+      at = end > blockEnd || length === 0 ? blockEnd : end
+      continue
+    }
+    const begins = type === typeFull || type === typeFirst
+    if (begins && brokenAt !== undefined) return { records, damagedAt: brokenAt }
+    if (begins) pieces = []
+    pieces.push(file.subarray(at + headerBytes, end))
+    if (type === typeFull || type === typeLast) {
+      records.push(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces))
+      pieces = []
+    }
+    at = end
+  }
+  return { records, damagedAt: undefined }
+}
+
+/** The oldest log that must be there according to a MANIFEST; 0 where it cannot be told. */
+function neededLog(records: readonly Buffer[]): number {
+  let needed = 0
+  for (const record of records) {
+    let at = 0
+    while (at < record.length) {
+      const tag = number()
+      if (tag === tagComparator) skipText()
+      else if (tag === tagLogNumber) needed = number()
+      else if (tag === tagCompactPointer) skip(1, 1)
+      else if (tag === tagDeletedFile) skip(2, 0)
+      else if (tag === tagNewFile) skip(3, 2)
+      else if (tag <= tagPreviousLog) skip(1, 0)
+      else return 0 // A later format: LevelDB judges it.
+    }
+
+    function skip(numbers: number, texts: number): void {
+      for (let left = numbers; left > 0; left--) number()
+      for (let left = texts; left > 0; left--) skipText()
+    }
+
+    function skipText(): void {
+      const length = number()
+      at += length
+    }
+
+    function number(): number {
+      let value = 0
+      for (let unit = 1; at < record.length; unit *= 128) {
+        const byte = record[at++] as number
+        value += (byte & 127) * unit
+        if (byte < 128) break
+      }
+      return value
+    }
+  }
+  return needed
+}
+
+/** LevelDB stores its checksums rotated and shifted. */
+function unmask(masked: number): number {
+  const rotated = (masked - 0xa282ead8) >>> 0
+  return ((rotated >>> 17) | (rotated << 15)) >>> 0
+}
+
+/** CRC-32C (Castagnoli); Node has only the other polynomial. */
+function crc32c(bytes: Buffer, start: number, end: number): number {
+  let crc = 0xffffffff
+  for (let at = start; at < end; at++) crc = (crcTable[(crc ^ (bytes[at] as number)) & 255] as number) ^ (crc >>> 8)
+  return (crc ^ 0xffffffff) >>> 0
+}
+
+const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
+  return crc
+})

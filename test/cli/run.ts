@@ -1,0 +1,35 @@
+/** The program, run as a user runs it. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { binPath, cleanEnvironment } from '../support/server.ts'
+
+export interface Run {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface RunOptions {
+  readonly cwd?: string
+  readonly env?: Readonly<Record<string, string>>
+  readonly input?: string
+  readonly command?: readonly string[]
+}
+
+/** Runs `tidemark` with these arguments to its end. */
+export async function tidemark(args: readonly string[], options: RunOptions = {}): Promise<Run> {
+  const [command, ...before] = (options.command ?? [process.execPath, binPath]) as [string, ...string[]]
+  const { cwd, env, input } = options
+  const child = spawn(command, [...before, ...args], {
+    ...(cwd === undefined ? {} : { cwd }),
+    env: { ...cleanEnvironment(), ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+  child.stdin.end(input ?? '')
+  const [code] = (await once(child, 'close')) as [number | null]
+  return { code, stdout, stderr }
+}
