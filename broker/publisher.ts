@@ -2,7 +2,7 @@
  * What one connection publishes: every PUBLISH goes through the same steps in wire order, whatever its QoS and
  * door, and is answered in that order [P-4.6].
  */
-import { Draft, encodeFrame, type DraftSink } from '../log/draft.ts'
+import { Draft, encodeFrame, type DraftSink, type Frame } from '../log/draft.ts'
 import { asSyncError, SyncError, type ErrorCode } from '../protocol/errors.ts'
 import { quote, streamOfTopic } from '../protocol/topics.ts'
 import type { Link } from './link.ts'
@@ -77,7 +77,7 @@ export class Publisher implements DraftSink {
     if (qos === 2) return this.#publishOnce(route, chunk, start, end, topicEnd, packetId, retain)
     const frame =
       qos === 1 ? { source: chunk, start, end, idOffset: topicEnd } : encodeFrame(route.topic, chunk.subarray(payloadStart, end))
-    this.#append(route, { ...frame, qos: qos as 0 | 1, retain, tag: packetId })
+    this.#append(route, frame, { qos: qos as 0 | 1, retain, packetId, id: '' })
   }
 
   /** Takes a PUBREL: the packet id is free again before PUBCOMP says so [MQTT-4.3.3-2]. */
@@ -168,24 +168,30 @@ export class Publisher implements DraftSink {
     this.#link.refuse(error, { topic: draft.topic })
   }
 
-  #append(
-    route: Route,
-    fields: { source: Buffer; start: number; end: number; idOffset: number; qos: 0 | 1 | 2; retain: boolean; tag: number; id?: string },
-  ): void {
-    const { topic, mayDeleteAny } = route
+  #append(route: Route, frame: Frame, how: { qos: 0 | 1 | 2; retain: boolean; packetId: number; id: string }): void {
+    const { source, start, end, idOffset } = frame
+    const { topic, stream, mayDeleteAny } = route
+    const { qos, retain, packetId, id } = how
+    const { uid: from, client } = this.#link
+    const { receivedMs } = this
     const draft = new Draft({
-      ...fields,
+      source,
+      start,
+      end,
+      idOffset,
       topic,
+      qos,
+      retain,
+      from,
+      client,
+      id,
+      condition: undefined,
+      since: undefined,
       mayDeleteAny,
-      from: this.#link.uid,
-      client: this.#link.client,
-      receivedMs: this.receivedMs,
+      receivedMs,
       sink: this,
+      tag: packetId,
     })
-    this.#send(route.stream, draft)
-  }
-
-  #send(stream: string, draft: Draft): void {
     this.#enqueue(draft)
     if (this.#intents.waiting) this.#intents.behind(() => this.#link.hub.log.append(stream, draft))
     else this.#link.hub.log.append(stream, draft)
@@ -236,7 +242,7 @@ export class Publisher implements DraftSink {
       const { qos2OpenMax } = this.#link.hub.limits
       return this.#link.refuse(new SyncError('too-many-requests', `more than ${qos2OpenMax} QoS 2 publishes without PUBREL`))
     }
-    this.#append(route, { source: chunk, start, end, idOffset: topicEnd, qos: 2, retain, tag: packetId, id: intent.id })
+    this.#append(route, { source: chunk, start, end, idOffset: topicEnd }, { qos: 2, retain, packetId, id: intent.id })
   }
 
   #control(route: Route, payload: Buffer, { qos, retain, packetId }: { qos: number; retain: boolean; packetId: number }): void {
@@ -285,9 +291,7 @@ export class Publisher implements DraftSink {
   }
 
   #route(chunk: Buffer, start: number, end: number): Route {
-    const last = this.#lastTopic
-    if (last && this.#lastRoute && last.length === end - start && chunk.compare(last, 0, last.length, start, end) === 0)
-      return this.#lastRoute
+    if (this.#lastRoute && this.#isLastTopic(chunk, start, end)) return this.#lastRoute
     const wire = chunk.toString('utf8', start, end)
     let route = this.#routes?.get(wire)
     if (!route) {
@@ -301,6 +305,14 @@ export class Publisher implements DraftSink {
     this.#lastTopic = Buffer.from(chunk.subarray(start, end))
     this.#lastRoute = route
     return route
+  }
+
+  /** In place of a native comparison, which costs more than the few bytes. */
+  #isLastTopic(chunk: Buffer, start: number, end: number): boolean {
+    const last = this.#lastTopic
+    if (last?.length !== end - start) return false
+    for (let at = 0; at < last.length; at++) if (last[at] !== chunk[start + at]) return false
+    return true
   }
 
   #judge(wire: string): Route {

@@ -46,7 +46,7 @@ export function draftOfPut(link: Link, request: PutRequest): { step: Step; draft
       link.publisher.settled()
     }
     const { condition, since } = put
-    const draft = new Draft({
+    const draft = Draft.of({
       topic,
       ...encodeFrame(topic, put.payload),
       qos: 1,
@@ -54,8 +54,8 @@ export function draftOfPut(link: Link, request: PutRequest): { step: Step; draft
       from: link.uid,
       client: link.client,
       id: put.id,
-      ...(condition && { condition }),
-      ...(since !== undefined && { since }),
+      condition,
+      since,
       mayDeleteAny,
       receivedMs,
       sink: { settled },

@@ -1,6 +1,6 @@
 /** Settings that are fine one by one and cannot work together. */
 import { SyncError } from '../protocol/errors.ts'
-import type { Config } from './config-schema.ts'
+import { mqttsPortDefault, type Config } from './config-schema.ts'
 
 /** Throws `bad-request` naming the settings, where they came from, and the way out. */
 export function checkCombinations(config: Config, sourceOf: (key: string) => string): void {
@@ -33,8 +33,8 @@ const checks: readonly Check[] = [
     (certFile === undefined) === (keyFile === undefined)
       ? undefined
       : `${named(certFile === undefined ? 'keyFile' : 'certFile')} needs ${certFile === undefined ? 'certFile' : 'keyFile'}: MQTT over TLS takes both`,
-  ({ certFile }, named) =>
-    certFile === undefined && !named('mqttsPort').endsWith('(default)')
+  ({ certFile, mqttsPort }, named) =>
+    certFile === undefined && mqttsPort !== mqttsPortDefault
       ? `${named('mqttsPort')} needs certFile and keyFile: without them there is no MQTT over TLS`
       : undefined,
   ({ corsOrigins, issuers }, named) =>

@@ -6,6 +6,7 @@ import { Type, type Static, type TObject, type TSchema } from 'typebox'
 import { tokenAgeMaxMs } from '../auth/bounds.ts'
 import { defaultLimits, type Limits } from '../seams/limits.ts'
 
+export const mqttsPortDefault = 8883
 const timerMsMax = 2 ** 31 - 1
 
 /** 0 means off, none or at once for these; every other limit is at least 1. */
@@ -83,7 +84,7 @@ export const configSchema = Type.Object(
     }),
     mqttPort: port(1883, 'MQTT over TCP; 0 takes a free port'),
     httpPort: port(8080, 'HTTP, and MQTT over WebSocket at /mqtt; 0 takes a free port'),
-    mqttsPort: port(8883, 'MQTT over TLS, on where certFile and keyFile are given; 0 takes a free port'),
+    mqttsPort: port(mqttsPortDefault, 'MQTT over TLS, on where certFile and keyFile are given; 0 takes a free port'),
     certFile: Type.Optional(
       Type.String({
         minLength: 1,

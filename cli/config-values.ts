@@ -11,7 +11,7 @@ export function fromText(schema: SettingSchema, text: string): unknown {
     case 'boolean':
       return { true: true, '1': true, false: false, '0': false }[text] ?? text
     case 'array':
-      return text.trim().startsWith('[') ? fromJson(text) : fromList(text)
+      return /^\s*[[{]/.test(text) ? fromJson(text) : fromList(text)
     case undefined:
     default:
       return text

@@ -12,36 +12,42 @@ export interface DraftSink {
   settled(draft: Draft): void
 }
 
-export interface DraftFields {
-  readonly topic: string
-  /** `[start, end)` of `source` is a whole PUBLISH packet with two bytes for a packet id at `idOffset`. */
+/** A whole PUBLISH packet, `[start, end)` of `source`, with two bytes for a packet id at `idOffset`. */
+export interface Frame {
   readonly source: Buffer
   readonly start: number
   readonly end: number
   readonly idOffset: number
+}
+
+export interface DraftFields extends Frame {
+  readonly topic: string
   readonly qos: 0 | 1 | 2
   readonly retain: boolean
   /** The encoded user and client. */
   readonly from: string
   readonly client: string
   /** The entry id the client gave; empty where it gave none. */
-  readonly id?: string
-  readonly condition?: Condition
+  readonly id: string
+  readonly condition: Condition | undefined
   /** The newest seq the client knew when it first sent this id. */
-  readonly since?: number
+  readonly since: number | undefined
   /** Whether a retained topic that somebody else created may be deleted. */
-  readonly mayDeleteAny?: boolean
+  readonly mayDeleteAny: boolean
   /** When the server had the packet, ms. */
   readonly receivedMs: number
   readonly sink: DraftSink
   /** For the sink's own use. */
-  readonly tag?: number
+  readonly tag: number
 }
+
+type Optional = 'id' | 'condition' | 'since' | 'mayDeleteAny' | 'tag'
+export type DraftRequest = Omit<DraftFields, Optional> & Partial<{ [Name in Optional]: DraftFields[Name] | undefined }>
 
 /** The fields, then the outcome: read `seq`, `mark`, `duplicate` and `error` once `settled` is true. */
 export class Draft {
   readonly topic: string
-  source: Buffer
+  readonly source: Buffer
   readonly start: number
   readonly end: number
   readonly idOffset: number
@@ -63,6 +69,7 @@ export class Draft {
   duplicate = false
   error: SyncError | undefined = undefined
 
+  /** For the path of every message: all fields, always in this order, so that all drafts have one shape. */
   constructor(fields: DraftFields) {
     this.topic = fields.topic
     this.source = fields.source
@@ -73,13 +80,37 @@ export class Draft {
     this.retain = fields.retain
     this.from = fields.from
     this.client = fields.client
-    this.id = fields.id ?? ''
+    this.id = fields.id
     this.condition = fields.condition
     this.since = fields.since
-    this.mayDeleteAny = fields.mayDeleteAny ?? true
+    this.mayDeleteAny = fields.mayDeleteAny
     this.receivedMs = fields.receivedMs
     this.sink = fields.sink
-    this.tag = fields.tag ?? 0
+    this.tag = fields.tag
+  }
+
+  /** For everybody else. */
+  static of(request: DraftRequest): Draft {
+    const { topic, source, start, end, idOffset, qos, retain, from, client, receivedMs, sink } = request
+    const { id = '', condition, since, mayDeleteAny = true, tag = 0 } = request
+    return new Draft({
+      source,
+      start,
+      end,
+      idOffset,
+      topic,
+      qos,
+      retain,
+      from,
+      client,
+      id,
+      condition,
+      since,
+      mayDeleteAny,
+      receivedMs,
+      sink,
+      tag,
+    })
   }
 
   get bytes(): number {
@@ -102,7 +133,7 @@ export class Draft {
 }
 
 /** A PUBLISH packet with an empty packet id: the form in which entries are packed, stored and sent. */
-export function encodeFrame(topic: string, payload: Uint8Array): { source: Buffer; start: number; end: number; idOffset: number } {
+export function encodeFrame(topic: string, payload: Uint8Array): Frame {
   const topicBytes = Buffer.byteLength(topic)
   const remaining = 4 + topicBytes + payload.length
   const header = remaining < 128 ? 2 : remaining < 16_384 ? 3 : remaining < 2_097_152 ? 4 : 5

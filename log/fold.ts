@@ -187,8 +187,8 @@ export function contentHash(topic: string, payload: Uint8Array, retain: boolean)
   framed.writeUInt32BE(topicBytes, 1)
   framed.write(topic, 5)
   framed.set(payload, 5 + topicBytes)
-  // A slice would pin the other half of the digest.
-  return Buffer.from(hash('sha256', framed, 'buffer').subarray(0, 16))
+  // A digest as a string is cheaper than one as a buffer, of which a slice would pin the rest.
+  return Buffer.from(hash('sha256', framed, 'binary').slice(0, 16), 'latin1')
 }
 
 function idKey(from: string, id: string): string {

@@ -147,8 +147,9 @@ export class GroupCommit {
 
   #advance({ stream, bucket, drafts }: PartWithBucket): void {
     const committed = this.#parts.clock.now()
-    const accepted = drafts.filter(({ error, duplicate }) => !error && !duplicate)
-    bucket.hops = { received: accepted.map(({ receivedMs }) => receivedMs), authorised: bucket.ts, committed }
+    const received: number[] = []
+    for (const draft of drafts) if (!draft.error && !draft.duplicate) received.push(draft.receivedMs)
+    bucket.hops = { received, authorised: bucket.ts, committed }
     stream.committing = false
     stream.collisions = 0
     stream.advance(bucket)

@@ -15,7 +15,7 @@ import { defaultLimits, type Limits } from '../seams/limits.ts'
 import { silentLogger, type Logger } from '../seams/logger.ts'
 import { noTelemetry, type Telemetry } from '../seams/telemetry.ts'
 import type { Bucket } from './bucket.ts'
-import { Draft, type DraftFields } from './draft.ts'
+import { Draft, type DraftRequest } from './draft.ts'
 import type { Fold } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
 import { Maintenance } from './maintenance.ts'
@@ -139,10 +139,10 @@ export class Log {
   }
 
   /** As `append`, for those who wait for one entry: resolves with the settled draft, rejects with its error. */
-  publish(name: string, fields: Omit<DraftFields, 'sink'>): Promise<Draft> {
+  publish(name: string, request: Omit<DraftRequest, 'sink'>): Promise<Draft> {
     return new Promise((resolve, reject) => {
       const settled = (draft: Draft): void => (draft.error ? reject(draft.error) : resolve(draft))
-      this.append(name, new Draft({ ...fields, sink: { settled } }))
+      this.append(name, Draft.of({ ...request, sink: { settled } }))
     })
   }
 

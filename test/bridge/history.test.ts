@@ -239,18 +239,21 @@ describe('bridge: history', () => {
     for (let at = 0; at < 6; at++) await append(world, 'users/alice', notes(4))
     const second = (await history(world)).entries[1]?.pos ?? ''
     const read = world.log.read.bind(world.log)
-    const trimOnce = (before: number): void => {
+    let overtaken = 0
+    const trimOnRead = (before: number): void => {
       world.log.read = async (stream, from, bytesMax) => {
         world.log.read = read
+        overtaken++
         await world.log.trim('users/alice', before)
         return await read(stream, from, bytesMax)
       }
     }
-    trimOnce(9)
+    trimOnRead(9)
     expect(seqOf((await history(world)).entries[0]?.pos ?? '')).to.equal(9)
-    trimOnce(13)
-    const { body } = await ask(world, `${path}?after=${(await history(world, 'limit=1')).next}`, { token: 'alice' })
-    expect(body['code'] ?? 'served').to.be.oneOf(['trimmed', 'served'])
-    expect((await ask(world, `${path}?after=${second}`, { token: 'alice' })).body).to.include({ code: 'trimmed' })
+    const eighth = (await history(world, 'limit=0')).next
+    trimOnRead(13)
+    expect((await ask(world, `${path}?after=${eighth}`, { token: 'alice' })).body).to.include({ status: 410, code: 'trimmed' })
+    expect((await ask(world, `${path}?after=${second}`, { token: 'alice' })).body).to.include({ status: 410, code: 'trimmed' })
+    expect(overtaken).to.equal(2)
   })
 })

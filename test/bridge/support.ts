@@ -45,7 +45,7 @@ export class TestClock implements Clock {
   }
 }
 
-/** Tokens are names: `alice`; `alice@phone` is bound to a client; whoever is not listed is refused. */
+/** Tokens are names: `alice`; `alice.phone` is bound to a client; whoever is not listed is refused. */
 export class FakeAuthority implements BridgeAuthority {
   blind = false
   developmentMode = false
@@ -70,7 +70,7 @@ export class FakeAuthority implements BridgeAuthority {
   async authenticate(token: string | undefined, client: string | undefined): Promise<Principal> {
     if (client !== undefined) throw new Error('over HTTP nobody is a client')
     if (token === 'late') throw new SyncError('token-expired', 'the token has expired')
-    const [name = '', bound] = (token ?? '').split('@').map((part) => part.replace(/^x\./, ''))
+    const [name = '', bound] = (token ?? '').split('.')
     const extra = this.#grants.get(name)
     if (!extra) throw new SyncError('unauthorized', 'no valid token')
     const own = [`publish:users/${name}/#`, `subscribe:users/${name}/#`]

@@ -166,7 +166,7 @@ describe('configuration', () => {
     ['anonymous without open', { flags: { anonymous: true } }, /^anonymous \(--anonymous\) .* open, which is off/],
     ['a certificate without key', { flags: { certFile: 'c' } }, /^certFile \(--cert-file\) needs keyFile/],
     ['a key without certificate', { env: { TIDEMARK_KEY_FILE: 'k' } }, /^keyFile \(TIDEMARK_KEY_FILE\) needs certFile/],
-    ['a TLS port without certificate', { flags: { mqttsPort: '8883' } }, /^mqttsPort \(--mqtts-port\) needs certFile and keyFile/],
+    ['a TLS port without certificate', { flags: { mqttsPort: '8884' } }, /^mqttsPort \(--mqtts-port\) needs certFile and keyFile/],
     ['origins without issuers', { flags: { corsOrigins: 'https://a' } }, /^corsOrigins \(--cors-origins\) needs issuers/],
     ['hosts without issuers', { flags: { allowedHosts: 'a' } }, /^allowedHosts \(--allowed-hosts\) needs issuers/],
     ['one port twice', { flags: { httpPort: '1883' } }, /^mqttPort \(default\) and httpPort \(--http-port\) are both 1883/],

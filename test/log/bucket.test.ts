@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { Bucket, drawNonce, markOf } from '../../log/bucket.ts'
-import { encodeFrame, type Draft } from '../../log/draft.ts'
+import { Draft, encodeFrame } from '../../log/draft.ts'
 import { bucketOf, draftOf, reread, type DraftOptions } from './buckets.ts'
 
 const names = fc.stringMatching(/^[A-Za-z0-9_=~-]{1,81}$/)
@@ -73,8 +73,19 @@ describe('a bucket', () => {
   it('packs a draft that stands within a larger buffer', () => {
     const frame = encodeFrame('users/alice/x', Buffer.from('inner'))
     const source = Buffer.concat([Buffer.from('before'), frame.source, Buffer.from('after')])
-    const shifted = { ...draftOf({ topic: 'users/alice/x' }), source, start: 6, end: 6 + frame.end, idOffset: 6 + frame.idOffset }
-    const draft = Object.assign(Object.create(Object.getPrototypeOf(draftOf()) as object) as Draft, shifted)
+    const draft = new Draft({
+      topic: 'users/alice/x',
+      source,
+      start: 6,
+      end: 6 + frame.end,
+      idOffset: 6 + frame.idOffset,
+      qos: 1,
+      retain: false,
+      from: 'alice',
+      client: 'phone',
+      receivedMs: 0,
+      sink: { settled() {} },
+    })
     const bucket = reread(bucketOf([draft]))
     expect(bucket.payload(0).toString()).to.equal('inner')
     expect(bucket.topic(0)).to.equal('users/alice/x')

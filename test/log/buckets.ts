@@ -1,15 +1,15 @@
 /** Drafts and buckets for the tests of the log. */
 import { Bucket, drawNonce, packBucket } from '../../log/bucket.ts'
-import { Draft, encodeFrame, type DraftFields } from '../../log/draft.ts'
+import { Draft, encodeFrame, type DraftRequest, type Frame } from '../../log/draft.ts'
 
-export interface DraftOptions extends Partial<Omit<DraftFields, 'source' | 'start' | 'end' | 'idOffset'>> {
+export interface DraftOptions extends Partial<Omit<DraftRequest, keyof Frame>> {
   readonly payload?: Uint8Array | string
 }
 
 export function draftOf(options: DraftOptions = {}): Draft {
   const { payload = 'payload', topic = 'users/alice/notes/1', ...rest } = options
   const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
-  return new Draft({
+  return Draft.of({
     ...encodeFrame(topic, bytes),
     topic,
     qos: 1,

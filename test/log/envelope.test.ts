@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { Entry } from '../../log/entry.ts'
 import { encodeEnvelope, ephemeralEnvelope, isJson } from '../../log/envelope.ts'
 
@@ -129,7 +129,7 @@ describe('an envelope', () => {
     const damage = fc.tuple(
       fc.constantFrom('none', 'drop', 'insert', 'change', 'cut'),
       fc.nat(),
-      fc.constantFrom(...'{}[]",:\\u0.e-+ntf \n\u0001é'),
+      fc.constantFrom(...Array.from('{}[]",:\\u0.e-+ntf \n\u0001é')),
     )
     fc.assert(
       fc.property(fc.json({ maxDepth: 4 }), fc.array(damage, { maxLength: 2 }), (json, damages) => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { contentHash, Fold } from '../../log/fold.ts'
 import { defaultLimits } from '../../seams/limits.ts'
 import { bucketOf, draftOf, plainBucket, reread } from './buckets.ts'

@@ -54,105 +54,105 @@ interface Outcome {
   current?: Entry | null | undefined
 }
 
-type Step = DraftOptions & { then: string }
+type Step = DraftOptions & { comes: string }
 
 /** What each step comes to: `seq`, `=seq` for a duplicate, or the code with the seq of `current`. */
 const table: Record<string, Step[]> = {
   'the same id with the same content is a duplicate [P-9.6]': [
-    { id: 'a', then: '1' },
-    { id: 'b', then: '2' },
-    { id: 'a', then: '=1' },
-    { id: 'a', client: 'other', qos: 2, then: '=1' },
-    { id: 'c', then: '3' },
+    { id: 'a', comes: '1' },
+    { id: 'b', comes: '2' },
+    { id: 'a', comes: '=1' },
+    { id: 'a', client: 'other', qos: 2, comes: '=1' },
+    { id: 'c', comes: '3' },
   ],
   'the same id with other content is refused [P-9.7]': [
-    { id: 'a', payload: 'x', then: '1' },
-    { id: 'a', payload: 'y', then: 'id-reused' },
-    { id: 'a', payload: 'x', retain: true, then: 'id-reused' },
-    { id: 'a', payload: 'x', topic: 'spaces/s/u', then: 'id-reused' },
-    { id: 'a', payload: 'x', then: '=1' },
+    { id: 'a', payload: 'x', comes: '1' },
+    { id: 'a', payload: 'y', comes: 'id-reused' },
+    { id: 'a', payload: 'x', retain: true, comes: 'id-reused' },
+    { id: 'a', payload: 'x', topic: 'spaces/s/u', comes: 'id-reused' },
+    { id: 'a', payload: 'x', comes: '=1' },
   ],
   'an id belongs to one uid [P-9.4]': [
-    { id: 'a', payload: 'x', then: '1' },
-    { id: 'a', payload: 'y', from: 'bob', then: '2' },
-    { id: 'a', payload: 'x', from: 'bob', then: 'id-reused' },
-    { id: 'a', payload: 'y', from: 'bob', then: '=2' },
+    { id: 'a', payload: 'x', comes: '1' },
+    { id: 'a', payload: 'y', from: 'bob', comes: '2' },
+    { id: 'a', payload: 'x', from: 'bob', comes: 'id-reused' },
+    { id: 'a', payload: 'y', from: 'bob', comes: '=2' },
   ],
-  'entries without an id are never duplicates': [{ then: '1' }, { then: '2' }, { then: '3' }],
+  'entries without an id are never duplicates': [{ comes: '1' }, { comes: '2' }, { comes: '3' }],
   'a refused publish leaves its id free [P-9.8]': [
-    { retain: true, then: '1' },
-    { id: 'a', retain: true, condition: none, payload: 'x', then: 'conflict 1' },
-    { id: 'a', payload: 'y', then: '2' },
-    { id: 'b', condition: none, then: 'bad-request' },
-    { id: 'b', then: '3' },
+    { retain: true, comes: '1' },
+    { id: 'a', retain: true, condition: none, payload: 'x', comes: 'conflict 1' },
+    { id: 'a', payload: 'y', comes: '2' },
+    { id: 'b', condition: none, comes: 'bad-request' },
+    { id: 'b', comes: '3' },
   ],
   'none holds while the topic is absent [P-9.13]': [
-    { then: '1' },
-    { retain: true, condition: none, then: '2' },
-    { retain: true, condition: none, then: 'conflict 2' },
-    { retain: true, payload: '', then: '3' },
-    { retain: true, condition: none, then: '4' },
+    { comes: '1' },
+    { retain: true, condition: none, comes: '2' },
+    { retain: true, condition: none, comes: 'conflict 2' },
+    { retain: true, payload: '', comes: '3' },
+    { retain: true, condition: none, comes: '4' },
   ],
   'a condition speaks of its own topic': [
-    { retain: true, topic: 'spaces/s/other', then: '1' },
-    { retain: true, condition: none, then: '2' },
+    { retain: true, topic: 'spaces/s/other', comes: '1' },
+    { retain: true, condition: none, comes: '2' },
   ],
   'id:… chains the writes of one uid [P-9.14]': [
-    { id: 'a', retain: true, condition: none, payload: '1', then: '1' },
-    { id: 'b', retain: true, condition: { is: 'id', id: 'a' }, payload: '2', then: '2' },
-    { id: 'c', retain: true, condition: { is: 'id', id: 'a' }, payload: '3', then: 'conflict 2' },
-    { id: 'c', from: 'bob', retain: true, condition: { is: 'id', id: 'b' }, payload: '3', then: 'conflict 2' },
-    { id: 'c', retain: true, condition: { is: 'id', id: 'b' }, payload: '', then: '3' },
-    { id: 'd', retain: true, condition: { is: 'id', id: 'c' }, then: 'conflict null' },
+    { id: 'a', retain: true, condition: none, payload: '1', comes: '1' },
+    { id: 'b', retain: true, condition: { is: 'id', id: 'a' }, payload: '2', comes: '2' },
+    { id: 'c', retain: true, condition: { is: 'id', id: 'a' }, payload: '3', comes: 'conflict 2' },
+    { id: 'c', from: 'bob', retain: true, condition: { is: 'id', id: 'b' }, payload: '3', comes: 'conflict 2' },
+    { id: 'c', retain: true, condition: { is: 'id', id: 'b' }, payload: '', comes: '3' },
+    { id: 'd', retain: true, condition: { is: 'id', id: 'c' }, comes: 'conflict null' },
   ],
   'a repeated conditional publish that succeeded is a duplicate [P-9.11]': [
-    { id: 'a', retain: true, condition: none, then: '1' },
-    { id: 'a', retain: true, condition: none, then: '=1' },
-    { id: 'b', retain: true, payload: 'newer', then: '2' },
-    { id: 'a', retain: true, condition: none, then: '=1' },
+    { id: 'a', retain: true, condition: none, comes: '1' },
+    { id: 'a', retain: true, condition: none, comes: '=1' },
+    { id: 'b', retain: true, payload: 'newer', comes: '2' },
+    { id: 'a', retain: true, condition: none, comes: '=1' },
   ],
   'a condition that was refused is judged anew, not remembered': [
-    { id: 'a', retain: true, condition: { is: 'id', id: 'z' }, then: 'conflict null' },
-    { id: 'z', retain: true, payload: 'z', then: '1' },
-    { id: 'a', retain: true, condition: { is: 'id', id: 'z' }, then: '2' },
+    { id: 'a', retain: true, condition: { is: 'id', id: 'z' }, comes: 'conflict null' },
+    { id: 'z', retain: true, payload: 'z', comes: '1' },
+    { id: 'a', retain: true, condition: { is: 'id', id: 'z' }, comes: '2' },
   ],
   'a condition requires retain': [
-    { condition: none, then: 'bad-request' },
-    { condition: { is: 'id', id: 'a' }, then: 'bad-request' },
+    { condition: none, comes: 'bad-request' },
+    { condition: { is: 'id', id: 'a' }, comes: 'bad-request' },
   ],
   'only its creator may delete without the grant to delete any [P-9.3]': [
-    { retain: true, from: 'alice', mayDeleteAny: false, then: '1' },
-    { retain: true, from: 'bob', mayDeleteAny: false, payload: '', then: 'forbidden' },
-    { retain: true, from: 'bob', mayDeleteAny: false, payload: 'overwrites', then: '2' },
-    { retain: true, from: 'bob', mayDeleteAny: false, payload: '', then: 'forbidden' },
-    { retain: true, from: 'alice', mayDeleteAny: false, payload: '', then: '3' },
-    { retain: true, from: 'bob', mayDeleteAny: false, payload: 'creates', then: '4' },
-    { retain: true, from: 'alice', mayDeleteAny: false, payload: '', then: 'forbidden' },
-    { retain: true, from: 'alice', mayDeleteAny: true, payload: '', then: '5' },
+    { retain: true, from: 'alice', mayDeleteAny: false, comes: '1' },
+    { retain: true, from: 'bob', mayDeleteAny: false, payload: '', comes: 'forbidden' },
+    { retain: true, from: 'bob', mayDeleteAny: false, payload: 'overwrites', comes: '2' },
+    { retain: true, from: 'bob', mayDeleteAny: false, payload: '', comes: 'forbidden' },
+    { retain: true, from: 'alice', mayDeleteAny: false, payload: '', comes: '3' },
+    { retain: true, from: 'bob', mayDeleteAny: false, payload: 'creates', comes: '4' },
+    { retain: true, from: 'alice', mayDeleteAny: false, payload: '', comes: 'forbidden' },
+    { retain: true, from: 'alice', mayDeleteAny: true, payload: '', comes: '5' },
   ],
   'deleting what is absent is allowed to all [P-9.3]': [
-    { retain: true, from: 'bob', mayDeleteAny: false, payload: '', then: '1' },
-    { from: 'alice', then: '2' },
-    { retain: true, from: 'bob', mayDeleteAny: false, payload: '', then: '3' },
+    { retain: true, from: 'bob', mayDeleteAny: false, payload: '', comes: '1' },
+    { from: 'alice', comes: '2' },
+    { retain: true, from: 'bob', mayDeleteAny: false, payload: '', comes: '3' },
   ],
   'without retain an empty payload deletes nothing': [
-    { retain: true, then: '1' },
-    { from: 'bob', mayDeleteAny: false, payload: '', then: '2' },
-    { retain: true, condition: none, then: 'conflict 1' },
+    { retain: true, comes: '1' },
+    { from: 'bob', mayDeleteAny: false, payload: '', comes: '2' },
+    { retain: true, condition: none, comes: 'conflict 1' },
   ],
   'the id is judged before the deletion, the deletion before the condition [P-9.11]': [
-    { retain: true, from: 'alice', then: '1' },
-    { retain: true, from: 'bob', mayDeleteAny: false, payload: '', condition: none, then: 'forbidden' },
-    { retain: true, from: 'bob', mayDeleteAny: true, payload: '', id: 'del', then: '2' },
-    { retain: true, from: 'alice', payload: 'again', then: '3' },
-    { retain: true, from: 'bob', mayDeleteAny: false, payload: '', id: 'del', condition: none, then: '=2' },
-    { retain: true, from: 'bob', mayDeleteAny: false, payload: 'x', id: 'del', then: 'id-reused' },
+    { retain: true, from: 'alice', comes: '1' },
+    { retain: true, from: 'bob', mayDeleteAny: false, payload: '', condition: none, comes: 'forbidden' },
+    { retain: true, from: 'bob', mayDeleteAny: true, payload: '', id: 'del', comes: '2' },
+    { retain: true, from: 'alice', payload: 'again', comes: '3' },
+    { retain: true, from: 'bob', mayDeleteAny: false, payload: '', id: 'del', condition: none, comes: '=2' },
+    { retain: true, from: 'bob', mayDeleteAny: false, payload: 'x', id: 'del', comes: 'id-reused' },
   ],
 }
 
 describe('the judgement of a draft', () => {
   for (const [name, steps] of Object.entries(table)) {
-    const expected = steps.map(({ then }) => then)
+    const expected = steps.map(({ comes }) => comes)
 
     it(`${name}: within one bucket`, () => {
       expect(new Bench().bucket(...steps).map(summary)).to.deep.equal(expected)
@@ -213,7 +213,7 @@ describe('the judgement of a draft', () => {
 
   it('shows the current entry of a conflict as readers will see it [P-9.15, P-3.20]', () => {
     const bench = new Bench({}, 5_000)
-    bench.bucket({ then: '' } as DraftOptions)
+    bench.bucket({})
     const outcomes = bench.bucket(
       { topic: 'spaces/s/u' },
       { retain: true, payload: 'derived id', qos: 2, from: 'bob', client: 'tablet' },
@@ -249,7 +249,7 @@ describe('the judgement of a draft', () => {
       return bench
     }
 
-    for (const [since, then] of [
+    for (const [since, comes] of [
       [-1, 'unknown-outcome'],
       [0, 'unknown-outcome'],
       [4, 'unknown-outcome'],
@@ -257,9 +257,9 @@ describe('the judgement of a draft', () => {
       [8, '9'],
       [undefined, '9'],
     ] as const) {
-      it(`since ${since}: ${then}`, () => {
+      it(`since ${since}: ${comes}`, () => {
         const [outcome] = forgetful().bucket({ id: 'other', ...(since === undefined ? {} : { since }) })
-        expect(summary(outcome as Outcome)).to.equal(then)
+        expect(summary(outcome as Outcome)).to.equal(comes)
       })
     }
 

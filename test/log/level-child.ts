@@ -10,7 +10,7 @@ const store = new LevelStore({ folder, logger: silentLogger, writeBufferBytes: 6
 try {
   await store.open()
   writeSync(1, 'opened\n')
-  for (let seq = 1; task === 'write'; seq++) {
+  for (let seq = 1; seq <= (task === 'write' ? Number.POSITIVE_INFINITY : 0); seq++) {
     const [outcome] = await store.commit([plainBucket('users/alice', seq, 1, Buffer.alloc(1_000, seq))])
     if (outcome === 'stored') writeSync(1, `${seq}\n`)
   }

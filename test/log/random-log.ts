@@ -1,5 +1,5 @@
 /** Random logs: few topics, users and ids, so that they meet. */
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { Bucket } from '../../log/bucket.ts'
 import { bucketOf, draftOf, type DraftOptions } from './buckets.ts'
 

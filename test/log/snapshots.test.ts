@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { Fold } from '../../log/fold.ts'
 import { Snapshots } from '../../log/snapshots.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'

@@ -10,7 +10,7 @@ export interface StoreFactory {
   /** A new, empty store, not opened yet. */
   make(): Promise<Store>
   /** A new handle, not opened yet, on the data of a closed store; absent where the data ends with the handle. */
-  again?(store: Store): Store
+  readonly again?: (store: Store) => Store
 }
 
 const farSeq = Number.MAX_SAFE_INTEGER
@@ -183,7 +183,7 @@ export function storeContract(name: string, factory: StoreFactory): void {
       expect(await store.streams('users/u1x', 2)).to.deep.equal(
         names
           .toSorted()
-          .filter((name) => name > 'users/u1x')
+          .filter((stream) => stream > 'users/u1x')
           .slice(0, 2),
       )
     })
@@ -208,7 +208,7 @@ export function storeContract(name: string, factory: StoreFactory): void {
         const racers = Array.from({ length: 4 }, () => plainBucket('spaces/race', firstSeq, 2))
         const beside = racers.map((_, index) => plainBucket(`spaces/beside${index}`, round + 1))
         const outcomes = await Promise.all(racers.map((bucket, index) => store.commit([bucket, beside[index] as Bucket])))
-        expect(outcomes.map(([raced]) => raced).toSorted()).to.deep.equal(['stored', 'taken', 'taken', 'taken'])
+        expect(outcomes.map(([raced]) => raced)).to.have.members(['stored', 'taken', 'taken', 'taken'])
         expect(outcomes.map(([, alone]) => alone)).to.deep.equal(racers.map(() => 'stored'))
         const winner = racers[outcomes.findIndex(([raced]) => raced === 'stored')] as Bucket
         expect((await store.load('spaces/race')).last?.nonce.equals(winner.nonce)).to.equal(true)
@@ -226,7 +226,7 @@ export function storeContract(name: string, factory: StoreFactory): void {
 
     it('finds everything again when opened anew', async function () {
       const { again } = factory
-      if (!again) return this.skip()
+      if (!again) this.skip()
       const buckets = await tenBuckets()
       const record: StreamRecord = { first: 2, markBefore: 'abcd', snapshot: null }
       await store.putRecord('users/alice', record)
@@ -248,7 +248,7 @@ export function storeContract(name: string, factory: StoreFactory): void {
 
     it('finds everything again after many small commits', async function () {
       const { again } = factory
-      if (!again) return this.skip()
+      if (!again) this.skip()
       const payload = Buffer.alloc(2_000, 0x61)
       for (let seq = 1; seq <= 200; seq++) await commitAll(plainBucket('users/alice', seq, 1, payload))
       await openAgain(again)

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { controlTopic, TopicFilter } from '../../protocol/filters.ts'
 
 const level = fc.constantFrom('', 'a', 'b', '$x')
@@ -37,9 +37,9 @@ describe('a topic filter', () => {
           seen.not++
         }
       }),
-      { numRuns: 4_000 },
+      { numRuns: 800 },
     )
-    expect(Math.min(seen.covered, seen.not), JSON.stringify(seen)).to.be.greaterThan(200)
+    expect(Math.min(seen.covered, seen.not), JSON.stringify(seen)).to.be.greaterThan(50)
   })
 
   it('covers another wherever it matches all of it, within a stream', () => {
@@ -53,9 +53,9 @@ describe('a topic filter', () => {
         expect(new TopicFilter(outer).covers(inner), `${outer} covers ${inner}`).to.equal(all)
         covered += all ? 1 : 0
       }),
-      { numRuns: 4_000 },
+      { numRuns: 800 },
     )
-    expect(covered).to.be.greaterThan(200)
+    expect(covered).to.be.greaterThan(40)
   })
 
   it('covers itself', () => {
@@ -102,25 +102,25 @@ describe('a topic filter', () => {
 })
 
 /** The rules read aloud, level by level. */
-function naiveMatch(filter: string, topic: string): boolean {
-  if (topic.startsWith('$') && /^[+#]/.test(filter)) return false
-  return matchLevels(filter.split('/'), topic.split('/'))
+function naiveMatch(pattern: string, name: string): boolean {
+  if (name.startsWith('$') && /^[+#]/.test(pattern)) return false
+  return matchLevels(pattern.split('/'), name.split('/'))
 }
 
-function matchLevels([filter, ...filters]: string[], [level, ...levels]: string[]): boolean {
-  if (filter === '#') return true
-  if (filter === undefined || level === undefined) return filter === level
-  return (filter === '+' || filter === level) && matchLevels(filters, levels)
+function matchLevels(wanted: readonly string[], given: readonly string[]): boolean {
+  if (wanted[0] === '#') return true
+  if (wanted.length === 0 || given.length === 0) return wanted.length === given.length
+  return (wanted[0] === '+' || wanted[0] === given[0]) && matchLevels(wanted.slice(1), given.slice(1))
 }
 
 /** Every topic of up to five levels of five letters, one of which no filter here names. */
 function allTopics(): string[] {
   const letters = ['', 'a', 'b', '$x', 'other']
   let layer = letters
-  const topics = [...layer]
+  const all = [...layer]
   for (let depth = 2; depth <= 5; depth++) {
-    layer = layer.flatMap((topic) => letters.map((letter) => `${topic}/${letter}`))
-    topics.push(...layer)
+    layer = layer.flatMap((start) => letters.map((letter) => `${start}/${letter}`))
+    all.push(...layer)
   }
-  return topics
+  return all
 }

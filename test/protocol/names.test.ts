@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { expect } from 'chai'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { decodeName, encodeName, encodeUid, isCanonicalName, isCanonicalUid } from '../../protocol/names.ts'
 
 const raws = fc.oneof(

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { SyncError } from '../../protocol/errors.ts'
 import { emptyMark, formatPosition, parsePosition } from '../../protocol/positions.ts'
 

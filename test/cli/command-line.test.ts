@@ -1,0 +1,123 @@
+import { expect } from 'chai'
+import { decodeJwt } from 'jose'
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { tempFolder } from '../support/temp.ts'
+import { tidemark } from './run.ts'
+
+describe('the command line', function () {
+  this.timeout(60_000)
+
+  it('explains itself and every command', async () => {
+    const { code, stdout } = await tidemark(['--help'])
+    expect(code).to.equal(0)
+    const commands = [...stdout.matchAll(/^ {2}([a-z][a-z-]+) {2,}/gm)].map(([, name]) => name as string).filter((name) => name !== 'help')
+    expect(commands).to.include.members(['serve', 'token', 'pub', 'sub', 'history', 'state', 'trim', 'check-config'])
+    const helps = await Promise.all(commands.filter((name) => name !== 'bench').map((name) => tidemark([name, '--help'])))
+    for (const help of helps) expect(help).to.include({ code: 0, stderr: '' })
+  })
+
+  it('shows flag, default and variable of a setting in the help of serve', async () => {
+    const { stdout } = await tidemark(['help', 'serve'])
+    const text = stdout.replaceAll(/\s+/g, ' ')
+    expect(text).to.include('--mqtt-port <PORT> MQTT over TCP; 0 takes a free port (default 1883; TIDEMARK_MQTT_PORT)')
+    expect(text).to.include('--limit <NAME=VALUE>')
+  })
+
+  it('tells its version', async () => {
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+    expect((await tidemark(['--version'])).stdout).to.equal(`${version}\n`)
+  })
+
+  const misused: readonly [string, readonly string[], RegExp][] = [
+    ['an unknown command', ['sreve'], /unknown command 'sreve'/],
+    ['an unknown flag', ['serve', '--mqt-port', '1'], /unknown option '--mqt-port'.*--mqtt-port/s],
+    ['a missing argument', ['token'], /missing required argument/],
+    ['a time without unit', ['token', 'alice', '--ttl', '60'], /--ttl 60: write it like 90s/],
+    ['a space without level', ['token', 'alice', '--space', 'b'], /--space b: write it as ID=read/],
+    ['a limit without value', ['check-config', '--limit', 'inflightMax'], /--limit inflightMax: write it as NAME=VALUE/],
+    ['two payloads', ['pub', 'users/a/b', '-m', 'x', '--json', '1'], /give one of/],
+    ['no payload', ['pub', 'users/a/b'], /give a payload/],
+    ['a condition without retain', ['pub', 'users/a/b', '-m', 'x', '--if', 'none'], /--if needs --retain/],
+    ['a bad place', ['sub', 'users/a/#', '--from', 'yesterday'], /--from yesterday: write now, earliest, snapshot or a position/],
+    ['a bad URL', ['history', 'users/a', '--url', 'mqtt://x'], /--url mqtt:\/\/x is no http URL/],
+  ]
+  for (const [what, args, sentence] of misused) {
+    it(`ends with 2 and a sentence for ${what}`, async () => {
+      const { code, stdout, stderr } = await tidemark(args, { cwd: await tempFolder() })
+      expect(stderr).to.match(sentence)
+      expect(stderr).to.not.match(/^\s+at /m)
+      expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' })
+    })
+  }
+
+  it('ends with 1 and one sentence for a configuration that cannot work', async () => {
+    for (const command of ['serve', 'check-config']) {
+      const { code, stdout, stderr } = await tidemark([command, '--host', '0.0.0.0'], { cwd: await tempFolder() })
+      expect(stderr).to.match(/^tidemark: host \(--host\): "0\.0\.0\.0" can be reached .*\n$/)
+      expect({ code, stdout }).to.deep.equal({ code: 1, stdout: '' })
+    }
+  })
+
+  it('prints the resolved configuration with sources', async () => {
+    const { code, stdout } = await tidemark(['check-config', '--no-open', '--limit', 'inflightMax=7'], { env: { TIDEMARK_OPEN: 'true' } })
+    expect(code).to.equal(0)
+    expect(stdout).to.include('open = false  # --open\n').and.include('limits.inflightMax = 7  # --limit inflightMax\n')
+  })
+})
+
+describe('tidemark token', function () {
+  this.timeout(60_000)
+
+  it('prints the token alone, and makes the key if it comes first', async () => {
+    const cwd = await tempFolder()
+    const first = await tidemark(['token', 'alice'], { cwd })
+    expect(first).to.include({ code: 0, stderr: '' })
+    expect(first.stdout).to.match(/^[\w-]+\.[\w-]+\.[\w-]+\n$/)
+    const { sub, exp = 0, iat = 0, aud } = decodeJwt(first.stdout.trim())
+    expect({ sub, aud, lifeS: exp - iat }).to.deep.equal({ sub: 'alice', aud: 'tidemark', lifeS: 3_600 })
+    expect(readdirSync(join(cwd, 'data'))).to.deep.equal(['dev-key'])
+    expect(statSync(join(cwd, 'data', 'dev-key')).mode & 0o777).to.equal(0o600)
+    const key = readFileSync(join(cwd, 'data', 'dev-key'), 'utf8')
+    await tidemark(['token', 'bob'], { cwd })
+    expect(readFileSync(join(cwd, 'data', 'dev-key'), 'utf8')).to.equal(key)
+  })
+
+  it('takes spaces, grants, tap and a time to live', async () => {
+    const cwd = await tempFolder()
+    const args = ['--space', 'a=read', '--space', 'b=own', '--grant', 'ops:revoke', '--grant', 'publish:spaces/c/#', '--tap', '--ttl', '2m']
+    const { stdout } = await tidemark(['token', 'alice', ...args, '--data', 'd'], { cwd })
+    const { spaces, grants, exp = 0, iat = 0 } = decodeJwt(stdout.trim())
+    expect({ spaces, grants, lifeS: exp - iat }).to.deep.equal({
+      spaces: { a: 'read', b: 'own' },
+      grants: ['ops:revoke', 'publish:spaces/c/#', 'tap'],
+      lifeS: 120,
+    })
+    expect(readdirSync(cwd)).to.deep.equal(['d'])
+  })
+
+  it('refuses with a sentence where issuers are configured, and for what no server would accept', async () => {
+    const cwd = await tempFolder()
+    const issuers = [{ issuer: 'https://id.example', algorithms: ['HS256'], secret: 'a secret that is long enough for HS256' }]
+    writeFileSync(join(cwd, 'tidemark.json'), JSON.stringify({ issuers }))
+    const refusals = await Promise.all([
+      tidemark(['token', 'alice', '--config', 'tidemark.json'], { cwd }),
+      tidemark(['token', 'alice', '--grant', 'fly:users/alice'], { cwd }),
+      tidemark(['token', 'alice', '--space', 'a b=read'], { cwd }),
+      tidemark(['token', 'alice', '--ttl', '2d'], { cwd }),
+      tidemark(['token', ''], { cwd }),
+    ])
+    expect(refusals.map(({ stderr }) => stderr).join('')).to.match(
+      /^tidemark: development tokens are refused .* https:\/\/id\.example\ntidemark: .*fly.*\ntidemark: .*a b.*\ntidemark: .*24 h\ntidemark: .*name.*\n$/,
+    )
+    for (const { code, stdout } of refusals) expect({ code, stdout }).to.deep.equal({ code: 1, stdout: '' })
+  })
+
+  it('does not load the broker, nor the store', async () => {
+    const options = { cwd: await tempFolder(), env: { NODE_OPTIONS: '--trace-event-categories node.module_timer' } }
+    const { code } = await tidemark(['token', 'alice'], options)
+    expect(code).to.equal(0)
+    const trace = readFileSync(join(options.cwd, 'node_trace.1.log'), 'utf8')
+    expect(trace).to.not.match(/aedes|classic-level|fastify/)
+  })
+})

@@ -1,0 +1,248 @@
+import { expect } from 'chai'
+import mqtt from 'mqtt'
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { startServer } from '../../cli/server.ts'
+import { SyncError } from '../../protocol/errors.ts'
+import { childServer, freePorts, testServer, type ChildServer } from '../support/server.ts'
+import { tempFolder } from '../support/temp.ts'
+import { tidemark } from './run.ts'
+
+const run = promisify(execFile)
+
+interface Page {
+  readonly entries: readonly { readonly text?: string }[]
+  readonly next: string
+  readonly upToDate: boolean
+}
+
+describe('tidemark serve', function () {
+  this.timeout(60_000)
+  const children: ChildServer[] = []
+  afterEach(() => Promise.all(children.splice(0).map((child) => child.kill('SIGKILL'))))
+
+  async function serve(options: Parameters<typeof childServer>[0] = {}): Promise<ChildServer> {
+    const child = await childServer(options)
+    children.push(child)
+    return child
+  }
+
+  it('tells addresses, development mode and, last, one ready line', async () => {
+    const child = await serve()
+    const { mqtt: mqttPort, http } = child.ports
+    const lines = child.stdout.trimEnd().split('\n')
+    expect(lines.at(-1)).to.equal(`tidemark ready mqtt=127.0.0.1:${mqttPort} ws=127.0.0.1:${http}/mqtt http=127.0.0.1:${http}`)
+    expect(child.stdout).to.include('Development mode').and.include(child.urls.mqtt).and.include(child.urls.ws).and.include(child.urls.http)
+    for (const line of child.stderr.trimEnd().split('\n')) expect(JSON.parse(line)).to.include.keys('level', 'time', 'msg')
+    expect((await fetch(`${child.urls.http}/readyz`)).status).to.equal(200)
+  })
+
+  it('takes free ports for 0 and says which', async () => {
+    const { ports } = await serve({ settings: { mqttPort: 0, httpPort: 0, store: 'memory:' } })
+    expect(ports.mqtt).to.be.greaterThan(0)
+    expect(ports.http).to.be.greaterThan(0).and.not.equal(ports.mqtt)
+  })
+
+  it('prints lines to copy that work as they stand', async function () {
+    if (!existsSync('/usr/bin/mosquitto_sub')) return this.skip()
+    const child = await serve()
+    const lines = [...child.stdout.matchAll(/^ {2}((?:TOKEN|mosquitto|curl).*)$/gm)].map(([, line]) => line as string)
+    expect(lines).to.have.length(5)
+    const [token, phone, pub, curl, sync] = lines as [string, string, string, string, string]
+    // The phone appears, leaves, and finds on its return what was published meanwhile.
+    const once = (line: string): string => line.replace('mosquitto_sub', 'mosquitto_sub -W 20 -C 1')
+    const away = phone.replace('mosquitto_sub', 'mosquitto_sub -E')
+    const script = [
+      token,
+      away,
+      pub,
+      once(phone),
+      curl.replace('curl', 'curl -s'),
+      sync.replace('mosquitto_sub', 'mosquitto_sub -W 20 -C 2'),
+    ]
+    const { stdout } = await run('bash', ['-euc', script.join('\n')], { cwd: new URL('../..', import.meta.url).pathname })
+    const shown = stdout.split('\n')
+    expect(shown[0]).to.equal('users/alice/notes/1 hello')
+    expect(stdout).to.match(/"entries":\[\{"pos":"[\w-]{8}\.1\.[\w-]{4}"/)
+    expect(stdout).to.match(/^sync@earliest\/users\/alice\/notes\/1 \{"pos"/m)
+  })
+
+  it('says in one sentence which port is in use, and ends with 1', async () => {
+    const taken = createServer().listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    const { port } = taken.address() as AddressInfo
+    const free = String((await freePorts(1))[0])
+    const cwd = await tempFolder()
+    const [forMqtt, forHttp] = await Promise.all([
+      tidemark(['serve', '--data', 'a', '--mqtt-port', String(port), '--http-port', free, '--log-level', 'error'], { cwd }),
+      tidemark(['serve', '--data', 'b', '--http-port', String(port), '--mqtt-port', '0', '--log-level', 'error'], { cwd }),
+    ])
+    taken.close()
+    expect(forMqtt.stderr).to.match(new RegExp(`^tidemark: port ${port} on 127.0.0.1 is in use; .* --mqtt-port .*\n$`))
+    expect(forHttp.stderr).to.match(new RegExp(`^tidemark: port ${port} on 127.0.0.1 is in use; .* --http-port .*\n$`))
+    expect([forMqtt.code, forHttp.code]).to.deep.equal([1, 1])
+  })
+
+  it('refuses a second process on the same data folder in one sentence, and the first goes on', async () => {
+    const child = await serve()
+    const args = ['serve', '--data', child.folder, '--mqtt-port', '0', '--http-port', '0', '--log-level', 'error']
+    const { code, stdout, stderr } = await tidemark(args)
+    expect(stderr).to.match(/^tidemark: .*in use by another process.*\n$/)
+    expect(stderr).to.include(child.folder)
+    expect({ code, stdout }).to.deep.equal({ code: 1, stdout: '' })
+    expect((await fetch(`${child.urls.http}/readyz`)).status).to.equal(200)
+  })
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    it(`ends with 0 on ${signal}, and what was acknowledged or under way is kept once`, async () => {
+      const child = await serve()
+      const token = await child.token('alice')
+      const client = await mqtt.connectAsync(child.urls.mqtt, { username: 'alice', password: token, clientId: 'p', reconnectPeriod: 0 })
+      const acknowledged: string[] = []
+      let sent = 0
+      // A publisher that never waits, so that publishes are under way whenever the signal comes.
+      const pump = (): void => {
+        for (let burst = 0; burst < 50 && client.connected; burst++) {
+          const text = `n${sent++}`
+          client.publish('users/alice/n', text, { qos: 1 }, (error) => {
+            if (!error) acknowledged.push(text)
+          })
+        }
+        if (client.connected) setImmediate(pump)
+      }
+      const closed = once(client, 'close')
+      client.on('error', () => {})
+      pump()
+      while (acknowledged.length < 200) await once(client, 'packetreceive')
+      const exit = child.kill(signal)
+      await closed
+      expect(await exit).to.deep.equal({ code: 0, signal: null })
+      await client.endAsync(true)
+      expect(child.stderr).to.include('"msg":"stopped"')
+      await child.start()
+      const kept = await history(child, token)
+      expect(new Set(kept).size).to.equal(kept.length)
+      // Every publish that was taken was acknowledged before the connection was closed.
+      expect(acknowledged.length).to.be.at.least(200)
+      expect(kept.slice(0, acknowledged.length)).to.deep.equal(acknowledged)
+      expect(kept.length, 'what was appended was acknowledged').to.equal(acknowledged.length)
+    })
+  }
+
+  it('ends at once with 1 on a second signal', async () => {
+    const child = await serve({ settings: { limits: { lingerMs: 10_000 } } })
+    const token = await child.token('alice')
+    // A request that never ends keeps the graceful stop waiting.
+    const { host } = new URL(child.urls.http)
+    const [name, port] = host.split(':') as [string, string]
+    const { connect } = await import('node:net')
+    const socket = connect(Number(port), name)
+    socket.on('error', () => {})
+    socket.write(
+      `POST /v1/streams/users/alice/entries HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{`,
+    )
+    await fetch(`${child.urls.http}/healthz`)
+    process.kill(child.pid, 'SIGTERM')
+    while (!child.stderr.includes('"msg":"stopping"')) await new Promise((resolve) => void setImmediate(resolve))
+    expect(await child.kill('SIGTERM')).to.deep.equal({ code: 1, signal: null })
+    socket.destroy()
+  })
+
+  it('logs an uncaught error and ends with 1', async () => {
+    const folder = await tempFolder()
+    const hook = join(folder, 'hook.mjs')
+    const { writeFile } = await import('node:fs/promises')
+    await writeFile(hook, `process.once('SIGUSR1', () => { throw new Error('out of the blue') })`)
+    const child = await serve({ env: { NODE_OPTIONS: `--import ${hook}` } })
+    expect(await child.kill('SIGUSR1')).to.deep.equal({ code: 1, signal: null })
+    expect(child.stderr).to.include('out of the blue')
+  })
+
+  it('goes on after SIGKILL with all that was acknowledged', async () => {
+    const child = await serve()
+    const token = await child.token('alice')
+    const client = await mqtt.connectAsync(child.urls.mqtt, { username: 'alice', password: token, reconnectPeriod: 0 })
+    client.on('error', () => {})
+    const text = randomBytes(8).toString('hex')
+    await client.publishAsync('users/alice/n', text, { qos: 1 })
+    expect(await child.kill('SIGKILL')).to.deep.equal({ code: null, signal: 'SIGKILL' })
+    await child.start()
+    expect(await history(child, token)).to.deep.equal([text])
+    await client.endAsync(true)
+  })
+})
+
+describe('a server in this process', function () {
+  it('starts on memory, stops, and starts again with the same data and ports', async () => {
+    const server = await testServer()
+    const { ports } = server
+    const token = await server.token('alice')
+    const client = await mqtt.connectAsync(server.urls.ws, { username: 'alice', password: token })
+    await client.publishAsync('users/alice/n', 'x', { qos: 1 })
+    await client.endAsync()
+    await server.restart({ open: true })
+    expect(server.ports).to.deep.equal(ports)
+    expect(server.running.config.open).to.equal(true)
+    expect(await history(server, token)).to.deep.equal(['x'])
+    await server.stop()
+    await server.stop()
+  })
+
+  it('closes WebSocket clients at a stop, and lets go of its ports', async () => {
+    const server = await testServer()
+    const client = await mqtt.connectAsync(server.urls.ws, { username: 'a', password: await server.token('a'), reconnectPeriod: 0 })
+    client.on('error', () => {})
+    const closed = once(client, 'close')
+    await server.stop()
+    await closed
+    const again = await testServer({ settings: { mqttPort: server.ports.mqtt, httpPort: server.ports.http } })
+    await again.stop()
+    await client.endAsync(true)
+  })
+
+  it('stops what it had started where a later step fails', async () => {
+    const folder = await tempFolder()
+    const taken = createServer().listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    const { port } = taken.address() as AddressInfo
+    const settings = { data: folder, mqttPort: 0, httpPort: port }
+    const error = await startServer(settings).then(
+      () => undefined,
+      (refusal: unknown) => refusal,
+    )
+    expect(error).to.be.instanceOf(SyncError)
+    expect((error as SyncError).message).to.include(`port ${port}`)
+    taken.close()
+    // The store is free again.
+    const server = await startServer({ ...settings, httpPort: 0 })
+    await server.stop()
+  })
+
+  it('tells clients its real addresses though the ports were 0', async () => {
+    const server = await startServer({ data: await tempFolder(), store: 'memory:', mqttPort: 0, httpPort: 0 })
+    const { mqttUrl, httpUrl, ports } = server.addresses
+    expect(mqttUrl).to.equal(`mqtt://127.0.0.1:${ports.mqtt}`)
+    expect((await fetch(`${httpUrl}/healthz`)).status).to.equal(200)
+    await server.stop()
+  })
+})
+
+async function history({ urls }: { urls: { http: string } }, token: string): Promise<string[]> {
+  const texts: string[] = []
+  let after: string | undefined
+  for (;;) {
+    const query = after === undefined ? '' : `&after=${after}`
+    const response = await fetch(`${urls.http}/v1/streams/users/alice/entries?limit=1000${query}`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
+    const page = (await response.json()) as Page
+    texts.push(...page.entries.map(({ text }) => text ?? ''))
+    if (page.upToDate) return texts
+    after = page.next
+  }
+}
