@@ -1,6 +1,7 @@
 /** `/v1/streams/{kind}/{id}/entries`: history, and publishing [P-11.2, P-11.3]. */
 import { Type } from 'typebox'
 import { authentication, principalOf, readAuthentication } from './access.ts'
+import { UnfinishedBuckets } from './bucket-source.ts'
 import { historyPage } from './history.ts'
 import type { App, RouteParts } from './parts.ts'
 import { publish } from './publish.ts'
@@ -21,6 +22,7 @@ export function entriesRoutes(app: App, parts: RouteParts): void {
  */
 function historyRoute(app: App, parts: RouteParts): void {
   const { log, limits, rules } = parts
+  const unfinished = new UnfinishedBuckets()
   const querystring = Type.Object(
     {
       after: Type.Optional(
@@ -70,7 +72,8 @@ function historyRoute(app: App, parts: RouteParts): void {
       const name = streamOfPath(request.params, rules)
       const { filter } = wantedBelow(name, topic, principalOf(request), rules)
       const stream = await log.stream(name)
-      const document = await historyPage(log, stream, { ...bounds, reverse, limit, filter }, () => request.raw.socket.destroyed)
+      const isGone = (): boolean => request.raw.socket.destroyed
+      const document = await historyPage(log, stream, { ...bounds, reverse, limit, filter }, { isGone, unfinished })
       return reply.header('cache-control', 'no-store').type('application/json; charset=utf-8').send(document)
     },
   )

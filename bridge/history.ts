@@ -5,6 +5,7 @@ import type { Stream } from '../log/stream.ts'
 import type { TopicFilter } from '../protocol/filters.ts'
 import { formatPosition, parsePosition, type Position } from '../protocol/positions.ts'
 import type { Limits } from '../seams/limits.ts'
+import type { UnfinishedBuckets } from './bucket-source.ts'
 import { mustServe } from './servable.ts'
 import { TrimmedMeanwhile, walk, type Walked } from './walk.ts'
 
@@ -19,13 +20,20 @@ export interface HistoryQuery {
   readonly filter: TopicFilter | undefined
 }
 
+/** What a page needs beside the log. */
+export interface Reading {
+  /** Whether nobody waits for the answer any more. */
+  readonly isGone: () => boolean
+  readonly unfinished: UnfinishedBuckets
+}
+
 /** The JSON of `{entries, next, head, first, upToDate}`. Throws `bad-position`, `trimmed`, `epoch` or `ahead`. */
-export async function historyPage(log: Log, stream: Stream, query: HistoryQuery, isGone: () => boolean): Promise<Buffer> {
+export async function historyPage(log: Log, stream: Stream, query: HistoryQuery, reading: Reading): Promise<Buffer> {
   const after = query.after === undefined || query.after === 'earliest' ? undefined : parsePosition(query.after)
   const before = query.before === undefined ? undefined : parsePosition(query.before)
   for (;;) {
     try {
-      return await page(log, stream, query, { after, before }, isGone)
+      return await page(log, stream, query, { after, before }, reading)
     } catch (error) {
       // Each time the beginning has moved, so this ends; a position that was overtaken is refused by the check.
       if (!(error instanceof TrimmedMeanwhile)) throw error
@@ -38,7 +46,7 @@ interface Bounds {
   readonly before: Position | undefined
 }
 
-async function page(log: Log, stream: Stream, query: HistoryQuery, bounds: Bounds, isGone: () => boolean): Promise<Buffer> {
+async function page(log: Log, stream: Stream, query: HistoryQuery, bounds: Bounds, reading: Reading): Promise<Buffer> {
   // The answer speaks of the head, so the store is asked first [P-2.18].
   await log.confirmHead(stream)
   for (const position of [bounds.after, bounds.before]) if (position) await mustServe(log, stream, position)
@@ -53,7 +61,8 @@ async function page(log: Log, stream: Stream, query: HistoryQuery, bounds: Bound
     entriesMax: limit,
     bytesMax: log.limits.pageBytesMax,
     turnEntriesMax: log.limits.bucketEntriesMax,
-    mayGoOn: withinTime(log.limits, isGone),
+    mayGoOn: withinTime(log.limits, reading.isGone),
+    unfinished: reading.unfinished,
   })
   const nextSeq = nextOf(walked, { from, to, headSeq, reverse, limit })
   return walked.entries.document({

@@ -13,6 +13,6 @@ export function keyRoutes(app: App, { authority }: RouteParts): void {
         response: { 200: answer('RFC 7517.', Type.Object({ keys: Type.Array(Type.Object({})) }), 'application/jwk-set+json') },
       },
     },
-    async (_request, reply) => reply.type('application/jwk-set+json').send(JSON.stringify(authority.jwks())),
+    async (_request, reply) => reply.type('application/jwk-set+json').send(Buffer.from(JSON.stringify(authority.jwks()))),
   )
 }

@@ -3,6 +3,7 @@ import type { Bucket } from '../log/bucket.ts'
 import type { Log } from '../log/log.ts'
 import type { Stream } from '../log/stream.ts'
 import type { TopicFilter } from '../protocol/filters.ts'
+import { BucketSource, type UnfinishedBuckets } from './bucket-source.ts'
 import { EnvelopeArray, envelopeOf, receiptOf } from './envelopes.ts'
 
 export interface WalkOptions {
@@ -17,6 +18,8 @@ export interface WalkOptions {
   readonly turnEntriesMax: number
   /** False: end here, whatever is left. Asked between reads. */
   readonly mayGoOn: () => boolean
+  /** Shared by all walks of a bridge. */
+  readonly unfinished: UnfinishedBuckets
 }
 
 export interface Walked {
@@ -35,18 +38,21 @@ export class TrimmedMeanwhile extends Error {}
  * anything is left, and the next page need not look at what lies between again.
  */
 export async function walk(log: Log, stream: Stream, options: WalkOptions): Promise<Walked> {
-  const { from, to, reverse, mayGoOn, turnEntriesMax } = options
+  const { from, to, reverse, mayGoOn, turnEntriesMax, unfinished } = options
+  const source = new BucketSource(log, stream, unfinished, options)
   const page = new Page(log, options)
   let seq = reverse ? to : from
   let looked = 0
   while (seq >= from && seq <= to) {
-    const buckets = reverse ? await readDown(log, stream, seq) : await log.read(stream, seq)
+    const buckets = await source.from(seq)
     if (buckets.length === 0) throw missing(stream, seq)
     for (const bucket of buckets) {
       if (seq < from || seq > to) break
       if (bucket.firstSeq > seq || bucket.lastSeq < seq) throw missing(stream, seq)
       // A bucket that is no part of the tail is read once and forgotten; what it would keep would be kept for nobody.
-      const left = page.take(bucket, seq, stream.cached(seq) === bucket)
+      const isTail = stream.cached(seq) === bucket
+      const left = page.take(bucket, seq, isTail)
+      if (left !== undefined && !isTail) unfinished.keep(bucket)
       if (left !== undefined) return { entries: page.entries, completeTo: reverse ? left + 1 : left - 1, isEnd: false }
       seq = reverse ? bucket.firstSeq - 1 : bucket.lastSeq + 1
       looked += bucket.count
@@ -95,12 +101,6 @@ class Page {
     entries.push(envelope, receipt)
     return true
   }
-}
-
-/** The newest buckets come from memory, one at a time because the tail may move between turns. */
-async function readDown(log: Log, stream: Stream, seq: number): Promise<Bucket[]> {
-  const cached = stream.cached(seq)
-  return cached ? [cached] : await log.readBackwards(stream, seq)
 }
 
 function missing(stream: Stream, seq: number): Error {

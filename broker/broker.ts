@@ -16,7 +16,8 @@ import { Engine } from './engine.ts'
 import { Ephemerals } from './ephemerals.ts'
 import { hold } from './holds.ts'
 import type { Hub } from './hub.ts'
-import { Link, type Wire } from './link.ts'
+import { Link } from './link.ts'
+import type { Wire } from './output.ts'
 import { Sessions } from './sessions.ts'
 import { Turn } from './turn.ts'
 import { acceptWebSockets } from './websocket.ts'
@@ -146,7 +147,7 @@ export class Broker {
 
   #accept(wire: Wire, door: string, request?: IncomingMessage): void {
     if (this.#hub.stopping) return void wire.destroy()
-    new Link(this.#hub, wire, door, request)
+    Link.open(this.#hub, wire, door, request)
   }
 
   #listen(server: TcpServer, { host, port }: { host: string; port: number }): Promise<number> {

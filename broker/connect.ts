@@ -69,7 +69,6 @@ async function takeOver(link: Link): Promise<void> {
     const { code, message } = asSyncError(error)
     throw refusal(link, connackCode.serverUnavailable, message, code)
   }
-  if (link.closed) throw new ConnectRefusal(connackCode.serverUnavailable, 'the connection is over')
 }
 
 async function openSession(link: Link): Promise<void> {
@@ -107,7 +106,7 @@ async function resume(link: Link): Promise<void> {
   }
   if (link.sessionPresent) await link.publisher.restoreIntents()
   // From here on a crash is told from a good end.
-  await sessions.save(key, link.session, link.generation)
+  await sessions.save(link)
 }
 
 function restored(link: Link, session: Session, record: SessionRecord): Promise<boolean> {

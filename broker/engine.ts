@@ -8,7 +8,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
-import { Aedes, type AuthenticateError, type Client, type Connection } from 'aedes'
+import { Aedes, type AuthenticateError, type Client } from 'aedes'
 import type { Pipe } from './pipe.ts'
 
 /** A CONNECT, as far as we answer for it. */
@@ -115,7 +115,7 @@ export class Engine {
 
   /** Hands a connection to aedes. The first packet pushed into the pipe is a whole CONNECT. */
   attach(peer: EnginePeer, pipe: Pipe, request?: IncomingMessage): void {
-    const client = this.#aedes.handle(pipe as unknown as Connection, request)
+    const client = this.#aedes.handle(pipe, request)
     this.#peers.set(client, peer)
   }
 

@@ -3,37 +3,22 @@
  * messages. States: `new` until a CONNECT is whole, `connecting` until its CONNACK is written, `ready`, `closed`.
  */
 import type { IncomingMessage } from 'node:http'
-import type { Duplex } from 'node:stream'
 import type { Principal } from '../auth/index.ts'
-import { asSyncError, type SyncError } from '../protocol/errors.ts'
+import type { SyncError } from '../protocol/errors.ts'
 import { connectSteps } from './connect.ts'
 import type { ConnectRequest, EnginePeer } from './engine.ts'
 import { hold } from './holds.ts'
 import type { Hub } from './hub.ts'
-import {
-  ackHeader,
-  encodeAck,
-  encodePublish,
-  encodeSuback,
-  packetType,
-  pingresp,
-  readSubscribe,
-  readUnsubscribe,
-  type FilterRequest,
-} from './packets.ts'
+import { ackHeader, encodeAck, encodePublish, packetType, pingresp } from './packets.ts'
+import { Output, type Wire } from './output.ts'
 import { Pipe, type PipeEnd } from './pipe.ts'
 import { Publisher } from './publisher.ts'
 import type { Session } from './session.ts'
 import type { SessionHolder } from './sessions.ts'
 import { Splitter, type PacketSink } from './splitter.ts'
+import { Subscribing } from './subscribing.ts'
 import type { Flushed } from './turn.ts'
 import type { Will } from './wills.ts'
-
-/** A socket that can end after its last bytes were sent. */
-export type Wire = Duplex & { destroySoon(): void }
-
-/** Chunks of a turn up to this size are joined; larger ones go out as a vector. */
-const joinBytesMax = 65_536
 
 export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flushed {
   readonly hub: Hub
@@ -66,24 +51,31 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   #keepAliveMs = 0
   #heardMs: number
   #warned = false
-  #out: Buffer[] = []
-  #outBytes = 0
-  #engineWaits: (() => void) | undefined = undefined
-  #requests: FilterRequest[] = []
-  readonly #granted = new Map<string, number>()
-  #subscribeId = 0
+  /** When the peer was last seen to read, while it is behind. */
+  #unreadSinceMs = Infinity
+  readonly #output: Output
+  /** Ends when every step of the CONNECT has ended, well or badly. */
+  #connected: Promise<unknown> = Promise.resolve()
+  #entered = false
+  readonly #subscribing: Subscribing
 
-  constructor(hub: Hub, wire: Wire, door: string, request?: IncomingMessage) {
+  /** Serves a connection from now on. */
+  static open(hub: Hub, wire: Wire, door: string, request?: IncomingMessage): void {
+    hub.links.add(new Link(hub, wire, door, request))
+  }
+
+  private constructor(hub: Hub, wire: Wire, door: string, request?: IncomingMessage) {
     this.hub = hub
     this.door = door
     this.#wire = wire
     this.#request = request
     this.#splitter = new Splitter(this, hub.limits)
+    this.#output = new Output(hub, wire, this)
     this.publisher = new Publisher(this)
+    this.#subscribing = new Subscribing(this)
     this.#heardMs = hub.clock.now()
     this.#deadlineMs = this.#heardMs + hub.limits.connectTimeoutMs
     this.gone = new Promise((resolve) => (this.#resolveGone = resolve))
-    hub.links.add(this)
     wire.on('data', (chunk: Buffer) => this.#received(chunk))
     wire.on('end', () => this.close('the peer ended the connection', 'ended'))
     wire.on('close', () => this.close('the socket was closed', 'ended'))
@@ -133,10 +125,10 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
         return this.publisher.release(chunk.readUInt16BE(body))
       case packetType.subscribe:
         if (first !== 0x82) return this.#broken('malformed SUBSCRIBE')
-        return this.#subscribe(Buffer.from(chunk.subarray(start, end)), body - start)
+        return this.#toEngineHeld(Buffer.from(chunk.subarray(start, end)), (packet) => this.#subscribing.begin(packet, body - start))
       case packetType.unsubscribe:
         if (first !== 0xa2) return this.#broken('malformed UNSUBSCRIBE')
-        return this.#unsubscribe(Buffer.from(chunk.subarray(start, end)), body - start)
+        return this.#toEngineHeld(Buffer.from(chunk.subarray(start, end)), (packet) => this.#subscribing.end(packet, body - start))
       case packetType.pingreq:
         if (first !== 0xc0 || end !== body) return this.#broken('malformed PINGREQ')
         return this.write(pingresp)
@@ -157,29 +149,12 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     this.#pipe.push(Buffer.from(chunk.subarray(start, end)))
   }
 
-  #subscribe(packet: Buffer, body: number): void {
-    const read = readSubscribe(packet, body)
-    if (!read) return this.#broken('malformed SUBSCRIBE')
-    const { filtersPerSubscribeMax } = this.hub.limits
-    if (read.requests.length > filtersPerSubscribeMax) {
-      return this.#broken(`${read.requests.length} filters in one SUBSCRIBE, at most ${filtersPerSubscribeMax}`)
-    }
-    if (read.requests.some(({ filter }) => filter.includes('\0') || filter.includes('\ufffd')))
-      return this.#broken('a filter that is no UTF-8 [MQTT-1.5.3]')
-    this.#requests = read.requests
-    this.#subscribeId = read.packetId
-    this.#granted.clear()
-    this.#wait(hold.subscribing, this.hub.limits.holdTimeoutMs, 'the SUBSCRIBE was not finished in time')
-    this.#toEngine(packet)
-  }
-
-  #unsubscribe(packet: Buffer, body: number): void {
-    const filters = readUnsubscribe(packet, body)
-    if (!filters) return this.#broken('malformed UNSUBSCRIBE')
-    if (filters.length > this.hub.limits.filtersPerSubscribeMax) return this.#broken(`${filters.length} filters in one UNSUBSCRIBE`)
-    for (const filter of filters) this.session?.unsubscribe(filter)
-    this.#wait(hold.subscribing, this.hub.limits.holdTimeoutMs, 'the UNSUBSCRIBE was not finished in time')
-    this.#toEngine(packet)
+  /** Hands a packet to aedes; nothing passes it until its acknowledgement has been written. */
+  #toEngineHeld(packet: Buffer, read: (packet: Buffer) => string | undefined): void {
+    const problem = read(packet)
+    if (problem) return this.#broken(problem)
+    this.#wait(hold.subscribing, this.hub.limits.holdTimeoutMs, 'a SUBSCRIBE or UNSUBSCRIBE was not finished in time')
+    if (!this.#pipe?.push(packet)) this.setHold(hold.engine)
   }
 
   #disconnect(): void {
@@ -193,10 +168,19 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
 
   // aedes' side.
 
-  async connect(request: ConnectRequest): Promise<string> {
+  connect(request: ConnectRequest): Promise<string> {
     this.#keepAliveMs = request.keepAliveS * 1_500
     this.clean = request.clean
-    for (const step of connectSteps) await step(this, request)
+    const connected = this.#runConnectSteps(request)
+    this.#connected = connected.catch(() => {}) // Told to the client by aedes; here only the end counts.
+    return connected
+  }
+
+  async #runConnectSteps(request: ConnectRequest): Promise<string> {
+    for (const step of connectSteps) {
+      await step(this, request)
+      if (this.closed) throw new Error('the connection ended before its CONNECT was answered')
+    }
     return this.key
   }
 
@@ -207,21 +191,12 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     this.session?.activate()
   }
 
-  async subscribe(filter: string): Promise<boolean> {
-    const request = this.#requests.findLast((asked) => asked.filter === filter)
-    if (!this.session || !request) return false
-    try {
-      this.#granted.set(filter, await this.session.subscribe(filter, request.qos))
-      return true
-    } catch (error) {
-      const refusal = asSyncError(error)
-      this.refused(refusal, { filter })
-      return false
-    }
+  subscribe(filter: string): Promise<boolean> {
+    return this.#subscribing.judge(filter)
   }
 
   async saved(): Promise<void> {
-    if (this.session && !this.clean) await this.hub.sessions.save(this.key, this.session, this.generation)
+    if (this.session && !this.clean) await this.hub.sessions.save(this)
   }
 
   subscribed(): void {
@@ -237,15 +212,9 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     if (this.closed) return written()
     const type = (packets[0] as number) >> 4
     if (type === packetType.connack && packets[3] === 0) packets[2] = this.sessionPresent ? 1 : 0
-    // aedes forgets filters that came twice in one SUBSCRIBE; each has its code [MQTT-3.8.4-5].
-    if (type === packetType.suback)
-      packets = encodeSuback(
-        this.#subscribeId,
-        this.#requests.map(({ filter }) => this.#granted.get(filter) ?? 0x80),
-      )
+    if (type === packetType.suback) packets = this.#subscribing.suback()
     this.write(packets)
-    if (this.bytesLeft > 0) written()
-    else this.#engineWaits = written
+    this.#output.whenRoom(written)
   }
 
   engineReads(): void {
@@ -256,46 +225,27 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     this.close(error ? `aedes: ${error.message}` : 'aedes closed the connection', 'ended')
   }
 
-  #toEngine(packet: Buffer): void {
-    if (!this.#pipe?.push(packet)) this.setHold(hold.engine)
-  }
-
   // Output.
 
-  /** Bytes that may still be handed to the socket before its peer has read. */
   get bytesLeft(): number {
-    return this.hub.limits.unsentBytesMax - this.#wire.writableLength - this.#outBytes
+    return this.#output.bytesLeft
   }
 
   get unsentBytes(): number {
-    return this.#wire.writableLength + this.#outBytes
+    return this.#output.unsentBytes
   }
 
   /** Gathers packets; they leave with everything else of this turn. */
   write(packets: Buffer): void {
-    if (this.closed) return
-    this.#out.push(packets)
-    this.#outBytes += packets.length
-    this.hub.turn.flush(this)
+    if (!this.closed) this.#output.write(packets)
   }
 
   flush(): void {
-    const chunks = this.#out
-    if (chunks.length === 0) return
-    const bytes = this.#outBytes
-    this.#out = []
-    this.#outBytes = 0
-    if (chunks.length === 1) {
-      this.#wire.write(chunks[0])
-    } else if (bytes <= joinBytesMax) {
-      this.#wire.write(Buffer.concat(chunks, bytes))
-    } else {
-      this.#wire.cork()
-      for (const chunk of chunks) this.#wire.write(chunk)
-      this.#wire.uncork()
-    }
+    this.#output.flush()
     // A peer that does not read its acknowledgements is not read either.
-    if (this.bytesLeft <= 0) this.setHold(hold.unread)
+    if (this.bytesLeft > 0 || this.closed) return
+    if (this.#unreadSinceMs === Infinity) this.#unreadSinceMs = this.hub.clock.now()
+    this.setHold(hold.unread)
   }
 
   acknowledge(): void {
@@ -319,9 +269,8 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   }
 
   #drained(): void {
-    const written = this.#engineWaits
-    this.#engineWaits = undefined
-    written?.()
+    this.#unreadSinceMs = Infinity
+    this.#output.drained()
     this.release(hold.unread)
     this.session?.kick()
   }
@@ -362,6 +311,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     if (this.#keepAliveMs > 0 && !this.#paused && nowMs - this.#heardMs > this.#keepAliveMs) {
       return this.close('nothing heard for one and a half times the keep-alive [MQTT-3.1.2-24]', 'keep-alive')
     }
+    if (nowMs - this.#unreadSinceMs > this.hub.limits.unreadTimeoutMs) return this.close('the peer does not read', 'unread')
     if (!this.principal || this.#state !== 'ready') return
     const leftMs = this.principal.expiresAtMs - nowMs
     if (leftMs <= 0) return this.close('the token has expired', 'token-expired')
@@ -410,49 +360,37 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     if (this.closed) return
     const wasReady = this.#state === 'ready'
     this.acknowledge()
-    this.flush()
+    if (this.closed) return // An acknowledgement was refused, which closed it.
     this.#state = 'closed'
     this.#log(code === 'disconnect' || code === 'ended' ? 'debug' : 'info', `closed: ${reason}`, { code })
     this.hub.links.delete(this)
     this.#splitter.discard()
     this.session?.close()
-    this.#closeWire()
-    const written = this.#engineWaits
-    this.#engineWaits = undefined
-    written?.()
+    this.#output.end()
     this.#pipe?.destroy()
     this.#leave(wasReady).catch((error: unknown) => this.#log('error', 'a connection could not be ended in good order', { error }))
   }
 
-  #closeWire(): void {
-    const wire = this.#wire
-    wire.removeAllListeners('data')
-    if (wire.destroyed) return
-    if (this.#paused) wire.resume()
-    wire.destroySoon()
-    const linger = setTimeout(() => wire.destroy(), this.hub.limits.lingerMs)
-    wire.once('close', () => clearTimeout(linger))
-  }
-
   async #leave(wasReady: boolean): Promise<void> {
-    const { hub, key, session, will } = this
+    const { hub, key } = this
+    // Who takes over must not load the session while this connection is still opening it.
+    await this.#connected
+    const { session, will } = this
+    session?.close()
     try {
-      if (session && !this.clean) await hub.sessions.save(key, session, this.generation, true)
-      if (will && wasReady) await hub.wills.publish(key, will)
+      if (session && !this.clean) await hub.sessions.save(this, true)
+      if (will) await (wasReady ? hub.wills.publish(key, will) : hub.wills.disarm(key, will))
     } finally {
-      if (this.#entered) hub.sessions.leave(key, this.uid, this)
+      if (this.#entered) hub.sessions.leave(this)
       this.#resolveGone()
     }
   }
 
-  #entered = false
-
   /** Becomes the holder of its session; resolves when it may load it. */
   async enterSession(): Promise<void> {
     this.key = `${this.uid}/${this.client}`
-    await this.hub.sessions.enter(this.key, this.uid, this)
+    await this.hub.sessions.enter(this)
     this.#entered = true
-    if (this.closed) this.hub.sessions.leave(this.key, this.uid, this)
   }
 
   get uid(): string {

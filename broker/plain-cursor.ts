@@ -5,7 +5,7 @@
 import type { Bucket } from '../log/bucket.ts'
 import { Reader } from '../log/reader.ts'
 import type { Stream } from '../log/stream.ts'
-import { TopicFilter } from '../protocol/filters.ts'
+import type { TopicFilter } from '../protocol/filters.ts'
 import type { DeliveryOwner, Outlet } from './outlet.ts'
 import { dupFlag, encodePublish } from './packets.ts'
 

@@ -132,11 +132,11 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
         return 0
       case 'sync':
         await this.#prepareSync(text, subscription, qos)
-        return qos
+        break
       case 'plain':
         await this.#preparePlain(text, subscription, qos)
-        return qos
     }
+    return qos
   }
 
   /** The SUBACK has been written: what was prepared begins to deliver. */
@@ -165,7 +165,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
       sync.end('grant')
       this.#syncs.delete(text)
     }
-    for (const text of [...this.#others.keys()]) if (!this.#judged(text)) this.unsubscribe(text)
+    for (const text of this.#others.keys()) if (!this.#judged(text)) this.unsubscribe(text)
     this.#applyGrants()
     this.kick()
   }
@@ -346,7 +346,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
 
   /** Filters outside the grants go to cursors of their own, which keep their place and deliver nothing [P-4.24]. */
   #applyGrants(): void {
-    for (const cursor of [...this.#cursors]) {
+    for (const cursor of this.#cursors.slice()) {
       const filters = [...cursor.filters.values()]
       const outside = filters.filter(({ text }) => !this.#covered(cursor.stream.name, text))
       if (outside.length > 0 && outside.length < filters.length) {

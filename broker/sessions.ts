@@ -17,6 +17,8 @@ import { intentsCollection, sessionsCollection, type SessionRecord } from './ses
 
 /** Who serves a session now. */
 export interface SessionHolder {
+  readonly key: string
+  readonly uid: string
   close(reason: string, code: string): void
   /** Resolves when the connection is over and its session is saved. */
   readonly gone: Promise<void>
@@ -73,7 +75,8 @@ export class Sessions {
   }
 
   /** Closes whoever holds the session and makes the newcomer its holder; resolves when it may be loaded. */
-  async enter(key: string, uid: string, holder: SessionHolder): Promise<void> {
+  async enter(holder: SessionHolder): Promise<void> {
+    const { key, uid } = holder
     const before = this.#turns.get(key) ?? Promise.resolve()
     const turn = before.then(async () => {
       const old = this.#holders.get(key)
@@ -96,7 +99,8 @@ export class Sessions {
   }
 
   /** The connection is over. Call once per successful `enter`. */
-  leave(key: string, uid: string, holder: SessionHolder): void {
+  leave(holder: SessionHolder): void {
+    const { key, uid } = holder
     if (this.#holders.get(key) === holder) this.#holders.delete(key)
     const left = (this.#perUser.get(uid) ?? 1) - 1
     if (left > 0) this.#perUser.set(uid, left)
@@ -126,11 +130,13 @@ export class Sessions {
   }
 
   /** Stores the session as it stands when the write begins; concurrent calls share writes. `ended` leaves it in good order. */
-  save(key: string, session: Session, generation: number, ended = false): Promise<void> {
+  save(holder: SessionHolder, ended = false): Promise<void> {
+    const { session } = holder
+    if (!session) return Promise.resolve()
     const saving = this.#saving.get(session)
-    if (saving && !ended) return (saving.next ??= saving.running.catch(() => {}).then(() => this.#save(key, session, generation, false)))
-    if (saving) return (saving.next ?? saving.running).catch(() => {}).then(() => this.#save(key, session, generation, true))
-    return this.#save(key, session, generation, ended)
+    if (!saving) return this.#save(holder, session, ended)
+    if (ended) return (saving.next ?? saving.running).catch(() => {}).then(() => this.#save(holder, session, true))
+    return (saving.next ??= saving.running.catch(() => {}).then(() => this.#save(holder, session, false)))
   }
 
   close(): void {
@@ -139,20 +145,20 @@ export class Sessions {
     this.#stopListening()
   }
 
-  #save(key: string, session: Session, generation: number, ended: boolean): Promise<void> {
-    const running = this.#store(key, session, generation, ended).finally(() => {
+  #save(holder: SessionHolder, session: Session, ended: boolean): Promise<void> {
+    const running = this.#store(holder, session, ended).finally(() => {
       if (this.#saving.get(session)?.running === running) this.#saving.delete(session)
     })
     this.#saving.set(session, { running, next: undefined })
     return running
   }
 
-  async #store(key: string, session: Session, generation: number, ended: boolean): Promise<void> {
+  async #store(holder: SessionHolder, session: Session, ended: boolean): Promise<void> {
     session.dirty = false
     const record = session.record(ended ? '' : this.run, this.#parts.log.clock.now())
     try {
-      const outcome = await this.#documents.put(sessionsCollection, key, record, generation)
-      if (outcome === 'fenced') this.#holders.get(key)?.close('the session was taken over on another node', 'takeover')
+      const outcome = await this.#documents.put(sessionsCollection, holder.key, record, holder.generation)
+      if (outcome === 'fenced') holder.close('the session was taken over on another node', 'takeover')
     } catch (error) {
       session.dirty = true
       throw error
@@ -161,9 +167,9 @@ export class Sessions {
 
   #saveMoved(): void {
     for (const [key, holder] of this.#holders) {
-      const { session, generation } = holder
+      const { session } = holder
       if (!session || session.clean || !session.dirty) continue
-      this.save(key, session, generation).catch((error: unknown) => {
+      this.save(holder).catch((error: unknown) => {
         // The stored place is older: entries may come twice after a crash, none is lost. The next flush tries again.
         this.#parts.logger.warn({ error, session: key }, 'the place of a session could not be stored')
       })

@@ -47,10 +47,11 @@ export class Wills {
 
   /** Publishes what a run of the server left behind that ended without saying so. */
   async publishLeft(): Promise<void> {
-    for (;;) {
-      const left = await this.#documents.list(collection, { limit: 100 })
+    for (let after = ''; ;) {
+      const left = await this.#documents.list(collection, { after, limit: 100 })
       if (left.length === 0) return
-      for (const { key, value } of left) await this.publish(key, value as Will)
+      after = left.at(-1)?.key ?? after
+      for (const { key, value } of left) await this.publish(key.slice(0, key.lastIndexOf('/')), value as Will)
     }
   }
 
@@ -71,12 +72,12 @@ export class Wills {
 
   /** Durable when it resolves. */
   async arm(key: string, will: Will): Promise<void> {
-    if (isDurable(will)) await this.#documents.put(collection, key, will)
+    if (isDurable(will)) await this.#documents.put(collection, nameOf(key, will), will)
   }
 
   /** The connection was ended by a DISCONNECT [MQTT-3.14.4-3]. */
   async disarm(key: string, will: Will): Promise<void> {
-    if (isDurable(will)) await this.#documents.remove(collection, key)
+    if (isDurable(will)) await this.#documents.remove(collection, nameOf(key, will))
   }
 
   /** Publishes a will whose connection is over, unless its author may no longer; then it is forgotten. */
@@ -108,8 +109,13 @@ export class Wills {
       // What the store did not take stays stored for the next start.
       if (asSyncError(error).meaning.retry === 'yes') return
     }
-    await this.#documents.remove(collection, key)
+    await this.#documents.remove(collection, nameOf(key, will))
   }
+}
+
+/** Under a name of its own, so that removing it never meets the will of a later connection. */
+function nameOf(key: string, { id }: Will): string {
+  return `${key}/${id}`
 }
 
 function isDurable({ qos, retain }: Will): boolean {

@@ -1,7 +1,7 @@
 /** The command line: a table of commands, of which only the one asked for is loaded. */
 import { existsSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { UsageError } from './usage-error.ts'
+import { usageErrorName } from './usage-error.ts'
 import { packageVersion } from './version.ts'
 
 /** What each file in commands/ exports: its arguments, options and action. */
@@ -63,7 +63,7 @@ function benchmarks(): Record<string, CommandEntry> {
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2 // Commander has said why.
   process.stderr.write(`tidemark: ${error instanceof Error ? error.message : String(error)}\n`)
-  return error instanceof UsageError ? 2 : 1
+  return error instanceof Error && error.name === usageErrorName ? 2 : 1
 }
 
 /** Whoever reads our output may have seen enough, as in `tidemark sub … | head`. */

@@ -22,6 +22,7 @@ import { Maintenance } from './maintenance.ts'
 import { Snapshots } from './snapshots.ts'
 import { StateCache } from './state-cache.ts'
 import type { Store } from './stores/store.ts'
+import { StreamQuota } from './stream-quota.ts'
 import { Stream, type Follower } from './stream.ts'
 import { TailCache } from './tail-cache.ts'
 
@@ -46,6 +47,7 @@ export class Log {
   readonly #tails: TailCache
   readonly #states: StateCache
   readonly #maintenance: Maintenance
+  readonly #quota: StreamQuota
   readonly #streams = new Map<string, Stream>()
   readonly #loading = new Map<string, Promise<Stream>>()
   readonly #confirming = new Map<Stream, Confirmation>()
@@ -82,6 +84,7 @@ export class Log {
       logger,
       readBucket: (s, seq) => this.#bucketWith(s, seq),
     })
+    this.#quota = new StreamQuota(clock, limits.newStreamsPerUserPerHourMax)
     this.#commits = new GroupCommit({
       store,
       epoch,
@@ -267,20 +270,31 @@ export class Log {
     loading.catch((error: unknown) => {
       this.#streams.delete(name)
       this.#logger.error({ error, stream: name }, 'a stream could not be read')
-      for (const draft of stream.pending.splice(0)) {
-        draft.error = storeDown(error)
-        draft.settled = true
-        this.#released(draft.bytes)
-        draft.sink.settled(draft)
-      }
+      this.#refuse(stream, () => storeDown(error))
     })
     return stream
   }
 
   async #load(stream: Stream): Promise<Stream> {
     stream.load(await this.#store.load(stream.name))
+    const [first] = stream.pending
+    if (first && stream.headSeq === 0 && !this.#quota.admit(first.from)) {
+      const { newStreamsPerUserPerHourMax } = this.limits
+      const message = `${first.from} has begun ${newStreamsPerUserPerHourMax} streams within an hour, which is the limit`
+      this.#streams.delete(stream.name)
+      this.#refuse(stream, () => new SyncError('too-many-requests', message))
+    }
     this.#commits.add(stream)
     return stream
+  }
+
+  #refuse(stream: Stream, error: () => SyncError): void {
+    for (const draft of stream.pending.splice(0)) {
+      draft.error = error()
+      draft.settled = true
+      this.#released(draft.bytes)
+      draft.sink.settled(draft)
+    }
   }
 
   /** Streams that nobody follows or writes to leave memory; their next use costs one seek. */
@@ -317,10 +331,11 @@ export class Log {
   async #catchUp(stream: Stream): Promise<void> {
     const { last, record } = await this.#store.load(stream.name)
     if (record) stream.record = record
-    while (last && stream.headSeq < last.lastSeq) {
+    const newest = last?.lastSeq ?? 0
+    while (stream.headSeq < newest) {
       const from = stream.headSeq + 1
-      const buckets = await this.#store.read(stream.name, { from, to: last.lastSeq, bytesMax: this.limits.readBytesMax })
-      if (buckets.length === 0) throw new Error(`${stream.name}: the entries from ${from} to the head ${last.lastSeq} cannot be read`)
+      const buckets = await this.#store.read(stream.name, { from, to: newest, bytesMax: this.limits.readBytesMax })
+      if (buckets.length === 0) throw new Error(`${stream.name}: the entries from ${from} to the head ${newest} cannot be read`)
       for (const bucket of buckets) {
         if (bucket.firstSeq !== stream.headSeq + 1) continue // Somebody else has read it meanwhile.
         stream.advance(bucket)

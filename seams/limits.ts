@@ -41,6 +41,8 @@ export const defaultLimits = {
   appendBytesPerNodeMax: 128 * 1024 * 1024,
   /** Unsent bytes of one connection; above it neither delivery nor reading goes on for it. */
   unsentBytesMax: 256 * 1024,
+  /** A peer that has not read what was written to it for so long is closed: it goes on from its place later. */
+  unreadTimeoutMs: 600_000,
   /** QoS 1 deliveries without their PUBACK, per session. */
   inflightMax: 1_000,
   /** QoS 2 publishes without their PUBREL, per session. */

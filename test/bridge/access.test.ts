@@ -1,6 +1,6 @@
 /** Who may ask: tokens, grants, hosts and origins. */
 import { expect } from 'chai'
-import { ask, askRaw, history, makeWorld, refusals, type World } from './support.ts'
+import { ask, askRaw, history, makeWorld, refusals, speak, type World } from './support.ts'
 
 const entries = '/v1/streams/users/alice/entries'
 const state = '/v1/streams/users/alice/state'
@@ -179,10 +179,11 @@ describe('bridge: access', () => {
         'localhost:1:2',
         'localhost/x',
         '::1',
-        '',
       ]) {
         expect(await status({ host }), host).to.equal(403)
       }
+      expect(await speak(world, 'GET /healthz HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n')).to.match(/^HTTP\/1\.1 403 /)
+      expect(await speak(world, 'GET /healthz HTTP/1.0\r\n\r\n')).to.match(/^HTTP\/1\.1 403 /)
     })
 
     it('an Origin must be absent or the same host, port included; configured ones do not count [P-10.27]', async () => {

@@ -74,7 +74,7 @@ describe('bridge: operations', () => {
       'tidemark_refusals_total{door="other",code="forbidden"} 1',
       'tidemark_connections 3',
       'tidemark_backlog_bytes 12',
-      'tidemark_streams 2',
+      'tidemark_streams 1',
     ]) {
       expect(text.split('\n')).to.include(line)
     }

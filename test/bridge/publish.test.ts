@@ -224,13 +224,16 @@ describe('bridge: publish', () => {
   })
 
   it('while the log is pressed a publish waits, and goes on when it is relieved', async () => {
-    let relieve: (() => void) | undefined
-    Object.defineProperty(world.log, 'pressed', { configurable: true, get: () => relieve === undefined })
-    world.log.whenRelieved = (callback) => void (relieve = callback)
+    const waits: (() => void)[] = []
+    let pressed = true
+    Object.defineProperty(world.log, 'pressed', { get: () => pressed })
+    world.log.whenRelieved = (callback) => void waits.push(callback)
     const waiting = post({ topic: 'a', data: 1 })
-    while (!relieve) await new Promise((resolve) => setTimeout(resolve, 5))
+    for (let at = 0; waits.length === 0 && at < 200; at++) await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(waits).to.have.length(1)
     expect((await history(world)).entries).to.have.length(0)
-    relieve()
+    pressed = false
+    for (const goOn of waits) goOn()
     expect((await waiting).status).to.equal(201)
   })
 

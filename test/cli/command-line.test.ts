@@ -3,7 +3,7 @@ import { decodeJwt } from 'jose'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { tempFolder } from '../support/temp.ts'
-import { tidemark } from './run.ts'
+import { inProcess, tidemark } from './run.ts'
 
 describe('the command line', function () {
   this.timeout(60_000)
@@ -13,12 +13,15 @@ describe('the command line', function () {
     expect(code).to.equal(0)
     const commands = [...stdout.matchAll(/^ {2}([a-z][a-z-]+) {2,}/gm)].map(([, name]) => name as string).filter((name) => name !== 'help')
     expect(commands).to.include.members(['serve', 'token', 'pub', 'sub', 'history', 'state', 'trim', 'check-config'])
-    const helps = await Promise.all(commands.filter((name) => name !== 'bench').map((name) => tidemark([name, '--help'])))
-    for (const help of helps) expect(help).to.include({ code: 0, stderr: '' })
+    for (const name of commands.filter((command) => command !== 'bench')) {
+      const help = await inProcess([name, '--help'])
+      expect(help).to.include({ code: 0, stderr: '' })
+      expect(help.stdout).to.include(`tidemark ${name} [options]`)
+    }
   })
 
   it('shows flag, default and variable of a setting in the help of serve', async () => {
-    const { stdout } = await tidemark(['help', 'serve'])
+    const { stdout } = await inProcess(['help', 'serve'])
     const text = stdout.replaceAll(/\s+/g, ' ')
     expect(text).to.include('--mqtt-port <PORT> MQTT over TCP; 0 takes a free port (default 1883; TIDEMARK_MQTT_PORT)')
     expect(text).to.include('--limit <NAME=VALUE>')
@@ -44,7 +47,7 @@ describe('the command line', function () {
   ]
   for (const [what, args, sentence] of misused) {
     it(`ends with 2 and a sentence for ${what}`, async () => {
-      const { code, stdout, stderr } = await tidemark(args, { cwd: await tempFolder() })
+      const { code, stdout, stderr } = await inProcess(args)
       expect(stderr).to.match(sentence)
       expect(stderr).to.not.match(/^\s+at /m)
       expect({ code, stdout }).to.deep.equal({ code: 2, stdout: '' })
@@ -53,7 +56,7 @@ describe('the command line', function () {
 
   it('ends with 1 and one sentence for a configuration that cannot work', async () => {
     for (const command of ['serve', 'check-config']) {
-      const { code, stdout, stderr } = await tidemark([command, '--host', '0.0.0.0'], { cwd: await tempFolder() })
+      const { code, stdout, stderr } = await inProcess([command, '--host', '0.0.0.0'])
       expect(stderr).to.match(/^tidemark: host \(--host\): "0\.0\.0\.0" can be reached .*\n$/)
       expect({ code, stdout }).to.deep.equal({ code: 1, stdout: '' })
     }
@@ -100,13 +103,16 @@ describe('tidemark token', function () {
     const cwd = await tempFolder()
     const issuers = [{ issuer: 'https://id.example', algorithms: ['HS256'], secret: 'a secret that is long enough for HS256' }]
     writeFileSync(join(cwd, 'tidemark.json'), JSON.stringify({ issuers }))
-    const refusals = await Promise.all([
-      tidemark(['token', 'alice', '--config', 'tidemark.json'], { cwd }),
-      tidemark(['token', 'alice', '--grant', 'fly:users/alice'], { cwd }),
-      tidemark(['token', 'alice', '--space', 'a b=read'], { cwd }),
-      tidemark(['token', 'alice', '--ttl', '2d'], { cwd }),
-      tidemark(['token', ''], { cwd }),
-    ])
+    const refusals = []
+    for (const args of [
+      ['alice', '--config', join(cwd, 'tidemark.json')],
+      ['alice', '--grant', 'fly:users/alice'],
+      ['alice', '--space', 'a b=read'],
+      ['alice', '--ttl', '2d'],
+      [''],
+    ]) {
+      refusals.push(await inProcess(['token', '--data', cwd, ...args]))
+    }
     expect(refusals.map(({ stderr }) => stderr).join('')).to.match(
       /^tidemark: development tokens are refused .* https:\/\/id\.example\ntidemark: .*fly.*\ntidemark: .*a b.*\ntidemark: .*24 h\ntidemark: .*name.*\n$/,
     )
@@ -118,6 +124,7 @@ describe('tidemark token', function () {
     const { code } = await tidemark(['token', 'alice'], options)
     expect(code).to.equal(0)
     const trace = readFileSync(join(options.cwd, 'node_trace.1.log'), 'utf8')
+    expect(trace).to.include('commander')
     expect(trace).to.not.match(/aedes|classic-level|fastify/)
   })
 })

@@ -1,6 +1,7 @@
 /** The program, run as a user runs it. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { main } from '../../cli/main.ts'
 import { binPath, cleanEnvironment } from '../support/server.ts'
 
 export interface Run {
@@ -32,4 +33,25 @@ export async function tidemark(args: readonly string[], options: RunOptions = {}
   child.stdin.end(input ?? '')
   const [code] = (await once(child, 'close')) as [number | null]
   return { code, stdout, stderr }
+}
+
+/** As `tidemark`, in this process: much faster, for commands that end by themselves and read no input. */
+export async function inProcess(args: readonly string[]): Promise<Run> {
+  const written = { stdout: '', stderr: '' }
+  const { stdout, stderr } = process
+  const streams = { stdout, stderr }
+  const restore = (['stdout', 'stderr'] as const).map((name) => {
+    const stream = streams[name]
+    const write = stream.write.bind(stream)
+    stream.write = (text: string | Uint8Array): boolean => {
+      written[name] += String(text)
+      return true
+    }
+    return () => void (stream.write = write)
+  })
+  try {
+    return { code: await main(args), ...written }
+  } finally {
+    for (const undo of restore) undo()
+  }
 }

@@ -4,7 +4,8 @@ import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { writeFile } from 'node:fs/promises'
+import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { startServer } from '../../cli/server.ts'
@@ -49,19 +50,19 @@ describe('tidemark serve', function () {
   })
 
   it('prints lines to copy that work as they stand', async function () {
-    if (!existsSync('/usr/bin/mosquitto_sub')) return this.skip()
+    if (!existsSync('/usr/bin/mosquitto_sub')) this.skip()
     const child = await serve()
     const lines = [...child.stdout.matchAll(/^ {2}((?:TOKEN|mosquitto|curl).*)$/gm)].map(([, line]) => line as string)
     expect(lines).to.have.length(5)
     const [token, phone, pub, curl, sync] = lines as [string, string, string, string, string]
     // The phone appears, leaves, and finds on its return what was published meanwhile.
-    const once = (line: string): string => line.replace('mosquitto_sub', 'mosquitto_sub -W 20 -C 1')
+    const oneMessage = (line: string): string => line.replace('mosquitto_sub', 'mosquitto_sub -W 20 -C 1')
     const away = phone.replace('mosquitto_sub', 'mosquitto_sub -E')
     const script = [
       token,
       away,
       pub,
-      once(phone),
+      oneMessage(phone),
       curl.replace('curl', 'curl -s'),
       sync.replace('mosquitto_sub', 'mosquitto_sub -W 20 -C 2'),
     ]
@@ -115,10 +116,10 @@ describe('tidemark serve', function () {
         }
         if (client.connected) setImmediate(pump)
       }
-      const closed = once(client, 'close')
+      const closed = new Promise<void>((resolve) => void client.once('close', () => resolve()))
       client.on('error', () => {})
       pump()
-      while (acknowledged.length < 200) await once(client, 'packetreceive')
+      while (acknowledged.length < 200) await new Promise<void>((resolve) => void client.once('packetreceive', () => resolve()))
       const exit = child.kill(signal)
       await closed
       expect(await exit).to.deep.equal({ code: 0, signal: null })
@@ -140,7 +141,6 @@ describe('tidemark serve', function () {
     // A request that never ends keeps the graceful stop waiting.
     const { host } = new URL(child.urls.http)
     const [name, port] = host.split(':') as [string, string]
-    const { connect } = await import('node:net')
     const socket = connect(Number(port), name)
     socket.on('error', () => {})
     socket.write(
@@ -156,7 +156,6 @@ describe('tidemark serve', function () {
   it('logs an uncaught error and ends with 1', async () => {
     const folder = await tempFolder()
     const hook = join(folder, 'hook.mjs')
-    const { writeFile } = await import('node:fs/promises')
     await writeFile(hook, `process.once('SIGUSR1', () => { throw new Error('out of the blue') })`)
     const child = await serve({ env: { NODE_OPTIONS: `--import ${hook}` } })
     expect(await child.kill('SIGUSR1')).to.deep.equal({ code: 1, signal: null })
@@ -177,7 +176,7 @@ describe('tidemark serve', function () {
   })
 })
 
-describe('a server in this process', function () {
+describe('a server in this process', () => {
   it('starts on memory, stops, and starts again with the same data and ports', async () => {
     const server = await testServer()
     const { ports } = server
@@ -197,7 +196,7 @@ describe('a server in this process', function () {
     const server = await testServer()
     const client = await mqtt.connectAsync(server.urls.ws, { username: 'a', password: await server.token('a'), reconnectPeriod: 0 })
     client.on('error', () => {})
-    const closed = once(client, 'close')
+    const closed = new Promise<void>((resolve) => void client.once('close', () => resolve()))
     await server.stop()
     await closed
     const again = await testServer({ settings: { mqttPort: server.ports.mqtt, httpPort: server.ports.http } })

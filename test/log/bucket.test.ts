@@ -83,8 +83,13 @@ describe('a bucket', () => {
       retain: false,
       from: 'alice',
       client: 'phone',
+      id: '',
+      condition: undefined,
+      since: undefined,
+      mayDeleteAny: true,
       receivedMs: 0,
       sink: { settled() {} },
+      tag: 0,
     })
     const bucket = reread(bucketOf([draft]))
     expect(bucket.payload(0).toString()).to.equal('inner')

@@ -221,6 +221,24 @@ describe('the embedded store', () => {
       expect(opens).to.be.greaterThan(40)
     })
 
+    it('or that lost a page in the middle of its last batch', async () => {
+      const source = await newFolder()
+      const filling = await filled(source)
+      const large = plainBucket('users/alice', 21, 4, randomBytes(90_000))
+      expect(await filling.commit([large])).to.deep.equal(['stored'])
+      await filling.close()
+      const log = (await readdir(source)).find((name) => name.endsWith('.log')) as string
+      const whole = await readFile(join(source, log))
+      for (let back = 20_000; back < 340_000; back += 40_000) {
+        const folder = await newFolder()
+        await cp(dirname(source), dirname(folder), { recursive: true })
+        await writeFile(join(folder, log), Buffer.from(whole).fill(0, whole.length - back, whole.length - back + 4_096))
+        const store = await opened(folder)
+        expect((await store.load('users/alice')).last?.lastSeq).to.equal(20)
+        await store.close()
+      }
+    })
+
     it('and takes whatever a process that was killed left', async () => {
       const folder = await newFolder()
       const { acknowledged } = await runChild(folder, 'write')

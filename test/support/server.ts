@@ -160,7 +160,8 @@ class Child {
     // A group of its own, so that whatever it starts ends with it.
     this.#process = spawn(command, args, { env: { ...cleanEnvironment(), ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
     living.add(this.#process)
-    if (living.size === 1) process.once('exit', killAll)
+    if (!killsAtExit) process.once('exit', killAll)
+    killsAtExit = true
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
     this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text))
     // `close` comes after all output was read.
@@ -196,6 +197,7 @@ class Child {
 }
 
 const living = new Set<ChildProcess>()
+let killsAtExit = false
 
 function killAll(): void {
   for (const { pid } of living) {

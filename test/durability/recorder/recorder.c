@@ -81,7 +81,6 @@ __attribute__((constructor)) static void begin(void) {
   real_fileno = dlsym(RTLD_NEXT, "fileno");
   const char *watch = getenv("RECORDER_ROOT"), *beside = getenv("RECORDER_SIDE"), *ack = getenv("RECORDER_ACK_FD");
   if (!watch || !beside) return;
-  unsetenv("LD_PRELOAD"); /* What the program starts is not recorded. */
   snprintf(root, sizeof root, "%s", watch);
   snprintf(side, sizeof side, "%s", beside);
   root_length = strlen(root);

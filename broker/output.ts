@@ -1,0 +1,84 @@
+/** The way out of a connection: what one turn has to say leaves in one system call, and unread bytes are bounded. */
+import type { Duplex } from 'node:stream'
+import type { Hub } from './hub.ts'
+import type { Flushed } from './turn.ts'
+
+/** A socket that can end after its last bytes were sent. */
+export type Wire = Duplex & { destroySoon(): void }
+
+/** Chunks of a turn up to this size are joined; larger ones go out as a vector. */
+const joinBytesMax = 65_536
+
+export class Output {
+  readonly #hub: Hub
+  readonly #wire: Wire
+  readonly #link: Flushed
+  #chunks: Buffer[] = []
+  #bytes = 0
+  #whenRead: (() => void) | undefined = undefined
+
+  constructor(hub: Hub, wire: Wire, link: Flushed) {
+    this.#hub = hub
+    this.#wire = wire
+    this.#link = link
+  }
+
+  get unsentBytes(): number {
+    return this.#wire.writableLength + this.#bytes
+  }
+
+  /** Bytes that may still be handed to the socket before its peer has read. */
+  get bytesLeft(): number {
+    return this.#hub.limits.unsentBytesMax - this.unsentBytes
+  }
+
+  /** Gathers packets; they leave with everything else of this turn. */
+  write(packets: Buffer): void {
+    this.#chunks.push(packets)
+    this.#bytes += packets.length
+    this.#hub.turn.flush(this.#link)
+  }
+
+  flush(): void {
+    const chunks = this.#chunks
+    if (chunks.length === 0) return
+    const bytes = this.#bytes
+    this.#chunks = []
+    this.#bytes = 0
+    if (chunks.length === 1) {
+      this.#wire.write(chunks[0])
+    } else if (bytes <= joinBytesMax) {
+      this.#wire.write(Buffer.concat(chunks, bytes))
+    } else {
+      this.#wire.cork()
+      for (const chunk of chunks) this.#wire.write(chunk)
+      this.#wire.uncork()
+    }
+  }
+
+  /** Calls back at once if there is room, otherwise when the peer has read. */
+  whenRoom(callback: () => void): void {
+    if (this.bytesLeft > 0) callback()
+    else this.#whenRead = callback
+  }
+
+  /** The peer has read everything. */
+  drained(): void {
+    const callback = this.#whenRead
+    this.#whenRead = undefined
+    callback?.()
+  }
+
+  /** Sends what was gathered and ends; a peer that does not read it is cut after `lingerMs` [P-7.23]. */
+  end(): void {
+    this.flush()
+    this.drained()
+    const wire = this.#wire
+    wire.removeAllListeners('data')
+    if (wire.destroyed) return
+    wire.resume()
+    wire.destroySoon()
+    const linger = setTimeout(() => wire.destroy(), this.#hub.limits.lingerMs)
+    wire.once('close', () => clearTimeout(linger))
+  }
+}

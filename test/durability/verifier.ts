@@ -1,0 +1,14 @@
+/** Verifies folders one after the other: `node verifier.ts {side folder}`; lines `{folder} {event}` in, one JSON verdict per line out. */
+import { writeSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { expectationAt } from './expectation.ts'
+import { Recording } from './recorder/recording.ts'
+import { verify } from './verify.ts'
+
+const [side = ''] = process.argv.slice(2)
+const recording = new Recording(side)
+for await (const line of createInterface({ input: process.stdin })) {
+  const [folder = '', at = ''] = line.split(' ')
+  const verdict = await verify(folder, expectationAt(recording, Number(at)))
+  writeSync(1, `${JSON.stringify(verdict)}\n`)
+}
