@@ -38,8 +38,8 @@ describe('a loss of power', function () {
     expect(findings.length).to.be.at.least(500)
     expect(findings.reduce((sum, { entries }) => sum + entries, 0)).to.be.at.least(100_000)
     expect(findings.filter(({ operationsLost }) => operationsLost > 0).length, 'cuts that lost names').to.be.at.least(100)
-    expect(findings.filter(({ wrong }) => wrong.length > 0).map(describeFinding)).to.deep.equal([])
-    expect(findings.filter((finding) => finding.refused !== undefined && !excused(finding)).map(describeFinding)).to.deep.equal([])
+    const bad = findings.filter((finding) => finding.wrong.length > 0 || (finding.refused !== undefined && !excused(finding)))
+    expect(bad.length, bad.map(describeFinding).slice(0, 20).join('\n')).to.equal(0)
   })
 
   it('is noticed by this test where writes are not synced', async () => {
