@@ -286,11 +286,12 @@ export class GroupCommit {
 
   #build(stream: Stream, drafts: readonly Draft[], needsFold: boolean): Part {
     const nonce = drawNonce()
+    const ts = Math.max(this.#parts.clock.now(), stream.headTs)
     const mark = markOf(nonce)
     const firstSeq = stream.headSeq + 1
     let accepted = drafts
     if (needsFold) {
-      const judge = new Judge(stream.fold, { epoch: this.#parts.epoch, nextSeq: firstSeq, mark })
+      const judge = new Judge(stream.fold, { epoch: this.#parts.epoch, nextSeq: firstSeq, mark, nonce, ts })
       accepted = drafts.filter((draft) => judge.judge(draft))
     }
     if (accepted.length === 0) return { stream, drafts, bucket: undefined }
@@ -299,7 +300,6 @@ export class GroupCommit {
       draft.seq = ++seq
       draft.mark = mark
     }
-    const ts = Math.max(this.#parts.clock.now(), stream.headTs)
     return { stream, drafts, bucket: packBucket(stream.name, firstSeq, nonce, ts, accepted) }
   }
 

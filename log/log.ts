@@ -75,7 +75,12 @@ export class Log {
     this.#hints = hints
     this.#tails = new TailCache(limits.tailCacheBytesMax)
     const snapshots = new Snapshots(store, limits)
-    this.#states = new StateCache(snapshots, (stream, from) => this.read(stream, from), limits.stateCacheBytesMax)
+    this.#states = new StateCache({
+      snapshots,
+      read: (stream, from) => this.read(stream, from),
+      bytesMax: limits.stateCacheBytesMax,
+      pinned: (stream) => this.#maintenance.holds(stream),
+    })
     this.#maintenance = new Maintenance({
       store,
       snapshots,

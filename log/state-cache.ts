@@ -7,15 +7,23 @@ export class StateCache {
   readonly #snapshots: Snapshots
   readonly #read: (stream: Stream, from: number) => Promise<Bucket[]>
   readonly #bytesMax: number
+  /** Streams whose state must stay: a snapshot of it is being written, and older chunks go when that ends. */
+  readonly #pinned: (stream: Stream) => boolean
   /** In order of use, with the bytes last counted. */
   readonly #sizes = new Map<Stream, number>()
   readonly #loading = new Map<Stream, Promise<void>>()
   bytes = 0
 
-  constructor(snapshots: Snapshots, read: (stream: Stream, from: number) => Promise<Bucket[]>, bytesMax: number) {
-    this.#snapshots = snapshots
-    this.#read = read
-    this.#bytesMax = bytesMax
+  constructor(parts: {
+    snapshots: Snapshots
+    read: (stream: Stream, from: number) => Promise<Bucket[]>
+    bytesMax: number
+    pinned: (stream: Stream) => boolean
+  }) {
+    this.#snapshots = parts.snapshots
+    this.#read = parts.read
+    this.#bytesMax = parts.bytesMax
+    this.#pinned = parts.pinned
   }
 
   /** Makes `stream.fold` the state at the head: the newest snapshot and what was appended since. */
@@ -59,7 +67,7 @@ export class StateCache {
   #shrink(keep: Stream): void {
     for (const stream of this.#sizes.keys()) {
       if (this.bytes <= this.#bytesMax) return
-      if (stream !== keep && !stream.committing) this.forget(stream)
+      if (stream !== keep && !stream.committing && !this.#pinned(stream)) this.forget(stream)
     }
   }
 }

@@ -111,6 +111,8 @@ export class TopicFilter {
 
   /** Whether every topic that `other` can match is matched by this one. */
   covers(other: string): boolean {
+    // Wildcards at the front do not match topics that begin with $.
+    if (/^[+#]/.test(this.text) && other.startsWith('$')) return false
     const theirs = other.split('/')
     for (let at = 0; at < this.#levels.length; at++) {
       const level = this.#levels[at]

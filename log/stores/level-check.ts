@@ -7,8 +7,12 @@
  * its file, because a batch is on disk before the next is written; so a whole record behind a broken one means damage. And a
  * log that the MANIFEST still needs is deleted only after a newer MANIFEST is on disk; so if it is missing while
  * there are newer files, what named them is gone.
+ *
+ * The other way round LevelDB refuses what a loss of power left, though nothing is lost: a last record of the MANIFEST
+ * that is torn, or that reached the disk before the name of the table it adds. Nothing was deleted yet on the strength
+ * of that record, so where all that the records before it name is there, it is cut off.
  */
-import { readdir, readFile } from 'node:fs/promises'
+import { open, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 const blockBytes = 32_768
@@ -45,20 +49,81 @@ async function damageOfLogs(folder: string, names: readonly string[]): Promise<s
 }
 
 async function damageOfManifest(folder: string, names: readonly string[]): Promise<string | undefined> {
-  if (!names.includes('CURRENT')) return undefined // LevelDB says so itself, here and below.
-  const manifest = (await readFile(join(folder, 'CURRENT'), 'latin1')).trim()
-  if (!names.includes(manifest)) return undefined
-  const needed = neededLog(readRecords(await readFile(join(folder, manifest))).records)
-  const numbered = names.filter((name) => /^\d+\.(ldb|log)$/.test(name))
-  if (needed === 0 || numbered.some((name) => name.endsWith('.log') && Number.parseInt(name, 10) === needed)) return undefined
-  const newer = numbered.find((name) => Number.parseInt(name, 10) > needed)
+  const manifest = await readManifest(folder, names)
+  const needed = manifest && neededFiles(manifest.records)
+  if (!needed || hasLog(needed, names)) return undefined
+  const newer = names.find((name) => numbered.test(name) && Number.parseInt(name, 10) > needed.log)
   if (newer === undefined) return undefined
-  return `${manifest} needs ${String(needed).padStart(6, '0')}.log, which is gone, and does not know ${newer}: its end is missing`
+  return `${manifest.name} needs ${fileName(needed.log)}.log, which is gone, and does not know ${newer}: its end is missing`
 }
 
-/** The records of a log in LevelDB's format, and where a broken one stands that a whole one follows. */
-function readRecords(file: Buffer): { records: Buffer[]; damagedAt: number | undefined } {
+/**
+ * Takes back the last change of the MANIFEST if it never was on disk as a whole, and says whether it did. Call it only
+ * after LevelDB refused to open, and not because of its lock: another process may be in the middle of that change.
+ */
+export async function takeBackUnfinished(folder: string): Promise<boolean> {
+  const names = await readdir(folder)
+  const manifest = await readManifest(folder, names)
+  const needed = manifest && neededFiles(manifest.records)
+  if (!needed || (manifest.brokenAt === undefined && hasTables(needed, names))) return false
+  const kept = manifest.brokenAt === undefined ? manifest.records.slice(0, -1) : manifest.records
+  const before = neededFiles(kept)
+  if (!before?.log || !hasLog(before, names) || !hasTables(before, names)) return false
+  await truncateDurably(join(folder, manifest.name), manifest.ends[kept.length - 1] as number)
+  return true
+}
+
+/** What CURRENT names, or undefined where that is missing: LevelDB says so itself. */
+async function readManifest(folder: string, names: readonly string[]): Promise<(Records & { readonly name: string }) | undefined> {
+  if (!names.includes('CURRENT')) return undefined
+  const name = (await readFile(join(folder, 'CURRENT'), 'latin1')).trim()
+  return names.includes(name) ? { name, ...readRecords(await readFile(join(folder, name))) } : undefined
+}
+
+const numbered = /^\d+\.(?:ldb|sst|log)$/
+
+/** What a MANIFEST says must be there: the oldest log (0 where it does not say) and the tables. */
+interface NeededFiles {
+  readonly log: number
+  readonly tables: ReadonlySet<number>
+}
+
+function hasLog({ log }: NeededFiles, names: readonly string[]): boolean {
+  return log === 0 || names.includes(`${fileName(log)}.log`)
+}
+
+function hasTables({ tables }: NeededFiles, names: readonly string[]): boolean {
+  return [...tables].every((table) => names.includes(`${fileName(table)}.ldb`) || names.includes(`${fileName(table)}.sst`))
+}
+
+function fileName(number: number): string {
+  return String(number).padStart(6, '0')
+}
+
+async function truncateDurably(path: string, size: number): Promise<void> {
+  const file = await open(path, 'r+')
+  try {
+    await file.truncate(size)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+interface Records {
+  readonly records: Buffer[]
+  /** Where each of them ends. */
+  readonly ends: number[]
+  /** Where a broken one stands, behind which nothing or nothing whole follows. */
+  readonly brokenAt: number | undefined
+  /** Where a broken one stands that a whole one follows; reading ends there. */
+  readonly damagedAt: number | undefined
+}
+
+/** The records of a log in LevelDB's format. */
+function readRecords(file: Buffer): Records {
   const records: Buffer[] = []
+  const ends: number[] = []
   let pieces: Buffer[] = []
   let brokenAt: number | undefined
   let at = 0
@@ -79,32 +144,39 @@ function readRecords(file: Buffer): { records: Buffer[]; damagedAt: number | und
       continue
     }
     const begins = type === typeFull || type === typeFirst
-    if (begins && brokenAt !== undefined) return { records, damagedAt: brokenAt }
+    if (begins && brokenAt !== undefined) return { records, ends, brokenAt, damagedAt: brokenAt }
     if (begins) pieces = []
     pieces.push(file.subarray(at + headerBytes, end))
     if (type === typeFull || type === typeLast) {
       records.push(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces))
+      ends.push(end)
       pieces = []
     }
     at = end
   }
-  return { records, damagedAt: undefined }
+  return { records, ends, brokenAt, damagedAt: undefined }
 }
 
-/** The oldest log that must be there according to a MANIFEST; 0 where it cannot be told. */
-function neededLog(records: readonly Buffer[]): number {
-  let needed = 0
+/** Undefined where a record is of a later format: LevelDB judges it. */
+function neededFiles(records: readonly Buffer[]): NeededFiles | undefined {
+  let log = 0
+  const tables = new Set<number>()
   for (const record of records) {
     let at = 0
     while (at < record.length) {
       const tag = number()
       if (tag === tagComparator) skipText()
-      else if (tag === tagLogNumber) needed = number()
+      else if (tag === tagLogNumber) log = number()
       else if (tag === tagCompactPointer) skip(1, 1)
-      else if (tag === tagDeletedFile) skip(2, 0)
-      else if (tag === tagNewFile) skip(3, 2)
-      else if (tag <= tagPreviousLog) skip(1, 0)
-      else return 0 // A later format: LevelDB judges it.
+      else if (tag === tagDeletedFile) {
+        number() // Its level, here and below.
+        tables.delete(number())
+      } else if (tag === tagNewFile) {
+        number()
+        tables.add(number())
+        skip(1, 2)
+      } else if (tag <= tagPreviousLog) skip(1, 0)
+      else return undefined
     }
 
     function skip(numbers: number, texts: number): void {
@@ -127,7 +199,7 @@ function neededLog(records: readonly Buffer[]): number {
       return value
     }
   }
-  return needed
+  return { log, tables }
 }
 
 /** LevelDB stores its checksums rotated and shifted. */

@@ -10,7 +10,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { ClassicLevel } from 'classic-level'
 import { SyncError } from '../../protocol/errors.ts'
 import type { Logger } from '../../seams/logger.ts'
-import { findDamage } from './level-check.ts'
+import { findDamage, takeBackUnfinished } from './level-check.ts'
 
 export type LevelDatabase = ClassicLevel<Buffer, Buffer>
 
@@ -55,7 +55,7 @@ export class LevelWriter {
     }
     const database = this.#create(createIfMissing)
     try {
-      await database.open()
+      await openDatabase(database, folder, this.#options.logger)
       this.#folder = await open(folder, 'r')
       await this.#syncFolder()
     } catch (error) {
@@ -134,7 +134,7 @@ export class LevelWriter {
       try {
         await this.#database?.close()
         const database = (this.#database = this.#create(false))
-        await database.open()
+        await openDatabase(database, this.#options.folder, this.#options.logger)
         await this.#syncFolder()
         await probe(database)
         this.healthy = true
@@ -170,6 +170,18 @@ export class LevelWriter {
       cacheSize: 32 * 1024 * 1024,
       maxFileSize: 8 * 1024 * 1024,
     })
+  }
+}
+
+/** Opens it, a second time if what LevelDB refused can be put right. */
+async function openDatabase(database: LevelDatabase, folder: string, logger: Logger): Promise<void> {
+  try {
+    await database.open()
+  } catch (error) {
+    const code = (error as { cause?: { code?: string } }).cause?.code
+    if (code !== 'LEVEL_CORRUPTION' || !(await takeBackUnfinished(folder))) throw error
+    logger.warn({ error, folder }, 'a change of the MANIFEST never reached the disk as a whole: taken back')
+    await database.open()
   }
 }
 

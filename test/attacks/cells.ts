@@ -21,6 +21,8 @@ export interface Attack extends Readonly<Record<Door, Cell>> {
   readonly clauses: readonly string[]
   /** What the refusal is counted and logged as; where it differs by door, per door; undefined: nothing is refused, but nothing gained either. */
   readonly code: ErrorCode | undefined | Readonly<Partial<Record<Door, ErrorCode>>>
+  /** The door of the count where it is not the one attacked. */
+  readonly countedAt?: string
 }
 
 /** One run for both listeners of MQTT. */
@@ -65,7 +67,8 @@ export class Attacker {
   /** A connection to the door's listener, nothing sent. */
   async open(server: 'main' | 'dev' = 'main', headers: Readonly<Record<string, string>> = {}): Promise<RawClient> {
     const { ports } = this.world[server]
-    const client = this.door === 'tcp' ? await RawClient.open(ports.mqtt) : await openWebSocket(`ws://127.0.0.1:${ports.http}/mqtt`, headers)
+    const client =
+      this.door === 'tcp' ? await RawClient.open(ports.mqtt) : await openWebSocket(`ws://127.0.0.1:${ports.http}/mqtt`, headers)
     this.#connections.push(client)
     return client
   }
@@ -73,7 +76,11 @@ export class Attacker {
   /** A connected client with this token; throws unless it was let in. */
   async client(token: string | undefined, options: ConnectOptions = {}, server: 'main' | 'dev' = 'main'): Promise<RawClient> {
     const client = await this.open(server)
-    const connack = await client.connect({ clientId: `attacker-${clients++}`, ...(token === undefined ? {} : { password: token }), ...options })
+    const connack = await client.connect({
+      clientId: `attacker-${clients++}`,
+      ...(token === undefined ? {} : { password: token }),
+      ...options,
+    })
     if (connack.returnCode !== 0) throw new Error(`the attacker's own CONNECT was refused with ${connack.returnCode}`)
     return client
   }
@@ -131,9 +138,6 @@ async function openWebSocket(url: string, headers: Readonly<Record<string, strin
   const webSocket = new WebSocket(url, 'mqtt', { headers })
   const stream = createWebSocketStream(webSocket)
   stream.on('error', () => {})
-  await within(
-    new Promise((resolve, reject) => webSocket.once('open', resolve).once('error', reject)),
-    `a WebSocket to ${url}`,
-  )
+  await within(new Promise((resolve, reject) => webSocket.once('open', resolve).once('error', reject)), `a WebSocket to ${url}`)
   return new RawClient(stream)
 }

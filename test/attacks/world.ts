@@ -7,6 +7,7 @@ import { createLogger } from '../../cli/logger.ts'
 import { RawClient } from '../support/raw-mqtt.ts'
 import { testServer, type TestServer } from '../support/server.ts'
 import { tempFolder } from '../support/temp.ts'
+import { Inbox } from '../support/waiting.ts'
 
 export const mainIssuer = 'https://app.test'
 export const guestIssuer = 'https://guest.test'
@@ -22,7 +23,7 @@ export interface World {
   /** Development mode; the open stream is on, also for clients without credentials. */
   readonly dev: TestServer
   /** Every log line of both. */
-  readonly lines: string[]
+  readonly lines: Inbox<string>
   readonly tokens: Tokens
   readonly victim: Victim
   stop(): Promise<void>
@@ -34,8 +35,8 @@ export async function makeWorld(): Promise<World> {
   const pem = rsa.publicKey.export({ type: 'spki', format: 'pem' }).toString()
   const publicKeyFile = join(folder, 'issuer.pem')
   await writeFile(publicKeyFile, pem)
-  const lines: string[] = []
-  const logger = createLogger('debug', { write: (line) => void lines.push(line) })
+  const lines = new Inbox<string>()
+  const logger = createLogger('debug', { write: (line) => lines.add(line) })
   const issuers = [
     { issuer: mainIssuer, algorithms: ['RS256' as const], publicKeyFile, mayGrant: true },
     { issuer: guestIssuer, prefix: 'guest', algorithms: ['HS256' as const], secret: guestSecret },
@@ -123,6 +124,8 @@ function encode(json: object): string {
 /** Bob: his data, his open tab, and a session that waits for him. */
 export class Victim {
   readonly tab: RawClient
+  /** How often it has published since it is there. */
+  spoken = 0
   readonly #server: TestServer
 
   static readonly clientId = 'bobs-tab'
@@ -151,6 +154,7 @@ export class Victim {
 
   /** Publishes a secret; when it resolves, it has been written to everybody who gets it. */
   async speak(): Promise<void> {
+    this.spoken++
     await this.tab.publish('users/bob/notes/1', `${secretMark} live`)
   }
 

@@ -21,6 +21,7 @@ describe('the configuration of tokens', () => {
     ['two issuers of one name', { issuers: [hmacIssuer, { ...hmacIssuer, prefix: 'x' }] }, /two issuers are called/],
     ['a prefix that could be taken for a name', { issuers: [{ ...hmacIssuer, prefix: 'a~b' }] }, /prefix/],
     ['a secret shorter than 32 bytes', { issuers: [{ ...hmacIssuer, secret: 'x'.repeat(31) }] }, /shorter than 32 bytes/],
+    ['an issuer without a name', { issuers: [{ ...hmacIssuer, issuer: '' }] }, /no name/],
     ['no key source', { issuers: [{ issuer: 'a', algorithms: ['RS256'] }] }, /exactly one of/],
     ['two key sources', { issuers: [{ ...hmacIssuer, jwksUrl: 'https://a.example/' }] }, /exactly one of/],
     ['no algorithm', { issuers: [{ ...hmacIssuer, algorithms: [] }] }, /allows no algorithm/],

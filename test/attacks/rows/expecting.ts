@@ -5,7 +5,12 @@ import type { PublishOptions, RawClient } from '../../support/raw-mqtt.ts'
 import type { Answer, Attacker } from '../cells.ts'
 
 /** [P-4.5]: no acknowledgement, and the connection is closed. */
-export async function publishCloses(client: RawClient, topic: string, payload: string | Buffer = 'x', options: PublishOptions = {}): Promise<void> {
+export async function publishCloses(
+  client: RawClient,
+  topic: string,
+  payload: string | Buffer = 'x',
+  options: PublishOptions = {},
+): Promise<void> {
   client.publishNow(topic, payload, options)
   await closes(client, `a PUBLISH to ${topic}`)
 }
@@ -44,7 +49,12 @@ export async function putClient(attack: Attacker, token: string): Promise<PutCli
 }
 
 /** [P-5.11]: answered with the code on the reply topic, then acknowledged, and the connection lives. */
-export async function putRefused({ client, name }: PutClient, topic: string, put: object, error: ErrorCode): Promise<Record<string, unknown>> {
+export async function putRefused(
+  { client, name }: PutClient,
+  topic: string,
+  put: object,
+  error: ErrorCode,
+): Promise<Record<string, unknown>> {
   const id = `id-${Math.floor(Math.random() * 1e9)}`
   const messageId = client.publishNow(`put/${topic}`, JSON.stringify({ id, ...put }))
   await client.expect((packet) => packet.cmd === 'puback' && packet.messageId === messageId, `the PUBACK of the put to ${topic}`)

@@ -14,7 +14,8 @@ export const othersRows: readonly Attack[] = [
     clauses: ['P-1.3', 'P-4.5', 'P-10.9', 'P-12.12'],
     code: 'forbidden',
     ...mqtt(async (attack) => publishCloses(await attack.client(await alice(attack)), 'users/bob/notes/1')),
-    http: async (attack) => problem(await attack.http(bobsEntries, { token: await alice(attack), json: { topic: 'notes/1', text: 'x' } }), 'forbidden'),
+    http: async (attack) =>
+      problem(await attack.http(bobsEntries, { token: await alice(attack), json: { topic: 'notes/1', text: 'x' } }), 'forbidden'),
   },
   {
     name: 'publishes to another user at QoS 0',
@@ -36,20 +37,27 @@ export const othersRows: readonly Attack[] = [
     code: 'forbidden',
     ...mqtt(async (attack) => publishCloses(await attack.client(await alice(attack)), 'users/bob/secret', 'x', { retain: true })),
     http: async (attack) =>
-      problem(await attack.http(bobsEntries, { token: await alice(attack), json: { topic: 'secret', text: 'x', retain: true } }), 'forbidden'),
+      problem(
+        await attack.http(bobsEntries, { token: await alice(attack), json: { topic: 'secret', text: 'x', retain: true } }),
+        'forbidden',
+      ),
   },
   {
     name: 'deletes a retained message of another user',
     clauses: ['P-3.21', 'P-4.5'],
     code: 'forbidden',
     ...mqtt(async (attack) => publishCloses(await attack.client(await alice(attack)), 'users/bob/secret', '', { retain: true, qos: 0 })),
-    http: async (attack) => problem(await attack.http(bobsEntries, { token: await alice(attack), json: { topic: 'secret', retain: true } }), 'forbidden'),
+    http: async (attack) =>
+      problem(await attack.http(bobsEntries, { token: await alice(attack), json: { topic: 'secret', retain: true } }), 'forbidden'),
   },
   {
     name: 'puts to another user',
     clauses: ['P-5.11', 'P-12.4', 'P-12.12'],
     code: 'forbidden',
-    ...mqtt(async (attack) => void (await putRefused(await putClient(attack, await alice(attack)), 'users/bob/notes/1', { text: 'x' }, 'forbidden'))),
+    ...mqtt(
+      async (attack) =>
+        void (await putRefused(await putClient(attack, await alice(attack)), 'users/bob/notes/1', { text: 'x' }, 'forbidden')),
+    ),
     http: 'HTTP has no put door; its publish is attacked by the rows before',
   },
   {
@@ -66,7 +74,8 @@ export const othersRows: readonly Attack[] = [
     clauses: ['P-4.8', 'P-4.12', 'P-11.30'],
     code: 'forbidden',
     ...mqtt(async (attack) => filterRefused(await attack.client(await alice(attack)), 'users/bob/secret')),
-    http: async (attack) => problem(await attack.http('/v1/streams/users/bob/state?topic=secret', { token: await alice(attack) }), 'forbidden'),
+    http: async (attack) =>
+      problem(await attack.http('/v1/streams/users/bob/state?topic=secret', { token: await alice(attack) }), 'forbidden'),
   },
   {
     name: 'reads the history of another user',
@@ -79,7 +88,9 @@ export const othersRows: readonly Attack[] = [
     name: 'reads the state of another user',
     clauses: ['P-6.3', 'P-6.16', 'P-11.4'],
     code: 'forbidden',
-    ...mqtt(async (attack) => filterRefused(await attack.client(await alice(attack)), 'sync@snapshot/users/bob/#', 'sync@snapshot/spaces/board/#')),
+    ...mqtt(async (attack) =>
+      filterRefused(await attack.client(await alice(attack)), 'sync@snapshot/users/bob/#', 'sync@snapshot/spaces/board/#'),
+    ),
     http: async (attack) => problem(await attack.http('/v1/streams/users/bob/state', { token: await alice(attack) }), 'forbidden'),
   },
   {
@@ -87,7 +98,16 @@ export const othersRows: readonly Attack[] = [
     clauses: ['P-1.30', 'P-10.12', 'P-11.13', 'P-11.18'],
     code: { tcp: 'forbidden', websocket: 'forbidden', http: 'bad-topic' },
     ...mqtt(async (attack) =>
-      filterRefused(await attack.client(await alice(attack)), 'users/#', 'users/+/notes/1', '#', '+/bob/#', '+/+/secret', 'spaces/#', 'spaces/+/note'),
+      filterRefused(
+        await attack.client(await alice(attack)),
+        'users/#',
+        'users/+/notes/1',
+        '#',
+        '+/bob/#',
+        '+/+/secret',
+        'spaces/#',
+        'spaces/+/note',
+      ),
     ),
     async http(attack) {
       const token = await alice(attack)
@@ -101,7 +121,17 @@ export const othersRows: readonly Attack[] = [
     clauses: ['P-1.23', 'P-1.33', 'P-7.2'],
     code: 'bad-filter',
     ...mqtt(async (attack) =>
-      filterRefused(await attack.client(await alice(attack)), 'put/#', 'put/users/bob/#', 'auth/#', 'auth/renew', 'sync/users/+/#', 'sync/#', 'reply/#', 'reply/+/x'),
+      filterRefused(
+        await attack.client(await alice(attack)),
+        'put/#',
+        'put/users/bob/#',
+        'auth/#',
+        'auth/renew',
+        'sync/users/+/#',
+        'sync/#',
+        'reply/#',
+        'reply/+/x',
+      ),
     ),
     http: 'the doors are names of MQTT; the path of a request names a stream only',
   },
@@ -148,7 +178,12 @@ export const othersRows: readonly Attack[] = [
     clauses: ['P-7.2', 'P-10.16'],
     code: 'forbidden',
     ...mqtt(async (attack) =>
-      filterRefused(await attack.client(await alice(attack)), `reply/${Victim.clientId}/#`, `reply/${Victim.clientId}/+`, `reply/${Victim.clientId}/$ctl`),
+      filterRefused(
+        await attack.client(await alice(attack)),
+        `reply/${Victim.clientId}/#`,
+        `reply/${Victim.clientId}/+`,
+        `reply/${Victim.clientId}/$ctl`,
+      ),
     ),
     http: 'replies are written to the connection that asked, and to nobody else',
   },
@@ -156,9 +191,14 @@ export const othersRows: readonly Attack[] = [
     name: 'answers another client in the name of the server',
     clauses: ['P-1.23', 'P-7.1'],
     code: { tcp: 'bad-topic', websocket: 'bad-topic', http: 'not-found' },
-    ...mqtt(async (attack) => publishCloses(await attack.client(await alice(attack)), `reply/${Victim.clientId}/$ctl`, '{"ctl":"revoked"}', { qos: 0 })),
+    ...mqtt(async (attack) =>
+      publishCloses(await attack.client(await alice(attack)), `reply/${Victim.clientId}/$ctl`, '{"ctl":"revoked"}', { qos: 0 }),
+    ),
     http: async (attack) =>
-      problem(await attack.http('/v1/streams/reply/x/entries', { token: await alice(attack), json: { topic: 'y', text: 'x' } }), 'not-found'),
+      problem(
+        await attack.http('/v1/streams/reply/x/entries', { token: await alice(attack), json: { topic: 'y', text: 'x' } }),
+        'not-found',
+      ),
   },
   {
     name: 'resumes the session of another user',

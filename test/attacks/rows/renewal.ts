@@ -9,7 +9,12 @@ import { filterRefused, problem } from './expecting.ts'
 const noSessions = 'HTTP has no sessions whose token could be renewed'
 
 /** [P-7.6]: told the code, and the connection stays as it was. */
-function badRenewal(name: string, clauses: readonly string[], code: ErrorCode, make: (tokens: Tokens, attack: Attacker) => Promise<string> | string): Attack {
+function badRenewal(
+  name: string,
+  clauses: readonly string[],
+  code: ErrorCode,
+  make: (tokens: Tokens, attack: Attacker) => Promise<string> | string,
+): Attack {
   return {
     name,
     clauses: [...clauses, 'P-7.6', 'P-10.24'],
@@ -37,7 +42,9 @@ export const renewalRows: readonly Attack[] = [
   }),
   badRenewal('renews with a forged token', ['P-10.2'], 'unauthorized', (tokens) => tokens.forged('alice')),
   badRenewal('renews with a token that nobody signed', ['P-10.2'], 'unauthorized', (tokens) => tokens.unsigned('alice')),
-  badRenewal('renews with an oversized token', ['P-10.6'], 'unauthorized', (tokens) => tokens.of('alice', { claims: { padding: 'x'.repeat(8_192) } })),
+  badRenewal('renews with an oversized token', ['P-10.6'], 'unauthorized', (tokens) =>
+    tokens.of('alice', { claims: { padding: 'x'.repeat(8_192) } }),
+  ),
   badRenewal('renews with a token that is bound to another client', ['P-10.22'], 'forbidden', async (tokens, attack) =>
     exchanged(attack, { subject_token: await tokens.of('alice'), client_id: 'another' }),
   ),
