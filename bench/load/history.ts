@@ -15,7 +15,13 @@ export interface HistoryTarget {
 }
 
 /** Reads from the beginning until the server says that nothing is left. */
-export async function readHistory({ url, token, stream, messages, pageEntries }: HistoryTarget): Promise<CatchUpResult & { pages: number }> {
+export async function readHistory({
+  url,
+  token,
+  stream,
+  messages,
+  pageEntries,
+}: HistoryTarget): Promise<CatchUpResult & { pages: number }> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const count = new Count(messages)
   const began = nowMicros()

@@ -72,7 +72,11 @@ export class LoadRun {
     for (const client of this.#clients()) client.leave()
     if (this.#options.clean) return
     await inGroups(
-      this.#subscribers.map(({ clientId, publisher }) => () => this.#forget(clientId, publisher)),
+      this.#subscribers.map(
+        ({ clientId, publisher }) =>
+          () =>
+            this.#forget(clientId, publisher),
+      ),
       connectingMax,
     )
   }

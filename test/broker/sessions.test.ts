@@ -201,7 +201,7 @@ describe('Sessions', () => {
       await it.lines.take(({ message }) => message.startsWith('closed:'), 'the server to notice the end')
       const back = it.client('alice', { clientId: 'phone', clean: false, present: true })
       const claimed = store.hold(calls('documents.claim', 'sessions'))
-      await within(claimed.reached, 'the newer connection to claim the session')
+      await within(claimed.reached, 'the newer connection to claim the session', 3000).catch((e: unknown) => { console.log(it.lines.all); throw e })
       claimed.release()
       gate.release()
       const phone = await back

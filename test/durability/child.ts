@@ -35,7 +35,7 @@ class TellingStore extends LevelStore {
   }
 }
 
-let log = await open()
+let log = await during('first opening', open)
 let written = 0
 for (let round = 1; written < Number(entriesWanted); round++) {
   await Promise.all([...publishSome(), ...storeSome()])
@@ -46,18 +46,16 @@ for (let round = 1; written < Number(entriesWanted); round++) {
 await log.close()
 
 async function open(): Promise<Log> {
-  return await during('opening', async () => {
-    const mutation = unsafe === 'none' ? {} : { unsafe: { [unsafe]: false } }
-    const store = new TellingStore({ folder: join(data, 'log'), logger: silentLogger, writeBufferBytes, ...mutation })
-    const opened = await Log.open({ store, limits })
-    tell(`epoch ${opened.epoch}`)
-    return opened
-  })
+  const mutation = unsafe === 'none' ? {} : { unsafe: { [unsafe]: false } }
+  const store = new TellingStore({ folder: join(data, 'log'), logger: silentLogger, writeBufferBytes, ...mutation })
+  const opened = await Log.open({ store, limits })
+  tell(`epoch ${opened.epoch}`)
+  return opened
 }
 
 async function reopen(): Promise<void> {
   await log.close()
-  log = await open()
+  log = await during('reopening', open)
 }
 
 function publishSome(): Promise<void>[] {

@@ -13,7 +13,7 @@ import { seededRandom, testSeed } from './support/random.ts'
 import type { Verdict } from './verify.ts'
 
 const combinations = directoryModels.flatMap((model) => tailModes.map((tail) => ({ model, tail })))
-const cutsPerPhase = 96
+const cutsPerPhase = 80
 const entriesWritten = 2_400
 
 interface Finding extends Cut, Verdict {
@@ -109,7 +109,7 @@ function moments(
  * name durable: where directory operations are reordered it may refuse to open. A repair brings everything back.
  */
 function excused({ phases: found, model }: Finding): boolean {
-  return found.has('opening') && model !== 'ordered'
+  return found.has('reopening') && model !== 'ordered'
 }
 
 function describeFinding({ at, model, tail, phases: found, refused, wrong }: Finding): string {

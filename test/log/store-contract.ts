@@ -11,6 +11,8 @@ export interface StoreFactory {
   make(): Promise<Store>
   /** A new handle, not opened yet, on the data of a closed store; absent where the data ends with the handle. */
   readonly again?: (store: Store) => Store
+  /** Several handles may write to the same data. */
+  readonly shared?: true
 }
 
 const farSeq = Number.MAX_SAFE_INTEGER
@@ -27,6 +29,16 @@ export function storeContract(name: string, factory: StoreFactory): void {
     })
 
     afterEach(() => store.close())
+
+    /** What a store does not offer is not part of its contract. */
+    function whereShared(promise: string, test: () => Promise<void>): void {
+      if (factory.shared) it(promise, test)
+    }
+
+    function wherePersistent(promise: string, test: (again: (store: Store) => Store) => Promise<void>): void {
+      const { again } = factory
+      if (again) it(promise, () => test(again))
+    }
 
     async function openAgain(again: (store: Store) => Store): Promise<void> {
       await store.close()
@@ -201,8 +213,7 @@ export function storeContract(name: string, factory: StoreFactory): void {
       expect((await store.load('users/alice')).last?.lastSeq).to.equal(large.count + bucketEntriesMax)
     })
 
-    it('stores exactly one of two buckets that race for one place, where it is shared', async function () {
-      if (!store.shared) this.skip()
+    whereShared('stores exactly one of two buckets that race for one place', async () => {
       for (let round = 0; round < 20; round++) {
         const firstSeq = round * 2 + 1
         const racers = Array.from({ length: 4 }, () => plainBucket('spaces/race', firstSeq, 2))
@@ -217,16 +228,13 @@ export function storeContract(name: string, factory: StoreFactory): void {
       expect((await store.read('spaces/race', everything)).length).to.equal(20)
     })
 
-    it('calls a bucket that begins within a stored one taken, where it is shared', async function () {
-      if (!store.shared) this.skip()
+    whereShared('calls a bucket that begins within a stored one taken', async () => {
       await commitAll(plainBucket('spaces/race', 1, 5))
       expect(await store.commit([plainBucket('spaces/race', 3, 9)])).to.deep.equal(['taken'])
       expect((await store.load('spaces/race')).last?.lastSeq).to.equal(5)
     })
 
-    it('finds everything again when opened anew', async function () {
-      const { again } = factory
-      if (!again) this.skip()
+    wherePersistent('finds everything again when opened anew', async (again) => {
       const buckets = await tenBuckets()
       const record: StreamRecord = { first: 2, markBefore: 'abcd', snapshot: null }
       await store.putRecord('users/alice', record)
@@ -246,9 +254,7 @@ export function storeContract(name: string, factory: StoreFactory): void {
       await commitAll(plainBucket('users/alice', 31))
     })
 
-    it('finds everything again after many small commits', async function () {
-      const { again } = factory
-      if (!again) this.skip()
+    wherePersistent('finds everything again after many small commits', async (again) => {
       const payload = Buffer.alloc(2_000, 0x61)
       for (let seq = 1; seq <= 200; seq++) await commitAll(plainBucket('users/alice', seq, 1, payload))
       await openAgain(again)

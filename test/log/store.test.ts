@@ -8,7 +8,7 @@ import { storeContract } from './store-contract.ts'
 
 storeContract('the memory store', { make: () => Promise.resolve(new MemoryStore()) })
 
-storeContract('the shared memory store', { make: () => Promise.resolve(new MemoryStore({ shared: true })) })
+storeContract('the shared memory store', { make: () => Promise.resolve(new MemoryStore({ shared: true })), shared: true })
 
 const folders = new WeakMap<Store, string>()
 

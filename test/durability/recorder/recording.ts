@@ -14,7 +14,7 @@ export type DiskEvent = { readonly at: number } & (
 )
 
 /** What the store was doing: one moment may belong to several. `steady` is none of the others. */
-export const phases = ['opening', 'log roll', 'flush', 'compaction', 'snapshot', 'trimming', 'steady'] as const
+export const phases = ['first opening', 'reopening', 'log roll', 'flush', 'compaction', 'snapshot', 'trimming', 'steady'] as const
 export type Phase = (typeof phases)[number]
 
 export class Recording {
@@ -62,7 +62,7 @@ export class Recording {
   #markRolls(found: readonly Set<Phase>[], mark: Mark): void {
     let rolledAt: number | undefined
     this.events.forEach((event, index) => {
-      if (event.kind === 'create' && event.path.endsWith('.log') && !found[index]?.has('opening')) rolledAt = index
+      if (event.kind === 'create' && event.path.endsWith('.log') && !opening(found[index])) rolledAt = index
       if (event.kind !== 'sync-directory' || rolledAt === undefined || event.since <= rolledAt) return
       mark('log roll', rolledAt, index)
       rolledAt = undefined
@@ -80,7 +80,7 @@ export class Recording {
       compaction = false
     }
     this.events.forEach((event, index) => {
-      if (found[index]?.has('opening')) return close()
+      if (opening(found[index])) return close()
       if (event.kind === 'create' && event.path.endsWith('.ldb')) {
         if (to !== undefined) close()
         from ??= index
@@ -91,6 +91,10 @@ export class Recording {
     })
     close()
   }
+}
+
+function opening(found: ReadonlySet<Phase> | undefined): boolean {
+  return found?.has('first opening') === true || found?.has('reopening') === true
 }
 
 type Mark = (phase: Phase, from: number, to: number) => void
