@@ -8,6 +8,8 @@ export type BareVerb = 'tap' | 'ops:revoke' | 'ops:erase' | 'ops:metrics'
 const bareVerbs: ReadonlySet<string> = new Set<BareVerb>(['tap', 'ops:revoke', 'ops:erase', 'ops:metrics'])
 const verbs: ReadonlySet<string> = new Set<Verb>(['publish', 'subscribe', 'own'])
 
+const none: ReadonlySet<string> = new Set()
+
 /** A list of grants. They only allow; a list never forbids what another text of it allows. Immutable. */
 export class Grants {
   /** The text form, without repetitions, in the order given [P-10.14]. */
@@ -21,15 +23,15 @@ export class Grants {
   }
 
   private constructor(texts: readonly string[]) {
-    const bare = new Set<string>()
+    let bare: Set<string> | undefined
     const places = { publish: new Places(), subscribe: new Places(), own: new Places() }
     for (const text of texts) {
       const grant = parseGrant(text)
-      if (grant.verb === undefined) bare.add(text)
+      if (grant.verb === undefined) (bare ??= new Set()).add(text)
       else places[grant.verb].add(grant.filter)
     }
     this.texts = texts
-    this.#bare = bare
+    this.#bare = bare ?? none
     this.#places = places
   }
 
@@ -66,12 +68,13 @@ export class Grants {
 
 /** The topics of one verb. A `prefix/#` matches what the MQTT filter matches: the prefix itself and all below it. */
 class Places {
-  readonly #exact = new Set<string>()
-  readonly #prefixes = new Set<string>()
+  // Made when needed: every connection has its grants, and few verbs have exact topics.
+  #exact: Set<string> | undefined = undefined
+  #prefixes: Set<string> | undefined = undefined
 
   add(filter: string): void {
-    if (filter.endsWith('/#')) this.#prefixes.add(filter.slice(0, -2))
-    else this.#exact.add(filter)
+    if (filter.endsWith('/#')) (this.#prefixes ??= new Set<string>()).add(filter.slice(0, -2))
+    else (this.#exact ??= new Set<string>()).add(filter)
   }
 
   /**
@@ -79,11 +82,13 @@ class Places {
    * so that a filter can only lie below a prefix made of its levels before the first wildcard.
    */
   hold(filter: string): boolean {
-    if (this.#exact.has(filter) || this.#prefixes.has(filter)) return true
-    if (this.#prefixes.size === 0) return false
+    const prefixes = this.#prefixes
+    if (this.#exact?.has(filter) === true) return true
+    if (!prefixes) return false
+    if (prefixes.has(filter)) return true
     // Whole levels only: `users/al` is no prefix of `users/alice`.
     for (let slash = filter.indexOf('/'); slash >= 0; slash = filter.indexOf('/', slash + 1)) {
-      if (this.#prefixes.has(filter.slice(0, slash))) return true
+      if (prefixes.has(filter.slice(0, slash))) return true
     }
     return false
   }

@@ -16,7 +16,6 @@ const fields: ReadonlySet<string> = new Set(['grant_type', 'subject_token', 'sub
 export async function tokenRoutes(app: App, { authority }: RouteParts): Promise<void> {
   // In a scope of its own, so that no other route takes forms: a page can send one anywhere without being asked.
   await app.register(async (scope) => {
-    scope.removeAllContentTypeParsers()
     scope.addContentTypeParser(form, { parseAs: 'string' }, (_request, body, done) => done(null, body))
     scope.post<{ Body: string }>(
       '/v1/token',

@@ -92,18 +92,25 @@ async function resume(link: Link): Promise<void> {
   const { sessions } = hub
   const { record, generation } = await sessions.claim(key, link.uid)
   link.generation = generation
-  link.session = newSession(link)
+  let session = newSession(link)
   link.sessionPresent = record !== undefined
-  if (record && !(await restored(link, link.session, record))) {
-    hub.logger.warn({ session: key }, 'the session was discarded: entries that it has not seen were trimmed')
-    hub.telemetry.sessionDiscarded()
-    await hub.sessions.remove(key)
-    const anew = await sessions.claim(key, link.uid)
-    link.generation = anew.generation
-    link.session.close()
-    link.session = newSession(link)
-    link.sessionPresent = false
+  try {
+    if (record && !(await restored(link, session, record))) {
+      hub.logger.warn({ session: key }, 'the session was discarded: entries that it has not seen were trimmed')
+      hub.telemetry.sessionDiscarded()
+      await hub.sessions.remove(key)
+      const anew = await sessions.claim(key, link.uid)
+      link.generation = anew.generation
+      session.close()
+      session = newSession(link)
+      link.sessionPresent = false
+    }
+  } catch (error) {
+    session.close()
+    throw error
   }
+  // Only now: a session restored in part would be stored like that when the connection ends.
+  link.session = session
   if (link.sessionPresent) await link.publisher.restoreIntents()
   // From here on a crash is told from a good end.
   await sessions.save(link)
@@ -116,21 +123,7 @@ function restored(link: Link, session: Session, record: SessionRecord): Promise<
 function newSession(link: Link): Session {
   const { hub, principal, clean, client } = link
   if (!principal) throw new Error('a session needs an authenticated user')
-  const { log, rules, turn, ephemerals, telemetry, clock, authority } = hub
-  return new Session({
-    log,
-    rules,
-    clean,
-    principal,
-    client,
-    grants: principal.grants,
-    link,
-    kick: (session) => turn.pump(session),
-    delivered: (entries, committedMs) => telemetry.delivered(entries, committedMs === undefined ? 0 : clock.now() - committedMs),
-    paused: () => authority.blind,
-    readers: ephemerals.readers,
-    taps: ephemerals.taps,
-  })
+  return new Session({ hub, clean, client, grants: principal.grants, link })
 }
 
 async function armWill(link: Link): Promise<void> {

@@ -3,7 +3,7 @@
  * take-over; it never sees a PUBLISH, an acknowledgement, a PINGREQ, a will or a keep-alive.
  *
  * Relied on, and guarded by tests: `preConnect` may change the CONNECT; `authenticate` may write `client.id`;
- * the events `subscribe` and `unsubscribe` fire after their acknowledgement was written; `mq` that answers
+ * the event `unsubscribe` fires after the filters are gone; `mq` that answers
  * synchronously leaves one survivor of several connections with one client id.
  */
 import type { IncomingMessage } from 'node:http'
@@ -35,12 +35,10 @@ export interface EnginePeer {
   connect(request: ConnectRequest): Promise<string>
   /** The CONNACK has been written. */
   ready(): void
-  /** Whether the filter is granted. */
-  subscribe(filter: string): Promise<boolean>
+  /** Whether the filter with this number is granted. */
+  subscribe(number: string): Promise<boolean>
   /** Resolves when what was subscribed or unsubscribed so far is durable. */
   saved(): Promise<void>
-  /** The SUBACK has been written. */
-  subscribed(): void
   /** The UNSUBACK has been written. */
   unsubscribed(): void
 }
@@ -97,7 +95,6 @@ export class Engine {
       },
     })
     aedes.on('clientReady', (client) => this.#peer(client)?.ready())
-    aedes.on('subscribe', (_subscriptions, client) => this.#peer(client)?.subscribed())
     aedes.on('unsubscribe', (_filters, client) => this.#peer(client)?.unsubscribed())
     // Errors of one connection end that connection through its pipe; the log line is written there.
     aedes.on('clientError', () => {})

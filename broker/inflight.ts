@@ -7,16 +7,17 @@ export interface DeliveryOwner {
 }
 
 const slotsAtFirst = 64
+const none = { ids: new Uint16Array(0), seqs: new Float64Array(0), done: new Uint8Array(0), owners: [] }
 
 export class Inflight {
   readonly #max: number
   /** Deliveries from the oldest open one on, acknowledged ones between them included. */
   count = 0
   /** A ring, made with the first delivery: an idle connection has none. */
-  #ids = new Uint16Array(0)
-  #seqs = new Float64Array(0)
-  #done = new Uint8Array(0)
-  #owners: (DeliveryOwner | undefined)[] = []
+  #ids = none.ids
+  #seqs = none.seqs
+  #done = none.done
+  #owners: (DeliveryOwner | undefined)[] = none.owners
   #oldest = 0
   #nextId = 1
 

@@ -91,7 +91,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
 
   #received(chunk: Buffer): void {
     if (this.closed) return
-    this.publisher.receivedMs = this.#heardMs = this.hub.clock.now()
+    this.publisher.receivedMs = this.hub.clock.now()
     this.#splitter.feed(chunk)
   }
 
@@ -99,6 +99,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   packet(chunk: Buffer, start: number, body: number, end: number): boolean {
     const first = chunk[start] as number
     const type = first >> 4
+    this.#heardMs = this.publisher.receivedMs // Only what is whole counts [P-7.19].
     if (this.#state === 'new') {
       if (first !== 0x10) this.#broken('the first packet is not a CONNECT [MQTT-3.1.0-1]')
       else this.#connect(chunk, start, end)
@@ -125,10 +126,10 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
         return this.publisher.release(chunk.readUInt16BE(body))
       case packetType.subscribe:
         if (first !== 0x82) return this.#broken('malformed SUBSCRIBE')
-        return this.#toEngineHeld(Buffer.from(chunk.subarray(start, end)), (packet) => this.#subscribing.begin(packet, body - start))
+        return this.#toEngineHeld(this.#subscribing.begin(chunk.subarray(start, end), body - start))
       case packetType.unsubscribe:
         if (first !== 0xa2) return this.#broken('malformed UNSUBSCRIBE')
-        return this.#toEngineHeld(Buffer.from(chunk.subarray(start, end)), (packet) => this.#subscribing.end(packet, body - start))
+        return this.#toEngineHeld(this.#subscribing.end(chunk.subarray(start, end), body - start))
       case packetType.pingreq:
         if (first !== 0xc0 || end !== body) return this.#broken('malformed PINGREQ')
         return this.write(pingresp)
@@ -149,10 +150,9 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     this.#pipe.push(Buffer.from(chunk.subarray(start, end)))
   }
 
-  /** Hands a packet to aedes; nothing passes it until its acknowledgement has been written. */
-  #toEngineHeld(packet: Buffer, read: (packet: Buffer) => string | undefined): void {
-    const problem = read(packet)
-    if (problem) return this.#broken(problem)
+  /** Hands what was read to aedes; nothing passes it until its acknowledgement has been written. */
+  #toEngineHeld(packet: Buffer | string): void {
+    if (typeof packet === 'string') return this.#broken(packet)
     this.#wait(hold.subscribing, this.hub.limits.holdTimeoutMs, 'a SUBSCRIBE or UNSUBSCRIBE was not finished in time')
     if (!this.#pipe?.push(packet)) this.setHold(hold.engine)
   }
@@ -191,17 +191,12 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     this.session?.activate()
   }
 
-  subscribe(filter: string): Promise<boolean> {
-    return this.#subscribing.judge(filter)
+  subscribe(number: string): Promise<boolean> {
+    return this.#subscribing.judge(number)
   }
 
   async saved(): Promise<void> {
     if (this.session && !this.clean) await this.hub.sessions.save(this)
-  }
-
-  subscribed(): void {
-    this.session?.activate()
-    this.release(hold.subscribing)
   }
 
   unsubscribed(): void {
@@ -214,6 +209,11 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     if (type === packetType.connack && packets[3] === 0) packets[2] = this.sessionPresent ? 1 : 0
     if (type === packetType.suback) packets = this.#subscribing.suback()
     this.write(packets)
+    // Not at aedes' event, which comes before its packet: then the next SUBSCRIBE would be answered in place of this one.
+    if (type === packetType.suback) {
+      this.session?.activate()
+      this.release(hold.subscribing)
+    }
     this.#output.whenRoom(written)
   }
 

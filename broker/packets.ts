@@ -34,6 +34,24 @@ export function encodeSuback(packetId: number, codes: readonly number[]): Buffer
   return Buffer.from([0x90, 2 + codes.length, packetId >> 8, packetId & 255, ...codes])
 }
 
+/** SUBSCRIBE at QoS 1. */
+export function encodeSubscribe(packetId: number, filters: readonly string[]): Buffer {
+  return encodeFilters(0x82, packetId, filters, [1])
+}
+
+export function encodeUnsubscribe(packetId: number, filters: readonly string[]): Buffer {
+  return encodeFilters(0xa2, packetId, filters, [])
+}
+
+function encodeFilters(first: number, packetId: number, filters: readonly string[], behind: readonly number[]): Buffer {
+  const bytes = filters.flatMap((filter) => [filter.length >> 8, filter.length & 255, ...Buffer.from(filter, 'latin1'), ...behind])
+  const remaining = 2 + bytes.length
+  const header = Buffer.alloc(1 + lengthBytes(remaining))
+  header[0] = first
+  writeLength(header, 1, remaining)
+  return Buffer.concat([header, Buffer.from([packetId >> 8, packetId & 255, ...bytes])])
+}
+
 /** Bytes of the encoded remaining length [MQTT-2.2.3]. */
 export function lengthBytes(remaining: number): number {
   return remaining < 128 ? 1 : remaining < 16_384 ? 2 : remaining < 2_097_152 ? 3 : 4
@@ -75,8 +93,8 @@ export interface FilterRequest {
 }
 
 /**
- * Reads the filters of a SUBSCRIBE whose variable header begins at `at`, and lowers each requested QoS to 1 in
- * the packet itself, so that the SUBACK is true [P-4.7]. Undefined where the packet is malformed.
+ * Reads the filters of a SUBSCRIBE whose variable header begins at `at`; each requested QoS is lowered to 1 [P-4.7].
+ * Undefined where the packet is malformed.
  */
 export function readSubscribe(packet: Buffer, at: number): { packetId: number; requests: FilterRequest[] } | undefined {
   if (packet.length < at + 2) return undefined
@@ -88,7 +106,6 @@ export function readSubscribe(packet: Buffer, at: number): { packetId: number; r
     at = text.end
     const qos = packet[at]
     if (qos === undefined || qos > 2) return undefined
-    if (qos === 2) packet[at] = 1
     requests.push({ filter: text.text, qos: Math.min(qos, 1) })
   }
   return packetId === 0 || requests.length === 0 ? undefined : { packetId, requests }

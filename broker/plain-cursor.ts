@@ -37,7 +37,7 @@ export class PlainCursor implements DeliveryOwner {
   preferred: PlainCursor | undefined = undefined
   readonly #outlet: Outlet
   readonly #reader: Reader
-  readonly #qosByTopic = new Map<string, number>()
+  #qosByTopic: Map<string, number> | undefined = undefined
   /** The QoS of a filter that covers the whole stream; -1 where none does. */
   #wholeQos = -1
   /** From here on every filter is in force. */
@@ -50,10 +50,7 @@ export class PlainCursor implements DeliveryOwner {
     this.next = at.acked + 1
     this.dupTo = at.dupTo
     this.#outlet = outlet
-    this.#reader = new Reader(outlet.log, stream, {
-      ready: () => outlet.kick(),
-      failed: (error) => outlet.fail('the log cannot be read', error),
-    })
+    this.#reader = new Reader(outlet.log, stream, outlet)
   }
 
   /** The newest seq that may have been sent. */
@@ -75,11 +72,12 @@ export class PlainCursor implements DeliveryOwner {
   qosOf(topic: string, seq: number): number {
     if (seq <= this.#allSince) return this.#match(topic, seq)
     if (this.#wholeQos >= 0) return this.#wholeQos
-    let qos = this.#qosByTopic.get(topic)
+    const remembered = (this.#qosByTopic ??= new Map<string, number>())
+    let qos = remembered.get(topic)
     if (qos === undefined) {
       qos = this.#match(topic, seq)
-      if (this.#qosByTopic.size >= topicsRememberedMax) this.#qosByTopic.clear()
-      this.#qosByTopic.set(topic, qos)
+      if (remembered.size >= topicsRememberedMax) remembered.clear()
+      remembered.set(topic, qos)
     }
     return qos
   }
@@ -186,7 +184,7 @@ export class PlainCursor implements DeliveryOwner {
   }
 
   #filtersChanged(): void {
-    this.#qosByTopic.clear()
+    this.#qosByTopic = undefined
     this.#wholeQos = -1
     this.#allSince = 0
     const whole = `${this.stream.name}/#`

@@ -2,12 +2,13 @@
  * What a client has subscribed to, and how far it has got. A clean=0 session outlives its connection as a
  * record; while connected, this is the one that delivers.
  */
-import type { Grants, Principal } from '../auth/index.ts'
+import type { Grants } from '../auth/index.ts'
 import type { Log } from '../log/log.ts'
 import type { Follower, Stream } from '../log/stream.ts'
-import { parseFilter, TopicFilter, type Subscription } from '../protocol/filters.ts'
-import { asSyncError, SyncError } from '../protocol/errors.ts'
-import { openStream, type TopicRules } from '../protocol/topics.ts'
+import { TopicFilter, type Subscription } from '../protocol/filters.ts'
+import { SyncError } from '../protocol/errors.ts'
+import { FilterGrants } from './filter-grants.ts'
+import type { Hub } from './hub.ts'
 import { Inflight } from './inflight.ts'
 import type { Outlet } from './outlet.ts'
 import { PlainCursor, type PlainFilter } from './plain-cursor.ts'
@@ -18,10 +19,8 @@ import type { Pumped } from './turn.ts'
 
 /** What a session needs of its surroundings. */
 export interface SessionParts {
-  readonly log: Log
-  readonly rules: TopicRules
+  readonly hub: Hub
   readonly clean: boolean
-  readonly principal: Principal
   readonly client: string
   readonly grants: Grants
   /** Where packets go. */
@@ -30,13 +29,6 @@ export interface SessionParts {
     write(packets: Buffer): void
     close(reason: string, code: string): void
   }
-  kick(session: Session): void
-  delivered(entries: number, committedMs: number | undefined): void
-  /** Whether deliveries must wait, e.g. because revocations cannot be read. */
-  paused(): boolean
-  /** Entered and left by whoever reads a stream here, for ephemeral messages. */
-  readers: { add(stream: string, reader: StreamReader): void; remove(stream: string, reader: StreamReader): void }
-  taps: { add(session: Session): void; remove(session: Session): void }
 }
 
 /** Who gets the ephemeral messages of a stream. */
@@ -60,23 +52,25 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   /** Something moved that the record does not show yet. */
   dirty = false
   readonly #parts: SessionParts
-  #grants: Grants
+  readonly #grants: FilterGrants
   readonly #cursors: PlainCursor[] = []
   readonly #syncs = new Map<string, SyncCursor>()
   readonly #others = new Map<string, { readonly filter: TopicFilter; readonly door: 'reply' | 'tap'; readonly qos: number }>()
-  readonly #runs = new Set<RetainedRun>()
-  readonly #followed = new Set<Stream>()
+  #runs: RetainedRun[] = []
+  #followed: Stream[] = []
   /** Begun by a SUBSCRIBE whose SUBACK is not written yet. */
   #starting: (() => void)[] = []
+  /** Nothing is delivered before the CONNACK [MQTT-3.2.0-1]. */
+  #active = false
   #closed = false
   #turnAt = 0
 
   constructor(parts: SessionParts) {
     this.#parts = parts
-    this.log = parts.log
+    this.log = parts.hub.log
     this.clean = parts.clean
-    this.#grants = parts.grants
-    this.inflight = new Inflight(parts.log.limits.inflightMax)
+    this.#grants = new FilterGrants(parts.hub.rules, parts.client, parts.grants)
+    this.inflight = new Inflight(parts.hub.limits.inflightMax)
   }
 
   /** Filters held, of every door. */
@@ -95,7 +89,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   /** Takes up the filters and places of a record; false if an active filter can no longer be served [P-4.22]. */
   async restore(record: SessionRecord, dupBefore: (stream: Stream) => Promise<number>): Promise<boolean> {
     for (const { filter, qos } of record.others) {
-      const subscription = this.#judged(filter)
+      const subscription = this.#grants.judgeHeld(filter)
       if (subscription && (subscription.door === 'reply' || subscription.door === 'tap')) this.#addOther(filter, subscription, qos)
     }
     for (const stored of record.cursors) {
@@ -119,8 +113,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
 
   /** Judges a filter and prepares it; it takes effect at `activate`. Returns the granted QoS; throws what the client did wrong. */
   async subscribe(text: string, qos: number): Promise<number> {
-    const subscription = parseFilter(text, this.#parts.rules)
-    this.#checkGrant(text, subscription)
+    const subscription = this.#grants.judge(text)
     const { subscriptionsPerConnectionMax } = this.log.limits
     if (!this.#holds(text) && this.filterCount + this.#starting.length >= subscriptionsPerConnectionMax) {
       throw new SyncError('too-many-requests', `${text}: more than ${subscriptionsPerConnectionMax} filters on one connection`)
@@ -141,6 +134,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
 
   /** The SUBACK has been written: what was prepared begins to deliver. */
   activate(): void {
+    this.#active = true
     for (const start of this.#starting.splice(0)) start()
     this.kick()
   }
@@ -149,23 +143,23 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     this.#syncs.get(text)?.close()
     this.#syncs.delete(text)
     this.#others.delete(text)
-    if (![...this.#others.values()].some(({ door }) => door === 'tap')) this.#parts.taps.remove(this)
+    if (![...this.#others.values()].some(({ door }) => door === 'tap')) this.#parts.hub.ephemerals.taps.remove(this)
     for (const cursor of this.#cursors) if (cursor.filters.has(text)) cursor.remove(text)
     for (const cursor of this.#cursors.filter(({ filters }) => filters.size === 0)) this.#dropCursor(cursor)
-    for (const run of this.#runs) if (run.filter.text === text) this.#runs.delete(run)
+    for (const run of this.#runs) if (run.filter.text === text) this.#endRun(run)
     this.#leaveUnread()
     this.moved()
   }
 
   /** Fresh grants replace the old ones at once [P-10.19]. */
   renew(grants: Grants): void {
-    this.#grants = grants
+    this.#grants.replace(grants)
     for (const [text, sync] of this.#syncs) {
-      if (grants.covers('subscribe', grantFilter(sync.stream.name, sync.request.filter))) continue
+      if (this.#grants.covers(sync.stream.name, sync.request.filter)) continue
       sync.end('grant')
       this.#syncs.delete(text)
     }
-    for (const text of this.#others.keys()) if (!this.#judged(text)) this.unsubscribe(text)
+    for (const text of this.#others.keys()) if (!this.#grants.judgeHeld(text)) this.unsubscribe(text)
     this.#applyGrants()
     this.kick()
   }
@@ -181,11 +175,12 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   }
 
   delivered(entries: number, committedMs: number | undefined): void {
-    this.#parts.delivered(entries, committedMs)
+    const { telemetry, clock } = this.#parts.hub
+    telemetry.delivered(entries, committedMs === undefined ? 0 : clock.now() - committedMs)
   }
 
   kick(): void {
-    if (!this.#closed) this.#parts.kick(this)
+    if (!this.#closed) this.#parts.hub.turn.pump(this)
   }
 
   moved(stream?: Stream): void {
@@ -193,15 +188,17 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     else this.dirty = true
   }
 
-  fail(reason: string): void {
-    this.#parts.link.close(reason, 'trimmed')
+  fail(reason: string, error?: unknown): void {
+    if (error !== undefined) this.#parts.hub.logger.error({ error }, reason)
+    this.#parts.link.close(reason, error === undefined ? 'trimmed' : 'store-unavailable')
   }
 
   pump(): boolean {
-    if (this.#closed || this.#parts.paused()) return false
+    // While a SUBACK is on its way nothing may overtake the retained messages behind it [P-4.12].
+    if (!this.#active || this.#starting.length > 0 || this.#closed || this.#parts.hub.authority.blind) return false
     for (const run of this.#runs) {
       run.deliver()
-      if (run.finished) this.#runs.delete(run)
+      if (run.finished) this.#endRun(run)
     }
     // Each turn begins with another subscription, so that a long backlog of one does not starve the others.
     const readers = [...this.#cursors, ...this.#syncs.values()]
@@ -222,7 +219,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   }
 
   ephemeral(message: EphemeralMessage): void {
-    if (this.#closed || this.bytesLeft <= 0 || this.#parts.paused()) return
+    if (!this.#active || this.#closed || this.bytesLeft <= 0 || this.#parts.hub.authority.blind) return
     const { stream, topic, packet } = message
     const here = this.#cursors.filter((cursor) => cursor.stream.name === stream && !cursor.dormant)
     if (here.some((cursor) => cursor.qosOf(topic, Infinity) >= 0)) this.write(packet)
@@ -231,7 +228,9 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
 
   /** Everything this node handles, for who may see it all [P-1.31]. */
   tapped(topic: string, packet: Buffer): void {
-    if (this.#closed || this.bytesLeft <= 0 || this.#parts.paused()) return
+    if (!this.#active || this.#closed || this.bytesLeft <= 0 || this.#parts.hub.authority.blind) return
+    // What a filter of its own delivers comes once [P-4.10]; topics of the open stream are never tapped beside it.
+    if (this.#cursors.some((cursor) => cursor.stream.name !== openStream && !cursor.dormant && cursor.qosOf(topic, Infinity) >= 0)) return
     for (const { filter, door } of this.#others.values()) {
       if (door === 'tap' && filter.matches(topic)) return this.write(packet)
     }
@@ -246,39 +245,13 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     for (const sync of this.#syncs.values()) sync.close()
     for (const cursor of this.#cursors) cursor.close()
     for (const stream of this.#followed) this.#leave(stream)
-    this.#parts.taps.remove(this)
+    this.#parts.hub.ephemerals.taps.remove(this)
   }
 
   // Subscribing.
 
   #holds(text: string): boolean {
     return this.#syncs.has(text) || this.#others.has(text) || this.#cursors.some(({ filters }) => filters.has(text))
-  }
-
-  #checkGrant(text: string, subscription: Subscription): void {
-    if (subscription.door === 'tap') {
-      if (!this.#grants.has('tap')) throw new SyncError('forbidden', `${text} crosses streams, which needs the grant tap`)
-    } else if (subscription.door === 'reply') {
-      if (subscription.client !== this.#parts.client) throw new SyncError('forbidden', `${text}: replies of another client`)
-    } else if (!this.#covered(subscription.stream, subscription.filter)) {
-      throw new SyncError('forbidden', `${text}: no grant to subscribe covers it`)
-    }
-  }
-
-  #covered(stream: string, filter: string): boolean {
-    return this.#grants.covers('subscribe', grantFilter(stream, filter))
-  }
-
-  /** The subscription a kept filter stands for, if the present grants allow it. */
-  #judged(text: string): Subscription | undefined {
-    try {
-      const subscription = parseFilter(text, this.#parts.rules)
-      this.#checkGrant(text, subscription)
-      return subscription
-    } catch (error) {
-      asSyncError(error) // Refused: it is left out.
-      return undefined
-    }
   }
 
   async #prepareSync(text: string, { stream: name, filter, start, first }: Subscription & { door: 'sync' }, qos: number): Promise<void> {
@@ -289,7 +262,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
       this.#syncs.get(text)?.close()
       const sync = new SyncCursor(stream, { text, first, filter, start, qos }, this)
       this.#syncs.set(text, sync)
-      sync.start(captured).catch(() => this.fail('the log cannot be read'))
+      sync.start(captured).catch((error: unknown) => this.fail('the log cannot be read', error))
     })
   }
 
@@ -304,7 +277,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     const plain: PlainFilter = { text, filter: matcher, qos, since: old?.since ?? stream.headSeq, retainedDue: true }
     cursor.put(plain)
     const retained = fold.states().filter(({ entry }) => matcher.matches(entry.topic))
-    this.#starting.push(() => this.#runs.add(new RetainedRun(plain, retained, this)))
+    this.#starting.push(() => this.#runs.push(new RetainedRun(plain, retained, this)))
     this.moved()
   }
 
@@ -318,7 +291,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
 
   #addOther(text: string, subscription: Subscription & { door: 'reply' | 'tap' }, qos: number): void {
     this.#others.set(text, { filter: new TopicFilter(subscription.filter), door: subscription.door, qos })
-    if (subscription.door === 'tap') this.#parts.taps.add(this)
+    if (subscription.door === 'tap') this.#parts.hub.ephemerals.taps.add(this)
     this.moved()
   }
 
@@ -341,14 +314,14 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   async #restoreRetained(stream: Stream, plain: PlainFilter): Promise<void> {
     const fold = await this.log.state(stream)
     const due = fold.states().filter(({ entry }) => entry.seq <= plain.since && plain.filter.matches(entry.topic))
-    this.#runs.add(new RetainedRun(plain, due, this))
+    this.#runs.push(new RetainedRun(plain, due, this))
   }
 
   /** Filters outside the grants go to cursors of their own, which keep their place and deliver nothing [P-4.24]. */
   #applyGrants(): void {
     for (const cursor of this.#cursors.slice()) {
       const filters = [...cursor.filters.values()]
-      const outside = filters.filter(({ text }) => !this.#covered(cursor.stream.name, text))
+      const outside = filters.filter(({ text }) => !this.#grants.covers(cursor.stream.name, text))
       if (outside.length > 0 && outside.length < filters.length) {
         const aside = new PlainCursor(cursor.stream, { acked: cursor.acked, dupTo: cursor.sent }, this)
         for (const filter of outside) {
@@ -372,7 +345,11 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
           this.#cursors.indexOf(other) < this.#cursors.indexOf(cursor),
       )
     }
-    for (const run of this.#runs) if (!this.#judged(run.filter.text)) this.#runs.delete(run)
+    for (const run of this.#runs) if (!this.#grants.judgeHeld(run.filter.text)) this.#endRun(run)
+  }
+
+  #endRun(run: RetainedRun): void {
+    this.#runs = this.#runs.filter((other) => other !== run)
   }
 
   #dropCursor(cursor: PlainCursor): void {
@@ -383,8 +360,8 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
 
   async #follow(name: string): Promise<Stream> {
     const stream = await this.log.follow(name, this)
-    this.#followed.add(stream)
-    this.#parts.readers.add(name, this)
+    if (!this.#followed.includes(stream)) this.#followed.push(stream)
+    this.#parts.hub.ephemerals.readers.add(name, this)
     if (this.#closed) this.#leave(stream)
     return stream
   }
@@ -399,13 +376,8 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   }
 
   #leave(stream: Stream): void {
-    this.#followed.delete(stream)
+    this.#followed = this.#followed.filter((other) => other !== stream)
     this.log.unfollow(stream, this)
-    this.#parts.readers.remove(stream.name, this)
+    this.#parts.hub.ephemerals.readers.remove(stream.name, this)
   }
-}
-
-/** How a filter is put to the grants: topics of the open stream stand behind its name. */
-function grantFilter(stream: string, filter: string): string {
-  return stream === openStream ? `${openStream}/${filter}` : filter
 }

@@ -126,7 +126,10 @@ export class Sessions {
 
   /** Up to which seq entries may have been sent before an unclean stop [P-4.20]. */
   async sentBefore(stream: Parameters<typeof seqAtTime>[1]): Promise<number> {
-    return (await seqAtTime(this.#parts.log, stream, this.#startedMs)) - 1
+    const { log } = this.#parts
+    // After the clock was set back, times do not tell what is older than this run.
+    if (stream.headTs > log.clock.now()) return stream.headSeq
+    return (await seqAtTime(log, stream, this.#startedMs + 1)) - 1
   }
 
   /** Stores the session as it stands when the write begins; concurrent calls share writes. `ended` leaves it in good order. */

@@ -55,10 +55,7 @@ export class SyncCursor implements DeliveryOwner {
     const { topicLevelsMax, topicBytesMax } = outlet.log.limits
     this.#topicRoom = { levels: topicLevelsMax - this.#topicPrefix.split('/').length + 1, bytes: topicBytesMax - this.#topicPrefix.length }
     this.#whole = request.filter === `${stream.name}/#`
-    this.#reader = new Reader(outlet.log, stream, {
-      ready: () => outlet.kick(),
-      failed: (error) => outlet.fail('the log cannot be read', error),
-    })
+    this.#reader = new Reader(outlet.log, stream, outlet)
   }
 
   /** Finds where to begin; called once the SUBACK is on its way. The head captured at SUBSCRIBE is passed in. */

@@ -3,30 +3,37 @@ import type { Bucket } from './bucket.ts'
 import type { Log } from './log.ts'
 import type { Stream } from './stream.ts'
 
+/** Who reads. */
+export interface ReaderUser {
+  /** `at` may have more to say. */
+  kick(): void
+  fail(reason: string, error: unknown): void
+}
+
+/** Shared, so that a reader at the head holds nothing. */
+const noBuckets: Bucket[] = []
+
 export class Reader {
   readonly #log: Log
   readonly #stream: Stream
-  /** Called when `at` may have more to say. */
-  readonly #ready: () => void
-  readonly #failed: (error: unknown) => void
-  #page: Bucket[] = []
+  readonly #user: ReaderUser
+  #page: Bucket[] = noBuckets
   #nextPage: Bucket[] | undefined = undefined
   #reading = false
   #closed = false
 
-  constructor(log: Log, stream: Stream, events: { ready: () => void; failed: (error: unknown) => void }) {
+  constructor(log: Log, stream: Stream, user: ReaderUser) {
     this.#log = log
     this.#stream = stream
-    this.#ready = events.ready
-    this.#failed = events.failed
+    this.#user = user
   }
 
-  /** The bucket that holds `seq`; undefined beyond the head, or while it is being read (then `ready` is called). */
+  /** The bucket that holds `seq`; undefined beyond the head, or while it is being read (then its user is kicked). */
   at(seq: number): Bucket | undefined {
     if (seq > this.#stream.headSeq) return undefined
     const cached = this.#stream.cached(seq)
     if (cached) {
-      if (this.#page.length > 0) this.#page = []
+      if (this.#page.length > 0) this.#page = noBuckets
       this.#nextPage = undefined
       return cached
     }
@@ -46,7 +53,7 @@ export class Reader {
 
   close(): void {
     this.#closed = true
-    this.#page = []
+    this.#page = noBuckets
     this.#nextPage = undefined
   }
 
@@ -58,11 +65,11 @@ export class Reader {
         this.#reading = false
         if (this.#closed || buckets.length === 0) return
         this.#nextPage = buckets
-        this.#ready()
+        this.#user.kick()
       },
       (error: unknown) => {
         this.#reading = false
-        if (!this.#closed) this.#failed(error)
+        if (!this.#closed) this.#user.fail('the log cannot be read', error)
       },
     )
   }

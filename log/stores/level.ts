@@ -1,7 +1,7 @@
 /** The embedded store: LevelDB in one folder, one process. */
 import { existsSync } from 'node:fs'
 import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { SyncError } from '../../protocol/errors.ts'
 import { Bucket, drawNonce } from '../bucket.ts'
 import { LevelDocuments } from './level-documents.ts'
@@ -196,14 +196,31 @@ export class LevelStore implements Store {
     if (identity.schema !== schema) {
       throw new SyncError('store-unavailable', `the store in ${folder} has schema ${identity.schema}; this release reads schema ${schema}`)
     }
-    if (!marked) await writeDurably(this.#marker, `Tidemark store, schema ${schema}\n`)
+    if (!marked) {
+      await syncNames(folder) // The marker must not outlive the name of the folder that it speaks of.
+      await writeDurably(this.#marker, `Tidemark store, schema ${schema}\n`)
+    }
     return { epoch: identity.epoch }
   }
 }
 
 async function writeDurably(path: string, text: string): Promise<void> {
   await writeFile(path, text, { flush: true })
-  const folder = await open(dirname(path), 'r')
+  await syncFolder(dirname(path))
+}
+
+/** Makes the names of a folder and of those above it durable: some may just have been made, and all below would go with them. */
+async function syncNames(folder: string): Promise<void> {
+  for (let at = resolve(folder); at !== dirname(at); at = dirname(at)) {
+    await syncFolder(dirname(at)).catch((error: unknown) => {
+      // What this process may not read it has hardly made.
+      if ((error as NodeJS.ErrnoException).code !== 'EACCES') throw error
+    })
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
   try {
     await folder.sync()
   } finally {

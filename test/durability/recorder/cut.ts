@@ -53,7 +53,10 @@ export function cutInto(target: string, recording: Recording, cut: Cut): { opera
   let operationsLost = 0
   for (const operation of disk.operations) {
     if (!survives(operation)) operationsLost++
-    else if (operation.kind === 'mkdir') folders.add(operation.path)
+    else if (operation.kind === 'mkdir') {
+      // A folder whose own folder has lost its name is not reached any more.
+      if (folders.has(dirname(operation.path))) folders.add(operation.path)
+    }
     else if (operation.kind === 'create') names.set(operation.path, operation.inode)
     else if (operation.kind === 'unlink') names.delete(operation.path)
     else {
@@ -63,7 +66,7 @@ export function cutInto(target: string, recording: Recording, cut: Cut): { opera
   }
   for (const folder of folders) mkdirSync(join(target, folder), { recursive: true })
   for (const [path, inode] of names) {
-    if (!folders.has(dirname(path))) continue // Its folder itself has lost its name.
+    if (!folders.has(dirname(path))) continue
     const { written, synced } = disk.files.get(inode) ?? { written: 0, synced: 0 }
     const bytes = readFileSync(join(recording.side, 'inodes', inode))
     writeFileSync(join(target, path), tailOf(bytes, synced, Math.max(written, synced), cut))
@@ -110,7 +113,7 @@ function survivors(disk: Disk, { model, random }: Cut): (operation: DirectoryOpe
   const ownName = (operation: DirectoryOperation): boolean => {
     if (operation.kind === 'create') return (disk.files.get(operation.inode)?.syncedSince ?? 0) >= operation.at
     // A file whose sync keeps its name can be reached by that name.
-    return operation.kind === 'mkdir' && disk.operations.some((other) => dirname(other.path) === operation.path && ownName(other))
+    return operation.kind === 'mkdir' && disk.operations.some((other) => other.path !== operation.path && dirname(other.path) === operation.path && ownName(other))
   }
   return (operation) => synced(operation) || ownName(operation) || chance()
 }

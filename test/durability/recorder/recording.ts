@@ -49,7 +49,8 @@ export class Recording {
     const begun = new Map<string, number>()
     this.events.forEach((event, index) => {
       if (event.kind !== 'told') return
-      const [verb, phase = ''] = event.words
+      const [verb, ...rest] = event.words
+      const phase = rest.join(' ')
       if (verb === 'begin') begun.set(phase, index)
       const from = begun.get(phase)
       if (verb !== 'end' || from === undefined) return
