@@ -66,7 +66,6 @@ export class KeySet {
   }
 
   async #askAgain(): Promise<boolean> {
-    if (this.#asking) return this.#asking
     return this.#mayAsk() && this.load()
   }
 

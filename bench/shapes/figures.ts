@@ -19,7 +19,11 @@ export function times({ min, median: middle, max }: Spread): string {
 }
 
 export function thousands(perSecond: number): string {
-  return perSecond >= 10_000 ? `${Math.round(perSecond / 1000)} k` : perSecond >= 1_000 ? `${(perSecond / 1000).toFixed(1)} k` : `${Math.round(perSecond)}`
+  return perSecond >= 10_000
+    ? `${Math.round(perSecond / 1000)} k`
+    : perSecond >= 1_000
+      ? `${(perSecond / 1000).toFixed(1)} k`
+      : `${Math.round(perSecond)}`
 }
 
 export function two(value: number): string {

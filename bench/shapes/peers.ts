@@ -9,7 +9,11 @@ export async function startPeer(kind: PeerKind, folder: string): Promise<Broker 
   if (kind === 'sqlite') {
     const found = findMosquittoSqlite()
     if (!found) return undefined
-    return await startMosquitto({ binary: found.binary, folder, settings: [...raisedLimits, 'persistence true', ...sqliteSettings(found.plugin, folder)] })
+    return await startMosquitto({
+      binary: found.binary,
+      folder,
+      settings: [...raisedLimits, 'persistence true', ...sqliteSettings(found.plugin, folder)],
+    })
   }
   const binary = findMosquitto()
   if (binary === undefined) return undefined

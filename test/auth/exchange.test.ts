@@ -1,4 +1,4 @@
-import { createPublicKey, type JsonWebKey } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type JsonWebKey } from 'node:crypto'
 import { expect } from 'chai'
 import { decodeJwt, decodeProtectedHeader, jwtVerify, SignJWT } from 'jose'
 import { exchangeGrantType, jwtTokenType, oauthError, type Authority, type ExchangeRequest } from '../../auth/index.ts'
@@ -134,6 +134,7 @@ describe('the token exchange', () => {
     ['a scope of another user', (token) => form(token, { scope: 'publish:users/bob/#' }), 'forbidden', 'invalid_scope'],
     ['a scope that is no grant', (token) => form(token, { scope: 'openid' }), 'bad-request', 'invalid_scope'],
     ['a scope with a bare verb beyond the token', (token) => form(token, { scope: 'tap' }), 'forbidden', 'invalid_scope'],
+    ['a client_id that is not Unicode', (token) => form(token, { client_id: '\ud800' }), 'bad-request', 'invalid_request'],
     ['a client_id that is too long', (token) => form(token, { client_id: 'x'.repeat(129) }), 'bad-request', 'invalid_request'],
   ]
   for (const [what, request, code, name] of refusals) {
@@ -203,6 +204,18 @@ describe('a broker token', () => {
     await refusal(authority.authenticate(dressed, undefined), 'unauthorized', /kid/)
   })
 
+  it('with the claims of another release is refused, though its signature is ours', async () => {
+    const { authority, documents } = await open()
+    const real = await tokenFrom(authority)
+    const [stored] = await documents.list('keys', { limit: 1 })
+    const key = createPrivateKey((stored?.value as { pem: string }).pem)
+    for (const claims of [{ scope: 7 }, { oiat: 'now' }, { client_id: 'a b' }, { client_id: 7 }, { sub: 'a b' }]) {
+      const header = { alg: 'RS256', typ: 'tidemark+jwt', kid: String(stored?.key) }
+      const token = await new SignJWT({ ...decodeJwt(real), ...claims }).setProtectedHeader(header).sign(key)
+      await refusal(authority.authenticate(token, undefined), 'unauthorized', /claims of another release/)
+    }
+  })
+
   it('of another audience or address is refused', async () => {
     const documents = await documentsWithKey()
     const here = await open({ documents })
@@ -256,6 +269,13 @@ describe('a broker token', () => {
     await tokenFrom(b, {}, long)
     expect(b.jwks().keys.map((key) => 'kid' in key && key.kid)).to.deep.equal([newKid])
     expect(await documents.get('keys', String(oldKid))).to.equal(undefined)
+  })
+
+  it('cannot be signed by ever more keys', async () => {
+    const { authority, documents } = await open()
+    const [stored] = await documents.list('keys', { limit: 1 })
+    for (let at = 1; at < 50; at++) await documents.put('keys', `key-${at}`, stored?.value)
+    await refusal(authority.rotateKey(), 'too-many-requests', /50 keys/)
   })
 
   it('of a key just made elsewhere makes the keys be read again, at most every second', async () => {

@@ -145,6 +145,16 @@ describe('a key set behind a URL', () => {
     await authority.authenticate(token, undefined)
   })
 
+  it('is warned of where it is fetched without TLS from elsewhere', async () => {
+    const warnings = async (jwksUrl: string) =>
+      (await open({ config: { issuers: [{ issuer: 'x', algorithms: ['ES256'], jwksUrl }] } })).logger.lines.filter(({ message }) =>
+        message.includes('without TLS'),
+      )
+    expect(await warnings('http://keys.example/')).to.have.lengthOf(1)
+    expect(await warnings('https://keys.example/')).to.have.lengthOf(0)
+    expect(await warnings('http://localhost:1/')).to.have.lengthOf(0)
+  })
+
   it('serves a token without kid by its only key, and refuses it where there are several', async () => {
     const { server, authority, clock } = await openUrl()
     server.serve(jwk('k1', ec))
@@ -169,6 +179,13 @@ describe('key files', () => {
     clock.ms += 1_000
     await authority.authenticate(await tokenOf('k2', fresh), undefined)
     await refusal(authority.authenticate(await tokenOf('k1', ec), undefined), 'unauthorized', /no key for the kid/)
+  })
+
+  it('with a key set of more bytes than any has are refused', async () => {
+    const file = join(await temporaryFolder(), 'jwks.json')
+    await writeFile(file, JSON.stringify({ keys: [jwk('k1', ec)], fill: 'x'.repeat(300_000) }))
+    const attempt = open({ config: { issuers: [{ issuer: hmacIssuer.issuer, algorithms: ['ES256'], jwksFile: file }] } })
+    await refusal(attempt, 'bad-request', /cannot be read/)
   })
 
   it('with a PEM are read again for a signature that does not match; the last good key survives a broken file', async () => {

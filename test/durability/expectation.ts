@@ -20,8 +20,18 @@ export function expectationAt({ events }: Recording, at: number): Expectation {
     const value = Number(number)
     if (verb === 'epoch') expected.epoch ??= name
     else if (verb === 'entry') placeIn(expected.marks, name, () => [])[value - 1] = mark
-    else if (verb === 'trim') raise(placeIn(expected.trimmed, name, () => ({ acknowledged: 1, asked: 1 })), 'asked', value)
-    else if (verb === 'trimmed') raise(placeIn(expected.trimmed, name, () => ({ acknowledged: 1, asked: 1 })), 'acknowledged', value)
+    else if (verb === 'trim')
+      raise(
+        placeIn(expected.trimmed, name, () => ({ acknowledged: 1, asked: 1 })),
+        'asked',
+        value,
+      )
+    else if (verb === 'trimmed')
+      raise(
+        placeIn(expected.trimmed, name, () => ({ acknowledged: 1, asked: 1 })),
+        'acknowledged',
+        value,
+      )
     else if (verb === 'storing') placeIn(expected.changes, name, () => ({ acknowledged: 0, asked: 0 })).asked = value
     else if (verb === 'stored') placeIn(expected.changes, name, () => ({ acknowledged: 0, asked: 0 })).acknowledged = value
   }

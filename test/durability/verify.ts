@@ -23,14 +23,18 @@ export interface Verdict {
 export async function verify(data: string, expected: Expectation): Promise<Verdict> {
   const folder = join(data, 'log')
   let refused: string | undefined
-  let log = await open(folder).catch((error: unknown) => {
+  let log: Log
+  try {
+    log = await open(folder)
+  } catch (error) {
     refused = messageOf(error)
-  })
-  if (!log) {
     if (existsSync(folder)) await ClassicLevel.repair(folder)
-    log = await open(folder).catch((error: unknown) => `refused again after a repair: ${messageOf(error)}`)
+    try {
+      log = await open(folder)
+    } catch (again) {
+      return { refused, wrong: [`refused again after a repair: ${messageOf(again)}`], entries: 0 }
+    }
   }
-  if (typeof log === 'string') return { refused, wrong: [log], entries: 0 }
   const wrong: string[] = []
   let entries = 0
   try {
@@ -54,9 +58,11 @@ async function verifyStream(log: Log, name: string, expected: Expectation, wrong
   const stream = await log.stream(name)
   const { headSeq, first } = stream
   if (headSeq < marks.length) wrong.push(`${name}: the head is ${headSeq}, ${marks.length} was acknowledged`)
-  if (first !== acknowledged && first !== asked) wrong.push(`${name}: begins at ${first}; ${acknowledged} was acknowledged, ${asked} asked for`)
+  if (first !== acknowledged && first !== asked)
+    wrong.push(`${name}: begins at ${first}; ${acknowledged} was acknowledged, ${asked} asked for`)
   const entries = await verifyEntries(log, stream, marks, wrong)
-  if (first > 1 && marks[first - 2] !== undefined && marks[first - 2] !== stream.markBefore) wrong.push(`${name}: the mark before ${first} differs`)
+  if (first > 1 && marks[first - 2] !== undefined && marks[first - 2] !== stream.markBefore)
+    wrong.push(`${name}: the mark before ${first} differs`)
   await verifyState(log, stream, wrong)
   const { seq } = await log.publish(name, { ...encodeFrame(`${name}/t`, Buffer.from('new')), ...plain, topic: `${name}/t` })
   if (seq !== headSeq + 1) wrong.push(`${name}: a new entry has seq ${seq} behind the head ${headSeq}`)
@@ -107,8 +113,15 @@ async function verifyState(log: Log, stream: Stream, wrong: string[]): Promise<v
   const fold = await log.state(stream)
   const found = fold.states().map(({ entry }) => [entry.topic, entry.seq] as const)
   if (!isDeepStrictEqual(found, [...retained])) wrong.push(`${name}: the state at ${headSeq} differs from that of the entries`)
-  if (fold.states().some(({ entry }) => !entry.payload.equals(entryAt(name, entry.seq).payload))) wrong.push(`${name}: the state has other content`)
-  if (!isDeepStrictEqual(fold.ids().map(({ seq }) => seq), ids)) wrong.push(`${name}: the ids at ${headSeq} differ from those of the entries`)
+  if (fold.states().some(({ entry }) => !entry.payload.equals(entryAt(name, entry.seq).payload)))
+    wrong.push(`${name}: the state has other content`)
+  if (
+    !isDeepStrictEqual(
+      fold.ids().map(({ seq }) => seq),
+      ids,
+    )
+  )
+    wrong.push(`${name}: the ids at ${headSeq} differ from those of the entries`)
 }
 
 async function verifyDocuments(log: Log, expected: Expectation, wrong: string[]): Promise<void> {
@@ -116,7 +129,8 @@ async function verifyDocuments(log: Log, expected: Expectation, wrong: string[])
     const { acknowledged, asked } = expected.changes.get(key) ?? { acknowledged: 0, asked: 0 }
     const found = (await log.documents.get(collection, key))?.value ?? null
     const possible = [acknowledged, asked].map((change) => (change === 0 ? null : documentAfter(key, change)))
-    if (!possible.some((value) => isDeepStrictEqual(value, found))) wrong.push(`document ${key} is neither as after change ${acknowledged} nor ${asked}`)
+    if (!possible.some((value) => isDeepStrictEqual(value, found)))
+      wrong.push(`document ${key} is neither as after change ${acknowledged} nor ${asked}`)
   }
 }
 

@@ -35,11 +35,22 @@ function makeEntry(stream: string, seq: number, name: string): ExpectedEntry {
   const deletes = retain && draw.readUInt8(1) % 5 === 0
   // Bytes that do not compress, so that files fill up as planned.
   const payloadBytes = deletes ? 0 : 40 + (draw.readUInt16BE(2) % 1_100)
-  const payload = createHash('shake256', { outputLength: Math.max(1, payloadBytes) }).update(name).digest().subarray(0, payloadBytes)
+  const payload = createHash('shake256', { outputLength: Math.max(1, payloadBytes) })
+    .update(name)
+    .digest()
+    .subarray(0, payloadBytes)
   return { topic: `${stream}/t${draw.readUInt8(4) % 24}`, payload, retain, id: draw.readUInt8(5) % 4 === 0 ? `id-${seq}` : '' }
 }
 
 /** What a document holds after its n-th change; null: it was removed. */
 export function documentAfter(key: string, change: number): unknown {
-  return change % 5 === 0 ? null : { change, text: createHash('sha256').update(`${key} ${change}`).digest('hex').repeat(1 + (change % 9)) }
+  return change % 5 === 0
+    ? null
+    : {
+        change,
+        text: createHash('sha256')
+          .update(`${key} ${change}`)
+          .digest('hex')
+          .repeat(1 + (change % 9)),
+      }
 }

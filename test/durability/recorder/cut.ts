@@ -56,9 +56,8 @@ export function cutInto(target: string, recording: Recording, cut: Cut): { opera
     else if (operation.kind === 'mkdir') {
       // A folder whose own folder has lost its name is not reached any more.
       if (folders.has(dirname(operation.path))) folders.add(operation.path)
-    }
-    else if (operation.kind === 'create') names.set(operation.path, operation.inode)
-    else if (operation.kind === 'unlink') names.delete(operation.path)
+    } else if (operation.kind === 'create') names.set(operation.path, operation.inode)
+    else if (operation.kind !== 'rename') names.delete(operation.path)
     else {
       if (names.get(operation.path) === operation.inode) names.delete(operation.path)
       names.set(operation.to, operation.inode)
@@ -113,7 +112,10 @@ function survivors(disk: Disk, { model, random }: Cut): (operation: DirectoryOpe
   const ownName = (operation: DirectoryOperation): boolean => {
     if (operation.kind === 'create') return (disk.files.get(operation.inode)?.syncedSince ?? 0) >= operation.at
     // A file whose sync keeps its name can be reached by that name.
-    return operation.kind === 'mkdir' && disk.operations.some((other) => other.path !== operation.path && dirname(other.path) === operation.path && ownName(other))
+    return (
+      operation.kind === 'mkdir' &&
+      disk.operations.some((other) => other.path !== operation.path && dirname(other.path) === operation.path && ownName(other))
+    )
   }
   return (operation) => synced(operation) || ownName(operation) || chance()
 }

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 export type DiskEvent = { readonly at: number } & (
-  | { readonly kind: 'create' | 'unlink'; readonly inode: string; readonly path: string }
+  | { readonly kind: 'create'; readonly inode: string; readonly path: string }
+  | { readonly kind: 'unlink'; readonly inode: string; readonly path: string }
   | { readonly kind: 'mkdir'; readonly path: string }
   | { readonly kind: 'rename'; readonly inode: string; readonly path: string; readonly to: string }
   | { readonly kind: 'write' | 'truncate'; readonly inode: string; readonly size: number }
@@ -101,7 +102,7 @@ function opening(found: ReadonlySet<Phase> | undefined): boolean {
 type Mark = (phase: Phase, from: number, to: number) => void
 
 function parse(line: string): DiskEvent {
-  const [number = '', letter, one = '', two = '', three = ''] = line.split('\t')
+  const [number = '', letter = '', one = '', two = '', three = ''] = line.split('\t')
   const at = Number(number)
   switch (letter) {
     case 'C':

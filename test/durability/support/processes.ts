@@ -8,7 +8,12 @@ import { within } from './waiting.ts'
 const living = new Set<ChildProcess>()
 
 /** Starts `{name}.ts` of this folder. */
-export function startProgram(name: string, args: readonly string[], stdio: StdioOptions, env: Readonly<Record<string, string>> = {}): ChildProcess {
+export function startProgram(
+  name: string,
+  args: readonly string[],
+  stdio: StdioOptions,
+  env: Readonly<Record<string, string>> = {},
+): ChildProcess {
   const program = fileURLToPath(new URL(`../${name}.ts`, import.meta.url))
   const child = spawn(process.execPath, ['--import', 'tsx', program, ...args], { stdio, env: { ...process.env, ...env } })
   if (living.size === 0) process.once('exit', () => living.forEach((each) => each.kill('SIGKILL')))
@@ -34,7 +39,9 @@ export class LineServer {
   constructor(child: ChildProcess) {
     this.#child = child
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => this.#waiting.shift()?.(line))
-    child.once('close', (code) => this.#failed?.(new Error(`the program ended with ${code}`)))
+    let stderr = ''
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+    child.once('close', (code, signal) => this.#failed?.(new Error(`the program ended with ${code ?? signal}: ${stderr}`)))
   }
 
   ask(line: string, timeoutMs: number): Promise<string> {
@@ -49,6 +56,7 @@ export class LineServer {
   async end(): Promise<void> {
     this.#failed = undefined
     this.#child.stdin?.end()
-    if (this.#child.exitCode === null && this.#child.signalCode === null) await within(10_000, 'the end of the program', once(this.#child, 'close'))
+    if (this.#child.exitCode === null && this.#child.signalCode === null)
+      await within(10_000, 'the end of the program', once(this.#child, 'close'))
   }
 }
