@@ -9,7 +9,6 @@ import { answer, bearer, belowFilter, envelope, positionText, problems, streamPa
 import { streamOfPath, wantedBelow } from './target.ts'
 
 /** Entries of a page unless the request says otherwise [P-13.30]. */
-export const pageEntriesDefault = 100
 
 export function entriesRoutes(app: App, parts: RouteParts): void {
   historyRoute(app, parts)
@@ -37,7 +36,7 @@ function historyRoute(app: App, parts: RouteParts): void {
         Type.Integer({
           minimum: 0,
           maximum: limits.pageEntriesMax,
-          default: Math.min(pageEntriesDefault, limits.pageEntriesMax),
+          default: Math.min(limits.pageEntriesDefault, limits.pageEntriesMax),
           description: 'Entries of this page at most; 0 answers where the stream stands.',
         }),
       ),
@@ -68,7 +67,7 @@ function historyRoute(app: App, parts: RouteParts): void {
       },
     },
     async (request, reply) => {
-      const { topic = '#', reverse = false, limit = Math.min(pageEntriesDefault, limits.pageEntriesMax), ...bounds } = request.query
+      const { topic = '#', reverse = false, limit = Math.min(limits.pageEntriesDefault, limits.pageEntriesMax), ...bounds } = request.query
       const name = streamOfPath(request.params, rules)
       const { filter } = wantedBelow(name, topic, principalOf(request), rules)
       const stream = await log.stream(name)

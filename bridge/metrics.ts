@@ -120,7 +120,7 @@ const doors: ReadonlySet<string> = new Set([
   'mqtt',
   'tcp',
   'tls',
-  'ws',
+  'websocket',
   'session',
   'will',
 ])

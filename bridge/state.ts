@@ -1,7 +1,6 @@
 /** `/v1/streams/{kind}/{id}/state`: the last retained entry of each topic [P-11.4]. */
 import { Type } from 'typebox'
 import { principalOf, readAuthentication } from './access.ts'
-import { pageEntriesDefault } from './entries.ts'
 import type { App, RouteParts } from './parts.ts'
 import { answer, bearer, belowFilter, envelope, positionText, problems, streamPath } from './schemas.ts'
 import { statePage } from './state-page.ts'
@@ -13,7 +12,7 @@ import { streamOfPath, wantedBelow } from './target.ts'
  */
 export function stateRoutes(app: App, parts: RouteParts): void {
   const { log, limits, rules } = parts
-  const limitDefault = Math.min(pageEntriesDefault, limits.pageEntriesMax)
+  const limitDefault = Math.min(limits.pageEntriesDefault, limits.pageEntriesMax)
   const querystring = Type.Object(
     {
       topic: Type.Optional(belowFilter),

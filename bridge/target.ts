@@ -42,6 +42,8 @@ export function wantedBelow(stream: string, below: string, principal: Principal,
 export function topicBelow(stream: string, below: string, principal: Principal, rules: TopicRules): { topic: string; granted: string } {
   const granted = `${stream}/${below}`
   const topic = stream === openStream ? below : granted
+  // JSON can hold half a surrogate pair, which no UTF-8 can [P-1.20].
+  if (/\p{Surrogate}/u.test(below)) throw new SyncError('bad-topic', `${quote(below)} is not Unicode`)
   if (streamOfTopic(topic, rules) !== stream) throw new SyncError('bad-topic', `${quote(below)} is no topic below ${stream}`)
   if (!principal.grants.allows('publish', granted)) throw new SyncError('forbidden', `no grant to publish allows ${quote(granted)}`)
   return { topic, granted }

@@ -120,7 +120,7 @@ export class Broker {
     const refused = (request: IncomingMessage): void => {
       this.#hub.telemetry.refused('websocket', 'forbidden')
       this.#hub.logger.warn(
-        { door: 'websocket', origin: request.headers.origin, host: request.headers.host },
+        { door: 'websocket', code: 'forbidden', origin: request.headers.origin, host: request.headers.host },
         'an upgrade was refused: origin or host',
       )
     }

@@ -4,12 +4,12 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Principal } from '../auth/index.ts'
-import type { SyncError } from '../protocol/errors.ts'
+import { SyncError, type ErrorCode } from '../protocol/errors.ts'
 import { connectSteps } from './connect.ts'
 import type { ConnectRequest, EnginePeer } from './engine.ts'
 import { hold } from './holds.ts'
 import type { Hub } from './hub.ts'
-import { ackHeader, encodeAck, encodePublish, packetType, pingresp } from './packets.ts'
+import { ackHeader, connackCode, encodeAck, encodeConnack, encodePublish, packetType, pingresp, protocolLevel } from './packets.ts'
 import { Output, type Wire } from './output.ts'
 import { Pipe, type PipeEnd } from './pipe.ts'
 import { Publisher } from './publisher.ts'
@@ -79,7 +79,11 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     wire.on('data', (chunk: Buffer) => this.#received(chunk))
     wire.on('end', () => this.close('the peer ended the connection', 'ended'))
     wire.on('close', () => this.close('the socket was closed', 'ended'))
-    wire.on('error', (error: Error) => this.close(`the socket failed: ${error.message}`, 'ended'))
+    wire.on('error', (error: Error) => {
+      // Below MQTT, too, rules can be broken.
+      if (error instanceof SyncError && !this.closed) this.#broken(error.message, error.code)
+      else this.close(`the socket failed: ${error.message}`, 'ended')
+    })
     wire.on('drain', () => this.#drained())
   }
 
@@ -102,7 +106,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     this.#heardMs = this.publisher.receivedMs // Only what is whole counts [P-7.19].
     if (this.#state === 'new') {
       if (first !== 0x10) this.#broken('the first packet is not a CONNECT [MQTT-3.1.0-1]')
-      else this.#connect(chunk, start, end)
+      else this.#connect(chunk, start, body, end)
     } else if (type === packetType.publish) {
       this.publisher.publish(chunk, start, body, end)
     } else {
@@ -111,8 +115,8 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     return this.#holds === 0 && !this.closed
   }
 
-  broken(reason: string): void {
-    this.#broken(reason)
+  broken(reason: string, code: ErrorCode = 'bad-request'): void {
+    this.#broken(reason, code)
   }
 
   #other(type: number, first: number, chunk: Buffer, start: number, body: number, end: number): void {
@@ -142,7 +146,12 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     }
   }
 
-  #connect(chunk: Buffer, start: number, end: number): void {
+  #connect(chunk: Buffer, start: number, body: number, end: number): void {
+    const level = protocolLevel(chunk, body, end)
+    if (level !== undefined && level !== 3 && level !== 4) {
+      this.write(encodeConnack(connackCode.unacceptableProtocol))
+      return this.#broken(`protocol level ${level}: 4 is served, and 3 [P-7.12]`)
+    }
     this.#state = 'connecting'
     this.#wait(hold.connecting, this.hub.limits.authTimeoutMs, 'the CONNECT was not finished in time')
     this.#pipe = new Pipe(this)
@@ -151,8 +160,8 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   }
 
   /** Hands what was read to aedes; nothing passes it until its acknowledgement has been written. */
-  #toEngineHeld(packet: Buffer | string): void {
-    if (typeof packet === 'string') return this.#broken(packet)
+  #toEngineHeld(packet: Buffer | SyncError): void {
+    if (packet instanceof SyncError) return this.#broken(packet.message, packet.code)
     this.#wait(hold.subscribing, this.hub.limits.holdTimeoutMs, 'a SUBSCRIBE or UNSUBSCRIBE was not finished in time')
     if (!this.#pipe?.push(packet)) this.setHold(hold.engine)
   }
@@ -241,9 +250,15 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   }
 
   flush(): void {
+    const wasFull = this.bytesLeft <= 0
     this.#output.flush()
+    if (this.closed) return
+    if (this.bytesLeft > 0) {
+      // The system took it all at once: there will be no drain event to go on at.
+      if (wasFull) setImmediate(() => this.#drained())
+      return
+    }
     // A peer that does not read its acknowledgements is not read either.
-    if (this.bytesLeft > 0 || this.closed) return
     if (this.#unreadSinceMs === Infinity) this.#unreadSinceMs = this.hub.clock.now()
     this.setHold(hold.unread)
   }
@@ -339,9 +354,9 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
 
   // The end.
 
-  #broken(reason: string): void {
-    this.hub.telemetry.refused(this.door, 'bad-request')
-    this.close(reason, 'bad-request')
+  #broken(reason: string, code: ErrorCode = 'bad-request'): void {
+    this.hub.telemetry.refused(this.door, code)
+    this.close(reason, code)
   }
 
   /** Ends the connection because of what its client did; the log names client and reason [P-4.5]. */

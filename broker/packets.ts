@@ -20,13 +20,31 @@ export const pingresp = Buffer.from([0xd0, 0])
 export const ackHeader = { puback: 0x40, pubrec: 0x50, pubcomp: 0x70 } as const
 
 /** CONNACK return codes [MQTT-3.2.2-3]. */
-export const connackCode = { identifierRejected: 2, serverUnavailable: 3, badCredentials: 4, notAuthorised: 5 } as const
+export const connackCode = {
+  unacceptableProtocol: 1,
+  identifierRejected: 2,
+  serverUnavailable: 3,
+  badCredentials: 4,
+  notAuthorised: 5,
+} as const
 
 export const dupFlag = 0x08
 export const retainFlag = 0x01
 
 export function encodeAck(header: number, packetId: number): Buffer {
   return Buffer.from([header, 2, packetId >> 8, packetId & 255])
+}
+
+/** The CONNACK of a refused CONNECT. */
+export function encodeConnack(returnCode: number): Buffer {
+  return Buffer.from([0x20, 2, 0, returnCode])
+}
+
+/** The protocol level of a CONNECT whose variable header begins at `body`; undefined where it is too short to have one. */
+export function protocolLevel(packet: Buffer, body: number, end: number): number | undefined {
+  if (body + 2 > end) return undefined
+  const at = body + 2 + packet.readUInt16BE(body)
+  return at < end ? packet[at] : undefined
 }
 
 /** SUBACK with one code per filter, in the order of the SUBSCRIBE. */

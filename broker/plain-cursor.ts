@@ -6,6 +6,7 @@ import type { Bucket } from '../log/bucket.ts'
 import { Reader } from '../log/reader.ts'
 import type { Stream } from '../log/stream.ts'
 import type { TopicFilter } from '../protocol/filters.ts'
+import { openStream } from '../protocol/topics.ts'
 import type { DeliveryOwner, Outlet } from './outlet.ts'
 import { dupFlag, encodePublish } from './packets.ts'
 
@@ -187,7 +188,8 @@ export class PlainCursor implements DeliveryOwner {
     this.#qosByTopic = undefined
     this.#wholeQos = -1
     this.#allSince = 0
-    const whole = `${this.stream.name}/#`
+    // In the open stream a filter of this form covers its own topics only.
+    const whole = this.stream.name === openStream ? undefined : `${this.stream.name}/#`
     for (const { text, qos, since } of this.filters.values()) {
       if (text === whole) this.#wholeQos = Math.max(this.#wholeQos, qos)
       this.#allSince = Math.max(this.#allSince, since)

@@ -4,7 +4,7 @@
  */
 import { Draft, encodeFrame, type DraftSink, type Frame } from '../log/draft.ts'
 import { asSyncError, SyncError, type ErrorCode } from '../protocol/errors.ts'
-import { quote, streamOfTopic } from '../protocol/topics.ts'
+import { openStream, quote, streamOfTopic, type TopicRules } from '../protocol/topics.ts'
 import type { Link } from './link.ts'
 import { hold } from './holds.ts'
 import { Intents } from './intents.ts'
@@ -33,6 +33,7 @@ interface Route {
 const routesRememberedMax = 256
 const renewTopic = 'auth/renew'
 const putPrefix = 'put/'
+const openPutPrefix = `${putPrefix}${openStream}/`
 
 export class Publisher implements DraftSink {
   readonly #link: Link
@@ -160,7 +161,7 @@ export class Publisher implements DraftSink {
     }
   }
 
-  /** What no store took is not acknowledged [P-8.7]. At QoS 0 the client is not told [P-4.4]. */
+  /** What no store took is not acknowledged: the connection is closed, at any QoS [P-4.5, P-8.7]. */
   #failed(draft: Draft, error: SyncError): void {
     if (draft.qos === 0) return this.#link.refused(error, { topic: draft.topic })
     // Nothing behind it is acknowledged either: the client sends all of it again, in order.
@@ -324,6 +325,8 @@ export class Publisher implements DraftSink {
     try {
       if (!principal) throw new SyncError('unauthorized' satisfies ErrorCode, 'not authenticated')
       const stream = streamOfTopic(topic, hub.rules)
+      if (door === 'put' && (stream === openStream) !== wire.startsWith(openPutPrefix))
+        throw new SyncError('bad-topic', `${quote(wire)}: on this door the open stream, and no other, is called ${openStream} [P-1.27]`)
       checkPublishGrant(principal.grants, stream, topic)
       return { door, topic, stream, mayDeleteAny: mayDelete(principal.grants, stream, topic), error: undefined }
     } catch (error) {
@@ -334,6 +337,5 @@ export class Publisher implements DraftSink {
 
 /** The topic a put is for: in the open stream its name stands in front [P-1.27]. */
 function plainTopic(wire: string): string {
-  const topic = wire.slice(putPrefix.length)
-  return topic.startsWith('open/-/') ? topic.slice('open/-/'.length) : topic
+  return wire.slice(wire.startsWith(openPutPrefix) ? openPutPrefix.length : putPrefix.length)
 }

@@ -5,13 +5,14 @@
  * that grows with what has really arrived. The sink may stop the splitter between two packets: what is left
  * waits until `resume`.
  */
+import type { ErrorCode } from '../protocol/errors.ts'
 import { lengthBytes, packetType } from './packets.ts'
 
 export interface PacketSink {
   /** One packet: `[start, end)` of `chunk`, its variable header at `body`. Returns false to stop before the next one. */
   packet(chunk: Buffer, start: number, body: number, end: number): boolean
   /** The stream breaks the protocol: nothing more is handed over. */
-  broken(reason: string): void
+  broken(reason: string, code: ErrorCode): void
 }
 
 export interface PacketLimits {
@@ -103,7 +104,7 @@ export class Splitter {
       }
       if (body - start - 1 !== lengthBytes(remaining)) return this.#break('the remaining length is padded')
       const problem = this.#tooLarge((chunk[start] as number) >> 4, remaining)
-      if (problem) return this.#break(problem)
+      if (problem) return this.#break(problem, 'payload-too-large')
       const end = body + remaining
       if (end > chunk.length) return this.#keep(chunk, start, end - start)
       if (!this.#sink.packet(chunk, start, body, end)) this.#stopped = true
@@ -154,12 +155,12 @@ export class Splitter {
       case packetType.unsubscribe:
         return remaining > controlPacketBytesMax ? `a control packet of ${remaining} bytes, at most ${controlPacketBytesMax}` : undefined
       default:
-        return remaining > 2 ? `a packet of type ${type} with ${remaining} bytes` : undefined
+        return remaining > 2 ? `a packet of type ${type} with ${remaining} bytes, at most 2` : undefined
     }
   }
 
-  #break(reason: string): undefined {
+  #break(reason: string, code: ErrorCode = 'bad-request'): undefined {
     this.discard()
-    this.#sink.broken(reason)
+    this.#sink.broken(reason, code)
   }
 }

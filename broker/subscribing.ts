@@ -19,14 +19,13 @@ export class Subscribing {
     this.#link = link
   }
 
-  /** Reads a SUBSCRIBE; returns what aedes is asked in its place, or a sentence that says what is wrong with it. */
-  begin(packet: Buffer, body: number): Buffer | string {
+  /** Reads a SUBSCRIBE; returns what aedes is asked in its place, or what is wrong with it. */
+  begin(packet: Buffer, body: number): Buffer | SyncError {
     const read = readSubscribe(packet, body)
-    if (!read) return 'malformed SUBSCRIBE'
+    if (!read) return malformed('malformed SUBSCRIBE')
     const { filtersPerSubscribeMax } = this.#link.hub.limits
-    if (read.requests.length > filtersPerSubscribeMax)
-      return `${read.requests.length} filters in one SUBSCRIBE, at most ${filtersPerSubscribeMax}`
-    if (read.requests.some(({ filter }) => isMalformed(filter))) return 'a filter that is no UTF-8 [MQTT-1.5.3]'
+    if (read.requests.length > filtersPerSubscribeMax) return tooMany(read.requests.length, 'SUBSCRIBE', filtersPerSubscribeMax)
+    if (read.requests.some(({ filter }) => isMalformed(filter))) return malformed('a filter that is no UTF-8 [MQTT-1.5.3]')
     this.#requests = read.requests
     this.#packetId = read.packetId
     this.#granted.clear()
@@ -39,12 +38,12 @@ export class Subscribing {
   }
 
   /** Ends the subscriptions that an UNSUBSCRIBE names; returns what aedes is told in its place, or what is wrong with it. */
-  end(packet: Buffer, body: number): Buffer | string {
+  end(packet: Buffer, body: number): Buffer | SyncError {
     const filters = readUnsubscribe(packet, body)
-    if (!filters) return 'malformed UNSUBSCRIBE'
+    if (!filters) return malformed('malformed UNSUBSCRIBE')
     const { filtersPerSubscribeMax } = this.#link.hub.limits
-    if (filters.length > filtersPerSubscribeMax) return `${filters.length} filters in one UNSUBSCRIBE, at most ${filtersPerSubscribeMax}`
-    if (filters.some(isMalformed)) return 'a filter that is no UTF-8 [MQTT-1.5.3]'
+    if (filters.length > filtersPerSubscribeMax) return tooMany(filters.length, 'UNSUBSCRIBE', filtersPerSubscribeMax)
+    if (filters.some(isMalformed)) return malformed('a filter that is no UTF-8 [MQTT-1.5.3]')
     for (const filter of filters) this.#link.session?.unsubscribe(filter)
     return encodeUnsubscribe(packet.readUInt16BE(body), ['0'])
   }
@@ -71,6 +70,14 @@ export class Subscribing {
       this.#requests.map(({ filter }) => this.#granted.get(filter) ?? refusedCode),
     )
   }
+}
+
+function malformed(message: string): SyncError {
+  return new SyncError('bad-request', message)
+}
+
+function tooMany(count: number, packet: string, max: number): SyncError {
+  return new SyncError('too-many-requests', `${count} filters in one ${packet}, at most ${max} [P-13.8]`)
 }
 
 function isMalformed(filter: string): boolean {

@@ -54,7 +54,7 @@ export class SyncCursor implements DeliveryOwner {
     this.#topicPrefix = stream.name === openStream ? `${request.first}/${openStream}/` : `${request.first}/`
     const { topicLevelsMax, topicBytesMax } = outlet.log.limits
     this.#topicRoom = { levels: topicLevelsMax - this.#topicPrefix.split('/').length + 1, bytes: topicBytesMax - this.#topicPrefix.length }
-    this.#whole = request.filter === `${stream.name}/#`
+    this.#whole = stream.name !== openStream && request.filter === `${stream.name}/#`
     this.#reader = new Reader(outlet.log, stream, outlet)
   }
 

@@ -2,6 +2,7 @@
 import type { IncomingMessage, Server } from 'node:http'
 import { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
+import { SyncError } from '../protocol/errors.ts'
 
 export interface UpgradeRules {
   readonly packetBytesMax: number
@@ -28,7 +29,9 @@ export function acceptWebSockets(
     handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : offered.has('mqttv3.1') ? 'mqttv3.1' : false),
   })
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    const wanted = new URL(request.url ?? '/', 'http://localhost').pathname === path
+    // The socket is ours from here on: a peer that is gone when it is answered must end nothing but its socket.
+    socket.on('error', () => socket.destroy())
+    const wanted = request.url?.split('?', 1)[0] === path
     if (!wanted || !rules.allowed(request)) {
       if (wanted) rules.refused(request)
       socket.end(wanted ? 'HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n' : 'HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n')
@@ -56,12 +59,12 @@ export class WebSocketWire extends Duplex {
     webSocket.on('message', (message: Buffer, isBinary) => {
       if (!isBinary) {
         this.#closeCode = closeCode.unsupportedData
-        this.destroy()
+        this.destroy(new SyncError('bad-request', 'a text frame: MQTT needs binary ones [P-7.21]'))
       } else if (!this.push(message)) {
         webSocket.pause()
       }
     })
-    webSocket.on('error', (error) => this.destroy(error))
+    webSocket.on('error', (error) => this.destroy(new SyncError('bad-request', `the WebSocket protocol was broken: ${error.message}`)))
     webSocket.on('close', () => {
       this.push(null)
       this.destroy()
@@ -90,7 +93,7 @@ export class WebSocketWire extends Duplex {
     const webSocket = this.#webSocket
     if (webSocket.readyState === webSocket.OPEN) {
       if (webSocket.isPaused) webSocket.resume()
-      webSocket.close(error ? closeCode.internalError : this.#closeCode)
+      webSocket.close(error && !(error instanceof SyncError) ? closeCode.internalError : this.#closeCode)
       const linger = setTimeout(() => webSocket.terminate(), this.#lingerMs)
       webSocket.once('close', () => clearTimeout(linger))
     } else {

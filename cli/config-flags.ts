@@ -21,7 +21,8 @@ export function addConfigFlags(command: Command, keys?: readonly string[]): void
 export function configOfFlags(flags: Readonly<Record<string, unknown>>): ResolvedConfig {
   const known = new Set(settings.map(({ key }) => key))
   const own = Object.fromEntries(Object.entries(flags).filter(([key]) => known.has(key)))
-  const limits = limitsOf((flags['limit'] as readonly string[] | undefined) ?? [])
+  // `history` has another --limit, a single value.
+  const limits = Array.isArray(flags['limit']) ? limitsOf(flags['limit'] as readonly string[]) : {}
   return resolveConfig({ flags: { ...own, limits }, env: process.env, file: flags['config'] as string | undefined })
 }
 

@@ -28,7 +28,7 @@ const commands: Readonly<Record<string, CommandEntry>> = {
 
 /** Runs one command line and resolves with the exit code: 0 done, 1 refused or failed, 2 not understood. */
 export async function main(args: readonly string[]): Promise<number> {
-  process.stdout.on('error', endQuietly)
+  if (!process.stdout.listeners('error').includes(endQuietly)) process.stdout.on('error', endQuietly)
   try {
     const program = await programFor(args)
     await program.parseAsync([...args], { from: 'user' })

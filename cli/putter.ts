@@ -27,7 +27,7 @@ interface PendingPut {
 }
 
 /** A connection that was lost is made again so often before what waits is given up. */
-const attemptsMax = 6
+const attemptsMax = 5
 const firstPauseMs = 100
 
 export class Putter {
@@ -36,6 +36,8 @@ export class Putter {
   readonly #pending = new Map<string, PendingPut>()
   #session: MqttSession | undefined
   #closing = false
+  /** Connections tried since the last answer. */
+  #attempts = 0
 
   static async connect(target: Target): Promise<Putter> {
     const putter = new Putter(target)
@@ -79,22 +81,23 @@ export class Putter {
     const pending = answer.id === undefined ? undefined : this.#pending.get(answer.id)
     if (!pending || answer.id === undefined || topic.endsWith('/$ctl')) return
     this.#pending.delete(answer.id)
+    this.#attempts = 0
     if (answer.error === undefined) pending.resolve(answer as PutAnswer)
     else pending.reject(refusalOf(answer as typeof answer & { error: string }, pending.topic.slice('put/'.length)))
   }
 
   async #lost(): Promise<void> {
     this.#session = undefined
-    for (let attempt = 0; attempt < attemptsMax && !this.#closing && this.#pending.size > 0; attempt++) {
-      await pause(firstPauseMs * 2 ** attempt)
+    while (this.#attempts < attemptsMax && !this.#closing && this.#pending.size > 0) {
+      await pause(firstPauseMs * 2 ** this.#attempts++)
       try {
-        await this.#connect()
-        return
+        return await this.#connect()
       } catch (error) {
-        if (asSyncError(error).code !== 'store-unavailable' || attempt === attemptsMax - 1) return this.#giveUp(asSyncError(error))
+        const refusal = asSyncError(error)
+        if (refusal.code !== 'store-unavailable' || this.#attempts === attemptsMax) return this.#giveUp(refusal)
       }
     }
-    this.#giveUp(new SyncError('store-unavailable', 'the server closes the connection'))
+    this.#giveUp(new SyncError('store-unavailable', 'the server closes the connection instead of answering; its log says why'))
   }
 
   #giveUp({ code, message }: SyncError): void {

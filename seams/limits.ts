@@ -94,11 +94,10 @@ export const defaultLimits = {
   /** Revocations are read this often; a node that could not for `revocationBlindMs` stops delivering. */
   revocationPollMs: 1_000,
   revocationBlindMs: 5_000,
-  /** History: entries and bytes of one page. */
+  /** History: entries of a page if the request does not say, and at most; bytes at most. */
+  pageEntriesDefault: 100,
   pageEntriesMax: 1_000,
   pageBytesMax: 1024 * 1024,
-  /** Bytes of an HTTP body: a put JSON around a base64 payload. */
-  bodyBytesMax: 160 * 1024,
   /** A stop that takes longer ends the process with an error. */
   stopTimeoutMs: 20_000,
 }

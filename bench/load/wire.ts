@@ -78,7 +78,9 @@ export class Wire {
   /** Adds a packet, in a frame of its own where there are frames. */
   put(packet: Buffer): void {
     const bytes = this.framed ? Buffer.concat([frameHeader(packet.length), packet]) : packet
-    bytes.copy(this.out, this.reserve(bytes.length))
+    // Making room may replace `out`.
+    const at = this.reserve(bytes.length)
+    bytes.copy(this.out, at)
   }
 
   flush(): void {

@@ -11,7 +11,7 @@ import {
   type CatchUpTarget,
 } from '../load/catch-up.ts'
 import { readHistory } from '../load/history.ts'
-import { faultText, median, milliseconds, spreadOf, thousands, times, two } from './figures.ts'
+import { cpuText, faultText, milliseconds, spreadOf, thousands, times, two } from './figures.ts'
 import { absence, startPeer } from './peers.ts'
 import { addFaults, noFaults, type Context, type Row, type Shape } from './shape.ts'
 
@@ -97,7 +97,7 @@ function plainRow(rounds: readonly Round[]): Row {
     reached: ratio ? ratio.median >= goal.plain && quick : quick ? undefined : false,
     ours: readings(own),
     peer: rivals.length > 0 ? readings(rivals) : absence('memory'),
-    cpu: [own, ...(rivals.length > 0 ? [rivals] : [])].map(cpuOf).join(' / '),
+    cpu: cpuText(own, rivals),
     faults: faultsOf(own),
     notes: ['ours is read from disk by a process that has just started; mosquitto goes on running', ...peerFaults(rivals)],
   }
@@ -115,7 +115,7 @@ function syncRow(rounds: readonly Round[]): Row {
     reached: ratio.median >= goal.sync,
     ours: readings(own),
     peer: `plain door: ${readings(plain)}`,
-    cpu: cpuOf(own),
+    cpu: cpuText(own),
     faults: faultsOf(own),
     notes: ['payloads are JSON; read right after the plain door'],
   }
@@ -133,7 +133,7 @@ function historyRow(rounds: readonly Round[]): Row {
     reached: ratio.median >= goal.history,
     ours: readings(own),
     peer: `sync door: ${readings(sync)}`,
-    cpu: cpuOf(own),
+    cpu: cpuText(own),
     faults: faultsOf(own),
     notes: ['one client, one page after the other'],
   }
@@ -146,10 +146,6 @@ function rate({ result }: Reading): number {
 function readings(runs: readonly Reading[]): string {
   const { min, median: middle, max } = spreadOf(runs.map(rate))
   return `${thousands(middle)}/s (${thousands(min)}–${thousands(max)})`
-}
-
-function cpuOf(runs: readonly Reading[]): string {
-  return two(median(runs.map((run) => run.cpuMicrosPerEvent)))
 }
 
 function faultsOf(runs: readonly Reading[]): Row['faults'] {

@@ -5,8 +5,8 @@ import { faultCount, type Spread } from './shape.ts'
 export function spreadOf(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length / 2
-  const median = ((sorted[Math.ceil(middle) - 1] as number) + (sorted[Math.floor(middle)] as number)) / 2
-  return { min: sorted[0] as number, median, max: sorted.at(-1) as number }
+  const center = ((sorted[Math.ceil(middle) - 1] as number) + (sorted[Math.floor(middle)] as number)) / 2
+  return { min: sorted[0] as number, median: center, max: sorted.at(-1) as number }
 }
 
 export function median(values: readonly number[]): number {
@@ -16,6 +16,12 @@ export function median(values: readonly number[]): number {
 /** Like `1.84 × (1.79–1.92)`. */
 export function times({ min, median: middle, max }: Spread): string {
   return `${two(middle)} × (${two(min)}–${two(max)})`
+}
+
+/** Processor time of the server per event, one figure for each list of runs. */
+export function cpuText(...servers: (readonly { readonly cpuMicrosPerEvent: number }[])[]): string {
+  const measured = servers.filter(({ length }) => length > 0)
+  return measured.map((runs) => two(median(runs.map(({ cpuMicrosPerEvent }) => cpuMicrosPerEvent)))).join(' / ')
 }
 
 export function thousands(perSecond: number): string {

@@ -1,7 +1,7 @@
 /** At a fixed rate: latency and processor time. */
 import type { Broker } from '../brokers/broker.ts'
 import { startTidemark } from '../brokers/tidemark.ts'
-import { median, milliseconds, percent, two } from './figures.ts'
+import { cpuText, median, milliseconds, percent } from './figures.ts'
 import { measure, type Measured } from './measure.ts'
 import { absence, startPeer } from './peers.ts'
 import { addFaults, noFaults, type Context, type Row, type Shape } from './shape.ts'
@@ -39,7 +39,7 @@ async function run(context: Context): Promise<Row> {
     reached: p50 < goal.p50Ms && p99 < goal.p99Ms && cpuShare < goal.cpuShare,
     ours: figures(own),
     peer: peer ? figures(rivals) : absence('memory'),
-    cpu: [own, ...(peer ? [rivals] : [])].map((runs) => two(median(runs.map((run) => run.cpuMicrosPerEvent)))).join(' / '),
+    cpu: cpuText(own, rivals),
     faults: own.reduce((sum, { load }) => addFaults(sum, load), noFaults),
     notes: [
       ...(sent < 4_900 ? [`only ${Math.round(sent)} msg/s could be sent`] : []),
@@ -53,7 +53,7 @@ function mediansOf(runs: readonly Measured[]): { p50: number; p99: number; cpuSh
   return {
     p50: median(runs.map(({ load }) => load.latencyMs.p50)),
     p99: median(runs.map(({ load }) => load.latencyMs.p99)),
-    cpuShare: median(runs.map((run) => run.cpuShare)),
+    cpuShare: median(runs.map((measured) => measured.cpuShare)),
     sent: median(runs.map(({ load }) => load.sentPerSecond)),
   }
 }

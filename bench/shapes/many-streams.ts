@@ -28,8 +28,7 @@ async function run(context: Context): Promise<Row> {
   const folder = context.folder(`${name}-full`)
   context.say(`${name}: building ${messages.toLocaleString('en')} messages in ${streams.toLocaleString('en')} streams`)
   await build(join(folder, 'log'), streams, messages)
-  const empty = await startTidemark({ folder: context.folder(`${name}-empty`), dist: context.dist, collectable: true })
-  const small = await atRest(context, empty).finally(() => empty.stop())
+  const small = await emptyAtRest(context)
   const filled = await startTidemark({ folder, dist: context.dist, collectable: true })
   try {
     const large = await atRest(context, filled)
@@ -55,6 +54,15 @@ async function run(context: Context): Promise<Row> {
     }
   } finally {
     await filled.stop()
+  }
+}
+
+async function emptyAtRest(context: Context): Promise<AtRest> {
+  const broker = await startTidemark({ folder: context.folder(`${name}-empty`), dist: context.dist, collectable: true })
+  try {
+    return await atRest(context, broker)
+  } finally {
+    await broker.stop()
   }
 }
 

@@ -1,7 +1,7 @@
 /** As fast as it goes: ours and the peer in turn, and the ratio of each pair. */
 import type { Broker } from '../brokers/broker.ts'
 import { startTidemark } from '../brokers/tidemark.ts'
-import { faultText, median, spreadOf, thousands, times, two } from './figures.ts'
+import { cpuText, faultText, median, spreadOf, thousands, times, two } from './figures.ts'
 import { measure, type Door, type LoadChoice, type Measured } from './measure.ts'
 import { absence, startPeer, type PeerKind } from './peers.ts'
 import { addFaults, noFaults, type Context, type Row, type Shape } from './shape.ts'
@@ -58,7 +58,7 @@ function rowOf({ name, title, goalRatio, peer: kind }: ThroughputChoice, runs: r
     reached: ratio && ratio.median >= goalRatio,
     ours: rates(own),
     peer: rivals.length > 0 ? rates(rivals) : peer ? 'mosquitto here has no WebSocket' : absence(kind),
-    cpu: [own, ...(rivals.length > 0 ? [rivals] : [])].map((runs) => two(median(runs.map((run) => run.cpuMicrosPerEvent)))).join(' / '),
+    cpu: cpuText(own, rivals),
     faults: own.reduce((sum, run) => addFaults(sum, run.load), noFaults),
     notes: [...generatorNote('ours', own), ...generatorNote('mosquitto', rivals), ...peerFaults(rivals)],
   }

@@ -10,9 +10,9 @@ import { publishTemplate } from '../load/packets.ts'
 const underWayMax = 20_000
 const payloadBytes = 100
 
-const [folder, streams, messages] = process.argv.slice(2)
-if (messages === undefined) throw new Error('usage: build.ts FOLDER STREAMS MESSAGES')
-await fill(folder as string, Number(streams), Number(messages))
+const words = process.argv.slice(2)
+if (words.length !== 3) throw new Error('usage: build.ts FOLDER STREAMS MESSAGES')
+await fill(String(words[0]), Number(words[1]), Number(words[2]))
 
 async function fill(folder: string, streams: number, messages: number): Promise<void> {
   await mkdir(folder, { recursive: true })

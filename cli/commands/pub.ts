@@ -49,6 +49,7 @@ function payloadOf({ message, json, stdinLines = false, retain = false, if: cond
   if (given === 0 && !retain) throw new UsageError('give a payload with -m, --json or --stdin-lines')
   if (condition !== undefined && !retain) throw new UsageError('--if needs --retain')
   if (stdinLines && id !== undefined) throw new UsageError('--id is for one entry')
+  if (id !== undefined && !/^[A-Za-z0-9_-]{1,64}$/.test(id)) throw new UsageError(`--id ${id}: write 1 to 64 of A-Z a-z 0-9 _ -`)
   if (message !== undefined) return { text: message }
   if (json !== undefined) return { data: parsed(json) }
   return stdinLines ? undefined : {}

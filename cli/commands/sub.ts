@@ -55,10 +55,12 @@ async function sub(filter: string, options: SubOptions & Record<string, unknown>
     progress?.clear()
     process.stderr.write(`tidemark: ${text}\n`)
   }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => follower.stop())
+  const stop = (): void => follower.stop()
+  process.once('SIGINT', stop).once('SIGTERM', stop)
   try {
     await follower.run()
   } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop)
     file?.save()
   }
 }

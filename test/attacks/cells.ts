@@ -138,6 +138,8 @@ async function openWebSocket(url: string, headers: Readonly<Record<string, strin
   const webSocket = new WebSocket(url, 'mqtt', { headers })
   const stream = createWebSocketStream(webSocket)
   stream.on('error', () => {})
+  // It would wait for us to end our side.
+  stream.on('end', () => stream.destroy())
   await within(new Promise((resolve, reject) => webSocket.once('open', resolve).once('error', reject)), `a WebSocket to ${url}`)
   return new RawClient(stream)
 }

@@ -54,6 +54,8 @@ async function connect(broker: Broker, password: string | undefined, options: IC
 
 const connectAs = async (broker: Broker, name: string, options: IClientOptions = {}) => connect(broker, await broker.token(name), options)
 
+const ownWill = { topic: 'users/alice/gone', payload: Buffer.from('1'), qos: 1, retain: false } as const
+
 /** The library types its own events, which `once` of Node cannot read. */
 const onceOf = (client: MqttClient, event: 'message' | 'close') => once(client as unknown as EventEmitter, event)
 
@@ -142,6 +144,7 @@ describe('the hooks on a stock aedes', () => {
     '$SYS/#',
     '$share/g/users/bob/#',
     'sync/users/bob/#',
+    'sync/users/alice/#',
     'reply/x/#',
     'open/-/#',
   ]) {
@@ -256,26 +259,28 @@ describe('the hooks on a stock aedes', () => {
     expect((await connect(broker, access_token, { clientId: 'phone' })).connected).to.equal(true)
   })
 
-  it('close a connection at the exp of its token', async () => {
+  it('close a connection at the exp of its token, and keep its will back', async () => {
     const broker = await start()
     const token = await broker.token('alice', { ttlMs: 2_000 })
-    const client = await connect(broker, token)
+    const client = await connect(broker, token, { will: ownWill })
     const { exp } = JSON.parse(Buffer.from(String(token.split('.')[1]), 'base64url').toString()) as { exp: number }
     await onceOf(client, 'close')
     // A timer may fire within the millisecond before.
     expect(Date.now()).to.be.at.least(exp * 1000 - 1)
     expect(await refusedWith(connect(broker, token))).to.equal(4)
+    expect(await broker.hookLog.audit('refused')).to.include({ code: 'token-expired' })
   })
 
-  it('close the connections of a revoked user at once', async () => {
+  it('close the connections of a revoked user at once, and keep their wills back', async () => {
     const broker = await start()
-    const alice = await connectAs(broker, 'alice')
+    const alice = await connectAs(broker, 'alice', { will: ownWill })
     const bob = await connectAs(broker, 'bob')
     const admin = await broker.authority.authenticate(await broker.token('admin', { grants: ['ops:revoke'] }), undefined)
     const closed = onceOf(alice, 'close')
     await broker.authority.revoke(admin, { uid: 'alice' })
     await closed
     expect(bob.connected).to.equal(true)
+    expect(await broker.hookLog.audit('refused')).to.include({ code: 'unauthorized', reason: 'the token was revoked' })
   })
 
   it('admit anonymous clients to open topics alone', async () => {

@@ -208,9 +208,11 @@ describe('a broker token', () => {
     const { authority, documents } = await open()
     const real = await tokenFrom(authority)
     const [stored] = await documents.list('keys', { limit: 1 })
-    const key = createPrivateKey((stored?.value as { pem: string }).pem)
+    if (!stored) expect.fail('no key is stored')
+    const { pem } = stored.value as { pem: string }
+    const key = createPrivateKey(pem)
     for (const claims of [{ scope: 7 }, { oiat: 'now' }, { client_id: 'a b' }, { client_id: 7 }, { sub: 'a b' }]) {
-      const header = { alg: 'RS256', typ: 'tidemark+jwt', kid: String(stored?.key) }
+      const header = { alg: 'RS256', typ: 'tidemark+jwt', kid: stored.key }
       const token = await new SignJWT({ ...decodeJwt(real), ...claims }).setProtectedHeader(header).sign(key)
       await refusal(authority.authenticate(token, undefined), 'unauthorized', /claims of another release/)
     }

@@ -51,8 +51,15 @@ export class RecordingLogger implements Logger {
   audits(kind: string): Record<string, unknown>[] {
     return this.lines.filter(({ fields }) => fields['audit'] === kind).map(({ fields }) => fields)
   }
+  /** Resolves with the first audit line of the kind, past or to come. */
+  async audit(kind: string): Promise<Record<string, unknown>> {
+    while (this.audits(kind).length === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    return this.audits(kind)[0] as Record<string, unknown>
+  }
+  readonly #waiting: (() => void)[] = []
   #add(level: string, fields: object, message: string): void {
     this.lines.push({ level, fields: { ...fields }, message })
+    for (const wake of this.#waiting.splice(0)) wake()
   }
 }
 

@@ -123,6 +123,23 @@ describe('bridge: failures of HTTP itself', () => {
     })
   }
 
+  it('a body that trickles in byte by byte is cut off as well', async () => {
+    await world.close()
+    world = await makeWorld({ limits: { connectTimeoutMs: 300, holdTimeoutMs: 600 } })
+    const began = performance.now()
+    const socket = connect(world.port, '127.0.0.1')
+    socket.resume().on('error', () => {})
+    socket.write(
+      `POST ${entries} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer alice\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n{`,
+    )
+    const trickle = setInterval(() => socket.write(' '), 50)
+    const giveUp = setTimeout(() => socket.destroy(), 12_000)
+    await new Promise<void>((resolve) => socket.once('close', () => resolve()))
+    clearInterval(trickle)
+    clearTimeout(giveUp)
+    expect(performance.now() - began).to.be.lessThan(10_000)
+  })
+
   it('a reader that does not read its page is cut off, and others are served meanwhile', async () => {
     await world.close()
     world = await makeWorld({ limits: { connectTimeoutMs: 300, holdTimeoutMs: 700, pageBytesMax: 8_000_000, pageEntriesMax: 1_000 } })

@@ -47,7 +47,7 @@ describe('pub, sub, history and state', function () {
     const client = await connectAsync(server.urls.mqtt, { username: 'x', password: token })
     const payloads = [
       '{"n": 1.0,\n "m": 12345678901234567890}',
-      'two\nlines \u001b[31m',
+      'two lines of some length\nin red \u001b[31m',
       Buffer.from([0xff, 0x00]),
       'plain "text"',
       '"\\u00e9"',
@@ -57,8 +57,8 @@ describe('pub, sub, history and state', function () {
     const { stdout } = await get('history', 'users/alice', '--topic', 'raw')
     const shown = stdout.trimEnd().split('\n')
     expect(shown.map((line) => line.split(' ').slice(2).join(' '))).to.deep.equal([
-      '{"n": 1.0,  "m": 12345678901234567890}'.replace('  ', '  '),
-      '"two\\nlines \\u001b[31m"',
+      '{"n": 1.0,  "m": 12345678901234567890}',
+      '"two lines of some length\\nin red \\u001b[31m"',
       'base64:/wA=',
       'plain "text"',
       '"\\u00e9"',

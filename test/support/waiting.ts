@@ -72,8 +72,8 @@ export class Inbox<Value> {
       }
       const timer = setTimeout(() => {
         finish()
-        const seen = JSON.stringify(this.waiting.slice(-20), (_key, value: unknown) => short(value))
-        reject(new Error(`waited ${timeoutMs} ms in vain for ${what}; unread: ${seen}`))
+        const seen = JSON.stringify(this.waiting.slice(-10), (_key, value: unknown) => short(value))
+        reject(new Error(`waited ${timeoutMs} ms in vain for ${what}; ${this.waiting.length} unread, the last: ${seen.slice(0, 2_000)}`))
       }, timeoutMs)
       this.#looking.add(look)
       if (this.#ended) look()

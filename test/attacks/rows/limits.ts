@@ -225,7 +225,10 @@ export const limitRows: readonly Attack[] = [
     ...mqtt(async (attack) => {
       const password = await alice(attack)
       expect(await attack.connack({ password, clientId: 'x'.repeat(129) })).to.equal(2)
-      expect(await attack.connack({ password, clientId: '', clean: false })).to.equal(2)
+      const nameless = await attack.open()
+      nameless.bytes(Buffer.from([0x10, 12, 0, 4, ...Buffer.from('MQTT'), 4, 0, 0, 0, 0, 0]))
+      expect(await nameless.expect(({ cmd }) => cmd === 'connack', 'a CONNACK')).to.include({ returnCode: 2 })
+      await nameless.gone('an empty client id with clean=0')
     }),
     http: 'a request has no client id of its own',
   },

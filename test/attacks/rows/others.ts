@@ -206,7 +206,8 @@ export const othersRows: readonly Attack[] = [
     code: undefined,
     ...mqtt(async (attack) => {
       const client = await attack.open()
-      const connack = await client.connect({ clientId: Victim.sessionId, clean: false, password: await alice(attack) })
+      const password = await attack.world.tokens.of(`resumer-${attack.door}`)
+      const connack = await client.connect({ clientId: Victim.sessionId, clean: false, password })
       expect(connack).to.include({ returnCode: 0, sessionPresent: false })
       await attack.world.victim.speak()
       await client.ping()

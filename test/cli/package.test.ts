@@ -1,0 +1,57 @@
+import { expect } from 'chai'
+import { execFile } from 'node:child_process'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { cleanEnvironment } from '../support/server.ts'
+import { tempFolder } from '../support/temp.ts'
+import { tidemark } from './run.ts'
+
+const run = promisify(execFile)
+const checkout = new URL('../..', import.meta.url).pathname
+
+describe('npx tidemark', function () {
+  this.timeout(300_000)
+
+  it('works in the checkout, without a build', async () => {
+    const folder = await tempFolder()
+    const { stdout } = await run('npx', ['tidemark', 'token', 'alice', '--data', folder], { cwd: checkout, env: cleanEnvironment() })
+    expect(stdout).to.match(/^[\w-]+\.[\w-]+\.[\w-]+\n$/)
+  })
+
+  it('works from the packed tarball in an empty folder, and so does the library', async function () {
+    const folder = await tempFolder()
+    const npm = (args: readonly string[], cwd: string): Promise<unknown> => run('npm', args, { cwd, env: cleanEnvironment() })
+    await npm(['pack', '--pack-destination', folder], checkout)
+    const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? 'none'
+    try {
+      await npm(['install', '--prefer-offline', '--no-audit', '--no-fund', `./${tarball}`], folder)
+    } catch (error) {
+      const { stderr } = error as { stderr: string }
+      if (process.env['CI'] !== undefined || !/ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN/.test(stderr)) throw error
+      console.error('SKIPPED: the packed tarball was not tried, because the registry cannot be reached')
+      return this.skip()
+    }
+    const installed = { cwd: folder, command: ['npx', 'tidemark'] }
+
+    const token = await tidemark(['token', 'alice'], installed)
+    expect(token.code, token.stderr).to.equal(0)
+    expect(token.stdout).to.match(/^[\w-]+\.[\w-]+\.[\w-]+\n$/)
+    const { stdout: markdown } = await tidemark(['check-config', '--markdown'], installed)
+    expect(markdown === readFileSync(join(checkout, 'docs', 'CONFIGURATION.md'), 'utf8')).to.equal(true)
+    const usage = await tidemark(['serve', '--nonsense'], installed)
+    expect(usage.code).to.equal(2)
+
+    const program = `
+      import { startServer, parsePosition } from 'tidemark'
+      const server = await startServer({ data: 'data', mqttPort: 0, httpPort: 0 })
+      const headers = { authorization: 'Bearer ' + process.argv[2], 'content-type': 'application/json' }
+      const url = server.addresses.httpUrl + '/v1/streams/users/alice/entries'
+      const answer = await fetch(url, { method: 'POST', headers, body: JSON.stringify({ topic: 'x', text: 'hello' }) })
+      console.log(answer.status, parsePosition((await answer.json()).pos).seq)
+      await server.stop()`
+    writeFileSync(join(folder, 'program.mjs'), program)
+    const { stdout } = await run(process.execPath, ['program.mjs', token.stdout.trim()], { cwd: folder, env: cleanEnvironment() })
+    expect(stdout).to.equal('201 1\n')
+  })
+})
