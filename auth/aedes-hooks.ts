@@ -8,7 +8,7 @@ import { systemClock, type Clock } from '../seams/clock.ts'
 import type { Limits } from '../seams/limits.ts'
 import { silentLogger, type Logger } from '../seams/logger.ts'
 import type { Authority } from './authority.ts'
-import { timerMsMax } from './bounds.ts'
+import { timerMsMax } from '../seams/limits.ts'
 import type { Principal } from './principal.ts'
 
 export interface AedesHookOptions {

@@ -1,7 +1,7 @@
 /** What an operator says about identity, checked before anything starts. */
 import { SyncError } from '../protocol/errors.ts'
 import { encodeUid } from '../protocol/names.ts'
-import { timerMsMax } from './bounds.ts'
+import { timerMsMax } from '../seams/limits.ts'
 import type { ClaimsToGrants } from './claims.ts'
 
 export type Algorithm = 'HS256' | 'RS256' | 'ES256' | 'EdDSA'

@@ -11,7 +11,7 @@ import {
 } from 'jose'
 import type { Clock } from '../seams/clock.ts'
 import type { Logger } from '../seams/logger.ts'
-import { jwksAgeMaxMs, jwksBytesMax, jwksRetryMs, jwksTimeoutMs } from './bounds.ts'
+import { jwksAgeMaxMs, jwksBytesMax, jwksRetryMs, jwksTimeoutMs } from '../seams/limits.ts'
 import { refused } from './jwt.ts'
 
 export interface KeySetParts {

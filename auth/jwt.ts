@@ -3,7 +3,7 @@ import { createHash, type KeyObject } from 'node:crypto'
 import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTVerifyGetKey } from 'jose'
 import { SyncError } from '../protocol/errors.ts'
 import { quote } from '../protocol/topics.ts'
-import { tokenAheadMs } from './bounds.ts'
+import { tokenAheadMs } from '../seams/limits.ts'
 import type { Claims } from './claims.ts'
 
 /** What a token says of itself before anything is proved: enough to choose the key, nothing more. */

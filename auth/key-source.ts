@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import type { JWTVerifyGetKey } from 'jose'
 import type { Clock } from '../seams/clock.ts'
 import type { Logger } from '../seams/logger.ts'
-import { jwksRefetchMs, jwksRetryMs } from './bounds.ts'
+import { jwksRefetchMs, jwksRetryMs } from '../seams/limits.ts'
 import { badConfig, type Algorithm, type IssuerConfig } from './config.ts'
 import { fetchKeySet, KeySet, readKeySet } from './jwks.ts'
 

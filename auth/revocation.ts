@@ -1,7 +1,7 @@
 /** One revocation: its three forms, and which tokens it matches [P-10.25]. */
 import { SyncError } from '../protocol/errors.ts'
 import { encodeName, isCanonicalName, isCanonicalUid } from '../protocol/names.ts'
-import { tokenAheadMs } from './bounds.ts'
+import { tokenAheadMs } from '../seams/limits.ts'
 import { anonymousUid, type Principal } from './principal.ts'
 
 /** One of `{uid, before?}`, `{uid, client}` and `{jti}`; `uid` and `client` encoded, `before` in seconds since 1970. */

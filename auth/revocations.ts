@@ -6,7 +6,7 @@ import type { Documents } from '../seams/documents.ts'
 import { noHints, type Hints } from '../seams/hints.ts'
 import type { Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
-import { revocationsFullReadMs, revocationsMax, revocationsPageMax } from './bounds.ts'
+import { revocationsFullReadMs, revocationsMax, revocationsPageMax } from '../seams/limits.ts'
 import type { Principal } from './principal.ts'
 import { parseRevocation, Revoked, revocationKey, type Revocation, type RevocationRequest } from './revocation.ts'
 

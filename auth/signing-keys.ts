@@ -6,7 +6,7 @@ import { SyncError } from '../protocol/errors.ts'
 import type { Clock } from '../seams/clock.ts'
 import type { Documents, StoredDocument } from '../seams/documents.ts'
 import type { Logger } from '../seams/logger.ts'
-import { keyGraceMs, keysMax, keysRereadMs, tokenLifetimeMs } from './bounds.ts'
+import { keyGraceMs, keysMax, keysRereadMs, tokenLifetimeMs } from '../seams/limits.ts'
 
 const collection = 'keys'
 const generate = promisify(generateKeyPair)

@@ -8,8 +8,6 @@ import { publish } from './publish.ts'
 import { answer, bearer, belowFilter, envelope, positionText, problems, streamPath } from './schemas.ts'
 import { streamOfPath, wantedBelow } from './target.ts'
 
-/** Entries of a page unless the request says otherwise [P-13.30]. */
-
 export function entriesRoutes(app: App, parts: RouteParts): void {
   historyRoute(app, parts)
   publishRoute(app, parts)

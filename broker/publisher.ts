@@ -66,7 +66,7 @@ export class Publisher implements DraftSink {
     if (qos > 0 && packetId === 0) return this.#malformed('packet id 0 [MQTT-2.3.1-1]')
     if (qos === 0 && (first & dupFlag) !== 0) return this.#malformed('DUP at QoS 0 [MQTT-3.3.1-2]')
     const route = this.#route(chunk, body + 2, topicEnd)
-    if (route.error) return this.#link.refuse(route.error, { topic: route.topic })
+    if (route.error && route.door !== 'put') return this.#link.refuse(route.error, { topic: route.topic })
     const retain = (first & retainFlag) !== 0
     if (route.door !== 'plain') return this.#control(route, Buffer.from(chunk.subarray(payloadStart, end)), { qos, retain, packetId })
     const { payloadBytesMax } = this.#link.hub.limits
@@ -252,8 +252,8 @@ export class Publisher implements DraftSink {
       return this.#link.refuse(new SyncError('bad-request', `${route.topic}: only with ${wanted} and without retain [P-5.18]`))
     }
     if (route.door === 'renew') return this.#renew(payload, packetId)
-    const { topic, stream, mayDeleteAny } = route
-    const put = draftOfPut(this.#link, { topic, mayDeleteAny, payload, packetId, receivedMs: this.receivedMs })
+    const { topic, stream, mayDeleteAny, error } = route
+    const put = draftOfPut(this.#link, { topic, mayDeleteAny, payload, packetId, receivedMs: this.receivedMs, error })
     if (!put) return
     const { step, draft } = put
     if (!draft) return this.#await(step, undefined)
@@ -322,6 +322,8 @@ export class Publisher implements DraftSink {
     if (door === 'renew') return { ...none, error: undefined }
     const topic = door === 'put' ? plainTopic(wire) : wire
     const { principal, hub } = this.#link
+    const unfit = door === 'put' ? unfitForWire(wire, hub.rules) : undefined
+    if (unfit) return { ...none, door: 'plain', error: unfit }
     try {
       if (!principal) throw new SyncError('unauthorized' satisfies ErrorCode, 'not authenticated')
       const stream = streamOfTopic(topic, hub.rules)
@@ -338,4 +340,11 @@ export class Publisher implements DraftSink {
 /** The topic a put is for: in the open stream its name stands in front [P-1.27]. */
 function plainTopic(wire: string): string {
   return wire.slice(wire.startsWith(openPutPrefix) ? openPutPrefix.length : putPrefix.length)
+}
+
+/** What closes the connection whatever the door [P-1.20], [P-1.21]. */
+function unfitForWire(wire: string, { topicLevelsMax, topicBytesMax }: TopicRules): SyncError | undefined {
+  if (/[\0\ufffd]/.test(wire)) return new SyncError('bad-topic', `${quote(wire)}: NUL, or no UTF-8 [MQTT-1.5.3]`)
+  if (wire.split('/').length <= topicLevelsMax && Buffer.byteLength(wire) <= topicBytesMax) return undefined
+  return new SyncError('bad-topic', `${quote(wire)}: more than ${topicLevelsMax} levels or ${topicBytesMax} bytes [P-1.21]`)
 }

@@ -13,6 +13,8 @@ export interface PutRequest {
   readonly payload: Buffer
   readonly packetId: number
   readonly receivedMs: number
+  /** What is wrong with its topic: answered like everything else that is wrong with a put. */
+  readonly error: SyncError | undefined
 }
 
 /** These are answered by nobody: the client finds out by asking again [P-5.14]. */
@@ -20,7 +22,7 @@ const unanswered: ReadonlySet<string> = new Set(['store-unavailable', 'stopping'
 
 /** The step that answers a put, and the draft it waits for unless the put was refused. Undefined if the connection was closed. */
 export function draftOfPut(link: Link, request: PutRequest): { step: Step; draft?: Draft } | undefined {
-  const { topic, mayDeleteAny, payload, packetId, receivedMs } = request
+  const { topic, mayDeleteAny, payload, packetId, receivedMs, error: topicError } = request
   const json = parseJson(payload)
   const id = idOfPut(json)
   if (!link.session?.hearsReply(`reply/${link.client}/${id ?? '$ctl'}`)) {
@@ -39,6 +41,7 @@ export function draftOfPut(link: Link, request: PutRequest): { step: Step; draft
   })
   try {
     const put = parsePut(json, link.hub.log.epoch)
+    if (topicError) throw topicError
     checkPayload(link, topic, put.payload)
     const step = answered(() => answerPut(link, draft))
     const settled = (): void => {

@@ -3,7 +3,7 @@
  * A setting `mqttPort` has the flag `--mqtt-port` and the variable `TIDEMARK_MQTT_PORT`.
  */
 import { Type, type Static, type TObject, type TSchema } from 'typebox'
-import { tokenAgeMaxMs } from '../auth/bounds.ts'
+import { tokenAgeMaxMs } from '../seams/limits.ts'
 import { defaultLimits, type Limits } from '../seams/limits.ts'
 
 export const mqttsPortDefault = 8883

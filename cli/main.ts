@@ -1,5 +1,4 @@
 /** The command line: a table of commands, of which only the one asked for is loaded. */
-import { existsSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { usageErrorName } from './usage-error.ts'
 import { packageVersion } from './version.ts'
@@ -23,7 +22,7 @@ const commands: Readonly<Record<string, CommandEntry>> = {
   state: { summary: 'print the last retained entry per topic of a stream', load: () => import('./commands/state.ts') },
   trim: { summary: 'remove the oldest entries of a stream; the server must be stopped', load: () => import('./commands/trim.ts') },
   'check-config': { summary: 'print the resolved configuration', load: () => import('./commands/check-config.ts') },
-  ...benchmarks(),
+  bench: { summary: 'put a running server under load and tell how it fared', load: () => import('./commands/bench.ts') },
 }
 
 /** Runs one command line and resolves with the exit code: 0 done, 1 refused or failed, 2 not understood. */
@@ -51,13 +50,6 @@ async function programFor(args: readonly string[]): Promise<Command> {
     if (name === chosen) (await entry.load()).define(command)
   }
   return program
-}
-
-/** The benchmarks need the sources beside them, which a package does not carry. */
-function benchmarks(): Record<string, CommandEntry> {
-  const file = ['ts', 'js'].map((ending) => new URL(`./commands/bench.${ending}`, import.meta.url)).find((url) => existsSync(url))
-  if (!file) return {}
-  return { bench: { summary: 'measure this machine', load: async () => (await import(file.href)) as CommandModule } }
 }
 
 function exitCodeOf(error: unknown): number {

@@ -1,6 +1,7 @@
 /** A run over several processes: each gets some of the publishers with all of their subscribers. */
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { childArguments, childModule } from './child-modules.ts'
 import type { LoadCounts, LoadObserver, LoadOptions } from './options.ts'
 
 /** To a worker: begin, in two steps, so that all of them measure at the same time. */
@@ -42,9 +43,7 @@ class Worker {
   #arrived: () => void = () => {}
 
   constructor() {
-    const ending = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    const execArgv = ending === 'ts' ? ['--import', import.meta.resolve('tsx')] : []
-    this.#child = fork(new URL(`./worker.${ending}`, import.meta.url), { execArgv, serialization: 'advanced' })
+    this.#child = fork(childModule(new URL('./worker', import.meta.url)), { execArgv: childArguments(), serialization: 'advanced' })
     this.#gone = once(this.#child, 'exit').then(([code]) => {
       throw new Error(`a process of the load generator ended with ${String(code)}`)
     })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Broker } from '../brokers/broker.ts'
 import { settledResidentBytes } from '../brokers/process-figures.ts'
 import { startTidemark } from '../brokers/tidemark.ts'
+import { childArguments, childModule } from '../load/child-modules.ts'
 import { appendEach, type AppendGroup } from '../load/append.ts'
 import { mebibytes, median, milliseconds, spreadOf } from './figures.ts'
 import type { Context, Row, Shape } from './shape.ts'
@@ -89,9 +90,8 @@ async function groupsFor(broker: Broker, streams: number): Promise<AppendGroup[]
 }
 
 async function build(folder: string, streams: number, messages: number): Promise<void> {
-  const child = fork(new URL('../store/build.ts', import.meta.url), [folder, String(streams), String(messages)], {
-    execArgv: ['--import', import.meta.resolve('tsx')],
-  })
+  const module = childModule(new URL('../store/build', import.meta.url))
+  const child = fork(module, [folder, String(streams), String(messages)], { execArgv: childArguments() })
   const [code] = (await once(child, 'exit')) as [number | null]
   if (code !== 0) throw new Error('the store could not be built')
 }

@@ -2,7 +2,7 @@
 import { expect } from 'chai'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import { closeAll, testBroker, type TestBroker } from '../support/broker.ts'
-import { calls, GatedStore } from '../support/gated-store.ts'
+import { GatedStore } from '../support/gated-store.ts'
 import type { RawClient } from '../support/raw-mqtt.ts'
 
 type Json = Record<string, unknown>
@@ -77,7 +77,7 @@ describe('The put door', () => {
       ['users/alice', 'bad-topic'],
       ['users/alice/$acl', 'bad-topic'],
       ['users/al ice/a', 'bad-topic'],
-      ['users/alice/a/b/c/d/e/f', 'bad-topic'],
+      [`users/alice/${'x'.repeat(215)}`, 'bad-topic'],
       ['users/alice/a*', 'bad-topic'],
       ['inbox/alice/a', 'not-yet-available'],
       ['free/topic', 'bad-topic'],
@@ -168,9 +168,6 @@ describe('The put door', () => {
     await witness.ping()
     expect(witness.unread()).to.deep.equal([])
     expect(it.broker.stats()).to.include({ connections: 1, sessions: 1 })
-    expect(it.store).to.equal(store)
-    await it.client('alice')
-    expect(calls('commit')({ name: 'commit', args: [] })).to.equal(true)
   })
 
   it('[P-9.15] refuses a condition that does not hold with the current entry', async () => {

@@ -43,10 +43,10 @@ describe('The WebSocket door', () => {
   it('[P-7.21] serves mqtt.js', async () => {
     const it = await testBroker()
     const client = await connectAsync(it.wsUrl, { username: 'alice', password: await it.token('alice'), clientId: 'js', reconnectPeriod: 0 })
-    const got = once(client, 'message')
+    const got = new Promise<[string, Buffer]>((resolve) => client.once('message', (topic, payload) => resolve([topic, payload])))
     await client.subscribeAsync('users/alice/#', { qos: 1 })
     await client.publishAsync('users/alice/a', 'over', { qos: 1 })
-    const [topic, payload] = (await within(got, 'a message')) as [string, Buffer]
+    const [topic, payload] = await within(got, 'a message')
     expect([topic, payload.toString()]).to.deep.equal(['users/alice/a', 'over'])
     await client.endAsync(true)
   })

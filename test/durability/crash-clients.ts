@@ -167,8 +167,14 @@ export class Putter extends Publisher {
 
   #received(packet: Packet): void {
     if (packet.cmd !== 'publish') return // The PUBACK of a put says nothing of the entry [P-8.4].
-    const { id, pos, duplicate, error } = JSON.parse(packet.payload.toString()) as { id: string; pos?: string; duplicate?: boolean; error?: string }
-    if (pos === undefined || !this.#underWay.delete(id)) throw new Error(`${this.name}: unexpected answer for ${id}: ${error ?? 'no position'}`)
+    const { id, pos, duplicate, error } = JSON.parse(packet.payload.toString()) as {
+      id: string
+      pos?: string
+      duplicate?: boolean
+      error?: string
+    }
+    if (pos === undefined || !this.#underWay.delete(id))
+      throw new Error(`${this.name}: unexpected answer for ${id}: ${error ?? 'no position'}`)
     if (duplicate) this.duplicates++
     this.acknowledged.add(id)
     this.positions.set(id, pos)

@@ -76,7 +76,8 @@ describe('a server that is killed', function () {
   })
 
   it('gives a kept session everything, in order; twice only with DUP [P-4.17], [P-4.20]', async () => {
-    const complete = (): boolean => streams.every((stream) => (subscriber.got.get(stream)?.size ?? 0) >= (logs.get(stream) as SeenEntry[]).length)
+    const complete = (): boolean =>
+      streams.every((stream) => (subscriber.got.get(stream)?.size ?? 0) >= (logs.get(stream) as SeenEntry[]).length)
     await until(20_000, () => `the session to have everything: ${progress()}`, complete)
     let repeats = 0
     for (const stream of streams) {

@@ -20,7 +20,7 @@ export interface Verdict {
   readonly entries: number
 }
 
-export async function verify(data: string, expected: Expectation): Promise<Verdict> {
+export async function verify(data: string, expected: Expectation, { repairs = true } = {}): Promise<Verdict> {
   const folder = join(data, 'log')
   let refused: string | undefined
   let log: Log
@@ -28,6 +28,7 @@ export async function verify(data: string, expected: Expectation): Promise<Verdi
     log = await open(folder)
   } catch (error) {
     refused = messageOf(error)
+    if (!repairs) return { refused, wrong: [], entries: 0 }
     if (existsSync(folder)) await ClassicLevel.repair(folder)
     try {
       log = await open(folder)
@@ -37,13 +38,10 @@ export async function verify(data: string, expected: Expectation): Promise<Verdi
   }
   const wrong: string[] = []
   let entries = 0
-  try {
-    if (expected.epoch !== undefined && log.epoch !== expected.epoch) wrong.push(`epoch ${log.epoch} instead of ${expected.epoch}`)
-    for (const name of streams) entries += await verifyStream(log, name, expected, wrong)
-    await verifyDocuments(log, expected, wrong)
-  } catch (error) {
-    wrong.push(messageOf(error))
-  }
+  if (expected.epoch !== undefined && log.epoch !== expected.epoch) wrong.push(`epoch ${log.epoch} instead of ${expected.epoch}`)
+  const told = (error: unknown): number => wrong.push(`error: ${messageOf(error)}`)
+  for (const name of streams) entries += await verifyStream(log, name, expected, wrong).catch((error: unknown) => told(error) * 0)
+  await verifyDocuments(log, expected, wrong).catch(told)
   await log.close()
   return { refused, wrong, entries }
 }

@@ -39,7 +39,6 @@ export const originRows: readonly Attack[] = [
     { host: '127.0.0.2' },
     { host: 'localhost@evil.test' },
     { host: '[::2]' },
-    { host: '' },
   ]),
   pageRow('is a page of another site, and the server is in development mode', ['P-10.27', 'P-7.22'], 'dev', [
     { origin: 'https://evil.test' },

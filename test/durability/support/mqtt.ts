@@ -43,7 +43,18 @@ export class MqttClient {
     socket.on('data', (bytes) => packets.parse(bytes))
     socket.on('error', () => {}) // The close that follows is what counts.
     const { clientId, token, clean } = options
-    socket.write(generate({ cmd: 'connect', protocolId: 'MQTT', protocolVersion: 4, clientId, clean, keepalive: 0, username: 'any', password: Buffer.from(token) }))
+    socket.write(
+      generate({
+        cmd: 'connect',
+        protocolId: 'MQTT',
+        protocolVersion: 4,
+        clientId,
+        clean,
+        keepalive: 0,
+        username: 'any',
+        password: Buffer.from(token),
+      }),
+    )
     const { returnCode, sessionPresent } = await within(replyTimeoutMs, `CONNACK for ${clientId}`, connack)
     if (returnCode !== 0) throw new Error(`${clientId}: CONNACK with ${returnCode}`)
     client = new MqttClient(socket, sessionPresent)

@@ -14,7 +14,11 @@ export async function within<Result>(timeoutMs: number, awaited: string, promise
 }
 
 /** Resolves once the condition holds, which is looked at again and again. */
-export async function until(timeoutMs: number, awaited: string | (() => string), condition: () => boolean | Promise<boolean>): Promise<void> {
+export async function until(
+  timeoutMs: number,
+  awaited: string | (() => string),
+  condition: () => boolean | Promise<boolean>,
+): Promise<void> {
   for (const start = performance.now(); !(await condition());) {
     if (performance.now() - start > timeoutMs) {
       throw new Error(`waited ${timeoutMs} ms in vain for ${typeof awaited === 'string' ? awaited : awaited()}`)

@@ -1,0 +1,163 @@
+/** Data folders that are not what they were: copied back in time, opened twice, damaged. Nothing is served in silence as if it were whole. */
+import { createHash } from 'node:crypto'
+import { cpSync, openSync, closeSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { childServer, type ChildServer } from '../support/server.ts'
+import { tempFolder } from '../support/temp.ts'
+import { OncePublisher } from './crash-clients.ts'
+import { expectationAt } from './expectation.ts'
+import { pages, replay, type Place } from './support/history.ts'
+import { startProgram, succeeded } from './support/processes.ts'
+import { seededRandom, testSeed } from './support/random.ts'
+import { until } from './support/waiting.ts'
+import { verify } from './verify.ts'
+
+describe('a data folder', function () {
+  this.timeout(240_000)
+  const servers: ChildServer[] = []
+
+  afterEach(async () => {
+    for (const server of servers.splice(0)) await server.kill('SIGKILL')
+  })
+
+  async function started(folder: string): Promise<ChildServer> {
+    const server = await childServer({ folder })
+    servers.push(server)
+    return server
+  }
+
+  it('copied back in time answers positions ahead of it with a reset, not with silence [P-2.11], [P-2.13], [P-6.11], [P-11.26]', async () => {
+    const folder = await tempFolder()
+    const copy = join(await tempFolder(), 'copy')
+    const server = await started(folder)
+    const place: Place = { ports: server.ports, token: await server.token('alice'), stream: 'users/alice' }
+    await publish(server, place, 'before', 60)
+    const common = (await replay(place, 'earliest')).at(-1)?.pos as string
+    await server.kill('SIGTERM')
+    cpSync(folder, copy, { recursive: true })
+    await server.start()
+    await publish(server, place, 'lost', 60)
+    const ahead = (await replay(place, common)).at(-1)?.pos as string
+    await server.kill('SIGTERM')
+    rmSync(folder, { recursive: true })
+    cpSync(copy, folder, { recursive: true })
+    await server.start()
+
+    expect(await failure(replay(place, ahead))).to.equal('reset: ahead')
+    expect(await failure(pages(place, ahead))).to.match(/^410 ahead/)
+    expect(await replay(place, common)).to.deep.equal([])
+    expect(await pages(place, common)).to.deep.equal([])
+    await publish(server, place, 'other', 80) // Another history at the same seqs, and beyond.
+    expect(await failure(replay(place, ahead))).to.equal('reset: epoch')
+    expect(await failure(pages(place, ahead))).to.match(/^410 epoch/)
+    expect((await replay(place, common)).map(({ text }) => text.split('-')[0])).to.satisfy(
+      (names: string[]) => names.length >= 80 && names.every((name) => name.startsWith('other')),
+    )
+  })
+
+  it('that another process has open is refused with a sentence and exit code 1, and the other goes on', async () => {
+    const server = await started(await tempFolder())
+    const place: Place = { ports: server.ports, token: await server.token('alice'), stream: 'users/alice' }
+    await publish(server, place, 'before', 10)
+    const message = await failure(childServer({ folder: server.folder }))
+    expect(message).to.include('(1)').and.to.include(server.folder).and.to.include('in use by another process')
+    expect(message).not.to.include('    at ')
+    await publish(server, place, 'after', 10)
+    expect(await replay(place, 'earliest')).to.have.length.of.at.least(20)
+  })
+
+  it('with a damaged file says what and where, on opening or on reading, and never misses anything in silence', async () => {
+    const random = seededRandom(testSeed('damage'))
+    const source = await tempFolder()
+    const told = join(await tempFolder(), 'told')
+    const descriptor = openSync(told, 'w')
+    const child = startProgram('child', [source, '7', '900', 'none'], ['ignore', 'ignore', 'pipe', descriptor])
+    await succeeded(child, 'the writing program', 60_000)
+    closeSync(descriptor)
+    const words = readFileSync(told, 'utf8')
+      .split('\n')
+      .map((line) => line.split(' '))
+    const expected = expectationAt({ events: words.map((each, index) => ({ at: index + 1, kind: 'told', words: each })) }, Infinity)
+    expect((await verify(await copyOf(source), expected)).wrong).to.deep.equal([])
+
+    const tally = new Map<string, Record<Outcome, number>>()
+    const silent: string[] = []
+    for (const name of readdirSync(join(source, 'log')).filter((file) => /^(?:CURRENT|MANIFEST-\d+|\d+\.(?:ldb|log))$/.test(file))) {
+      for (const { what, apply } of damagesOf(name, statSync(join(source, 'log', name)).size, random)) {
+        const folder = await copyOf(source)
+        apply(join(folder, 'log', name))
+        const { refused, wrong } = await verify(folder, expected, { repairs: false })
+        rmSync(folder, { recursive: true })
+        const outcome = refused === undefined ? outcomeOf(wrong) : 'opening'
+        const kind = `${name.replace(/\d+/, 'N')} ${what.replace(/ at .*/, '')}`
+        const counts = tally.get(kind) ?? { opening: 0, reading: 0, nothing: 0, silent: 0 }
+        counts[outcome]++
+        tally.set(kind, counts)
+        if (refused !== undefined) expect(refused, `${name} ${what}`).to.include(join(folder, 'log'))
+        if (outcome === 'silent') silent.push(`${name} ${what}: ${wrong.join('; ')}`)
+      }
+    }
+    process.stdout.write([...tally].map(([kind, counts]) => `      ${kind}: ${JSON.stringify(counts)}\n`).join(''))
+    expect([...tally.values()].reduce((sum, { opening, reading }) => sum + opening + reading, 0)).to.be.at.least(40)
+    expect(silent, silent.join('\n')).to.deep.equal([])
+  })
+})
+
+/** Where damage is told; `nothing` where nothing is missing. */
+type Outcome = 'opening' | 'reading' | 'nothing' | 'silent'
+
+function outcomeOf(wrong: readonly string[]): Outcome {
+  if (wrong.length === 0) return 'nothing'
+  return wrong.every((each) => each.startsWith('error: ')) ? 'reading' : 'silent'
+}
+
+interface Damage {
+  readonly what: string
+  readonly apply: (path: string) => void
+}
+
+function damagesOf(name: string, size: number, random: () => number): Damage[] {
+  // The last record of a log cannot be told from one that a crash tore, nor its end from where writing stopped.
+  const isLog = name.endsWith('.log')
+  const flips = Array.from({ length: 8 }, () => Math.floor(random() * size * (isLog ? 0.5 : 1)))
+  const damages = flips.map((at): Damage => ({ what: `flipped at ${at}`, apply: (path) => flip(path, at) }))
+  if (isLog) return damages
+  return [
+    ...damages,
+    { what: 'emptied', apply: (path) => truncateSync(path, 0) },
+    { what: 'cut by half', apply: (path) => truncateSync(path, size >> 1) },
+    { what: 'removed', apply: (path) => rmSync(path) },
+  ]
+}
+
+function flip(path: string, at: number): void {
+  const bytes = readFileSync(path)
+  bytes[at] = (bytes[at] as number) ^ 0x11
+  writeFileSync(path, bytes)
+}
+
+async function copyOf(source: string): Promise<string> {
+  const folder = await tempFolder()
+  cpSync(source, folder, { recursive: true })
+  return folder
+}
+
+async function publish(server: ChildServer, { token }: Place, name: string, count: number): Promise<void> {
+  const publisher = new OncePublisher(
+    `${name}${createHash('sha1').update(String(Math.random())).digest('hex').slice(0, 6)}`,
+    ['users/alice'],
+    1,
+  )
+  await publisher.connect({ port: server.ports.mqtt, token })
+  await until(20_000, `${count} acknowledgements`, () => publisher.acknowledged.size >= count)
+  publisher.draining = true
+  await until(20_000, 'the last acknowledgement', () => publisher.underWay === 0)
+}
+
+async function failure(promise: Promise<unknown>): Promise<string> {
+  return await promise.then(
+    (value) => `resolved with ${JSON.stringify(value)?.slice(0, 200)}`,
+    (error: Error) => error.message,
+  )
+}
