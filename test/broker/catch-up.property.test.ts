@@ -76,6 +76,7 @@ class World {
   }
 
   async trim(fraction: number): Promise<void> {
+    this.release()
     const before = this.first + Math.floor((this.head - this.first) * fraction)
     if (before <= this.first) return
     this.first = await this.it.log.trim(stream, before)
@@ -196,6 +197,8 @@ class SessionReader extends Reader {
   #subscribed = false
   /** Everything from the beginning of the subscription up to here was acknowledged. */
   #floor: number | undefined
+  /** As the floor when the server last surely knew it. */
+  #sureFloor = 0
   #acked = new Set<number>()
   #seen = 0
   #graceful = false
@@ -228,6 +231,7 @@ class SessionReader extends Reader {
 
   override acknowledge(count: number): void {
     this.check()
+    if (!this.live) return
     for (const { seq } of this.unacknowledged.slice(0, count)) this.#acked.add(seq)
     super.acknowledge(count)
     while (this.#floor !== undefined && this.#acked.delete(this.#floor + 1)) this.#floor++
@@ -236,6 +240,11 @@ class SessionReader extends Reader {
   override cut(): void {
     this.check()
     super.cut()
+    this.#graceful = false
+  }
+
+  /** Its place may not have reached the disk. */
+  crashed(): void {
     this.#graceful = false
   }
 
@@ -260,13 +269,13 @@ class SessionReader extends Reader {
     expect(connack.returnCode).to.equal(0)
     examined.reconnects++
     if (this.#subscribed && !connack.sessionPresent) {
-      const floor = this.#floor ?? this.range.from - 1
-      expect(world.first, 'a session is given up only for what was trimmed').to.be.greaterThan(floor + 1)
+      expect(world.first, 'a session is given up only for what was trimmed').to.be.greaterThan(this.#sureFloor + 1)
       examined.discarded++
       this.#subscribed = false
     }
     this.#fresh = true
     this.next = undefined
+    this.#sureFloor = this.#floor ?? this.range.from - 1
     if (this.#subscribed) return
     this.#floor = undefined
     this.#acked = new Set()
@@ -276,6 +285,7 @@ class SessionReader extends Reader {
     const [code] = await client.subscribe(filter)
     expect(code).to.equal(1)
     this.range = { from, to: world.head + 1 }
+    this.#sureFloor = from - 1
     this.#subscribed = true
   }
 
@@ -346,51 +356,84 @@ function seqOf(pos: unknown): number {
   return Number(String(pos).split('.')[1])
 }
 
-type Command = (world: World) => Promise<void>
+interface Command {
+  readonly run: (world: World) => Promise<void>
+  /** Shown in a counterexample. */
+  toString(): string
+}
+
+function command(name: string, run: (world: World) => Promise<void>): Command {
+  return { run, toString: () => name }
+}
 
 const someReader = fc.nat(3)
+const someDecisions = fc.array(fc.constantFrom<Decision>('now', 'hold', 'hold', 'stored but unknown', 'absent and unknown'), { minLength: 1, maxLength: 3 })
+
 const commands: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 6, arbitrary: fc.integer({ min: 1, max: 6 }).map((count): Command => (world) => world.publish(count)) },
-  { weight: 3, arbitrary: fc.integer({ min: 1, max: 3 }).map((count): Command => (world) => world.append(count)) },
+  { weight: 6, arbitrary: fc.integer({ min: 1, max: 6 }).map((count) => command(`publish ${count}`, (world) => world.publish(count))) },
+  { weight: 3, arbitrary: fc.integer({ min: 1, max: 3 }).map((count) => command(`append ${count}`, (world) => world.append(count))) },
+  { weight: 3, arbitrary: someDecisions.map((decisions) => command(`decide ${decisions.join(', ')}`, async (world) => void world.decisions.push(...decisions))) },
+  { weight: 3, arbitrary: fc.constant(command('release', async (world) => world.release())) },
   {
-    weight: 3,
-    arbitrary: fc
-      .array(fc.constantFrom<Decision>('now', 'hold', 'hold', 'stored but unknown', 'absent and unknown'), { minLength: 1, maxLength: 3 })
-      .map((decisions): Command => async (world) => void world.decisions.push(...decisions)),
+    weight: 6,
+    arbitrary: fc.tuple(someReader, fc.integer({ min: 1, max: 6 })).map(([at, count]) => command(`acknowledge ${at} ${count}`, async (world) => world.readers[at]?.acknowledge(count))),
   },
-  { weight: 3, arbitrary: fc.constant<Command>(async (world) => world.release()) },
-  { weight: 6, arbitrary: fc.tuple(someReader, fc.integer({ min: 1, max: 6 })).map(([at, count]): Command => async (world) => world.readers[at]?.acknowledge(count)) },
-  { weight: 3, arbitrary: someReader.map((at): Command => async (world) => void (world.readers[at]?.live || (await world.readers[at]?.connect()))) },
-  { weight: 2, arbitrary: fc.tuple(someReader, fc.nat(20)).map(([at, pick]): Command => async (world) => void (world.readers[at]?.live && (await world.readers[at]?.again(pick)))) },
-  { weight: 2, arbitrary: someReader.map((at): Command => async (world) => {
-      const reader = world.readers[at]
-      if (reader instanceof SessionReader) await reader.leave()
-    }) },
-  { weight: 1, arbitrary: someReader.map((at): Command => async (world) => world.readers[at]?.cut()) },
-  { weight: 1, arbitrary: fc.double({ min: 0, max: 1, noNaN: true }).map((fraction): Command => async (world) => {
-      world.release()
-      await world.trim(fraction)
-    }) },
-  { weight: 3, arbitrary: fc.constant<Command>(async (world) => {
-      if (world.publisher && !world.publisher.isClosed) await world.publisher.ping().catch(() => {}) // It may be closed for a commit that failed.
-    }) },
-  { weight: 1, arbitrary: fc.constant<Command>(async (world) => {
-      world.release()
-      const { it } = world
-      await it.close()
-      for (const reader of world.readers) reader.cut()
-      await world.open(it.folder)
-    }) },
-  { weight: 1, arbitrary: fc.constant<Command>(async (world) => {
-      const { it } = world
-      world.store.crash()
-      abandon(it)
-      for (const reader of world.readers) reader.cut()
-      world.release()
-      examined.crashes++
-      await world.open(it.folder)
-    }) },
+  { weight: 3, arbitrary: someReader.map((at) => command(`connect ${at}`, connectReader(at))) },
+  { weight: 2, arbitrary: fc.tuple(someReader, fc.nat(20)).map(([at, pick]) => command(`subscribe again ${at} ${pick}`, subscribeAgain(at, pick))) },
+  { weight: 2, arbitrary: fc.constantFrom(1, 3).map((at) => command(`leave ${at}`, leave(at))) },
+  { weight: 1, arbitrary: someReader.map((at) => command(`cut ${at}`, async (world) => world.readers[at]?.cut())) },
+  { weight: 1, arbitrary: fc.integer({ min: 1, max: 10 }).map((tenths) => command(`trim ${tenths}/10`, (world) => world.trim(tenths / 10))) },
+  { weight: 3, arbitrary: fc.constant(command('wait', wait)) },
+  { weight: 1, arbitrary: fc.constant(command('restart', restart)) },
+  { weight: 1, arbitrary: fc.constant(command('crash', crash)) },
 )
+
+function connectReader(at: number) {
+  return async (world: World): Promise<void> => {
+    const reader = world.readers[at]
+    if (reader && !reader.live) await reader.connect()
+  }
+}
+
+function subscribeAgain(at: number, pick: number) {
+  return async (world: World): Promise<void> => {
+    const reader = world.readers[at]
+    if (reader?.live) await reader.again(pick)
+  }
+}
+
+function leave(at: number) {
+  return async (world: World): Promise<void> => {
+    const reader = world.readers[at]
+    if (reader instanceof SessionReader) await reader.leave()
+  }
+}
+
+/** Until the server has read what was sent. */
+async function wait(world: World): Promise<void> {
+  if (world.publisher && !world.publisher.isClosed) await world.publisher.ping().catch(() => {}) // It may be closed for a commit that failed.
+}
+
+async function restart(world: World): Promise<void> {
+  world.release()
+  const { it } = world
+  await it.close()
+  for (const reader of world.readers) reader.cut()
+  await world.open(it.folder)
+}
+
+async function crash(world: World): Promise<void> {
+  const { it } = world
+  world.store.crash()
+  abandon(it)
+  for (const reader of world.readers) {
+    reader.cut()
+    if (reader instanceof SessionReader) reader.crashed()
+  }
+  world.release()
+  examined.crashes++
+  await world.open(it.folder)
+}
 
 describe('Catching up', () => {
   afterEach(closeAll)
@@ -405,8 +448,8 @@ describe('Catching up', () => {
         world.readers.push(new PlainReader(world), new SessionReader(world, 'phone'), new SyncReader(world), new SessionReader(world, 'desk'))
         try {
           for (const reader of world.readers) await reader.connect()
-          for (const command of script) {
-            await command(world)
+          for (const step of script) {
+            await step.run(world)
             for (const reader of world.readers) reader.check()
           }
           await finish(world)

@@ -1,7 +1,7 @@
 /** The server is killed at random moments under load: what it acknowledged is there, once, in order. */
 import { expect } from 'chai'
 import { childServer, type ChildServer } from '../support/server.ts'
-import { ExactlyOncePublisher, OncePublisher, Putter, Subscriber, type Sent } from './crash-clients.ts'
+import { ExactlyOncePublisher, OncePublisher, Putter, Subscriber } from './crash-clients.ts'
 import { pages, replay, type Place, type SeenEntry } from './support/history.ts'
 import { seededRandom, testSeed } from './support/random.ts'
 import { until } from './support/waiting.ts'
@@ -140,7 +140,7 @@ describe('a server that is killed', function () {
     const newest = new Map<string, number>()
     for (const { text, pos } of logs.get(stream) as SeenEntry[]) {
       const publisher = publishers.find(({ sent }) => sent.has(text))
-      expect((publisher?.sent.get(text) as Sent | undefined)?.stream, text).to.equal(stream)
+      expect(publisher?.sent.get(text)?.stream, text).to.equal(stream)
       const [name = '', number] = text.split('-')
       expect(Number(number), `${text} behind ${name}-${newest.get(name)}`).to.be.greaterThan(newest.get(name) ?? 0)
       newest.set(name, Number(number))

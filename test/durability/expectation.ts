@@ -11,7 +11,7 @@ export interface Expectation {
   readonly changes: Map<string, { acknowledged: number; asked: number }>
 }
 
-export function expectationAt({ events }: Pick<Recording, 'events'>, at: number): Expectation {
+export function expectationAt({ events }: Recording, at: number): Expectation {
   const expected: Expectation = { epoch: undefined, marks: new Map(), trimmed: new Map(), changes: new Map() }
   for (const event of events) {
     if (event.at > at) break

@@ -4,6 +4,7 @@ import { closeSync, openSync, readSync, writeSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import type { Packet } from 'mqtt-packet'
 import { childServer, type ChildServer } from '../support/server.ts'
 import { OncePublisher, type Door } from './crash-clients.ts'
 import { compiledRecorder, newWatch } from './recorder/compile.ts'
@@ -118,10 +119,10 @@ async function examine(server: ChildServer, disk: Disk, { seed, times }: { seed:
 /** What a subscriber gets as it is published. */
 async function seenLive(door: Door): Promise<Set<string>> {
   const seen = new Set<string>()
-  const received = (packet: { cmd: string; payload?: string | Buffer }): void => {
-    if (packet.cmd === 'publish') seen.add(String(packet.payload))
+  const received = (packet: Packet): void => {
+    if (packet.cmd === 'publish') seen.add(packet.payload.toString())
   }
-  const client = await MqttClient.open({ ...door, clientId: 'live', clean: true, received: (packet) => received(packet as never) })
+  const client = await MqttClient.open({ ...door, clientId: 'live', clean: true, received })
   await client.subscribe(`${stream}/#`)
   return seen
 }

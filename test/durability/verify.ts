@@ -39,8 +39,11 @@ export async function verify(data: string, expected: Expectation, { repairs = tr
   const wrong: string[] = []
   let entries = 0
   if (expected.epoch !== undefined && log.epoch !== expected.epoch) wrong.push(`epoch ${log.epoch} instead of ${expected.epoch}`)
-  const told = (error: unknown): number => wrong.push(`error: ${messageOf(error)}`)
-  for (const name of streams) entries += await verifyStream(log, name, expected, wrong).catch((error: unknown) => told(error) * 0)
+  const told = (error: unknown): number => {
+    wrong.push(`error: ${messageOf(error)}`)
+    return 0
+  }
+  for (const name of streams) entries += await verifyStream(log, name, expected, wrong).catch(told)
   await verifyDocuments(log, expected, wrong).catch(told)
   await log.close()
   return { refused, wrong, entries }

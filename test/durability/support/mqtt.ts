@@ -88,7 +88,7 @@ export class MqttClient {
     const suback = new Promise<ISubackPacket>((resolve) => (this.#suback = resolve))
     this.send({ cmd: 'subscribe', messageId: 65_535, subscriptions: filters.map((topic) => ({ topic, qos: 1 })) })
     const { granted } = await within(replyTimeoutMs, `SUBACK for ${filters.join(' ')}`, suback)
-    if (granted.some((code) => code !== 1 && code !== 0)) throw new Error(`${filters.join(' ')}: granted ${granted.join(' ')}`)
+    if (granted.some((code) => code !== 1 && code !== 0)) throw new Error(`${filters.join(' ')}: granted ${JSON.stringify(granted)}`)
   }
 
   /** Cuts the connection without a DISCONNECT. */
