@@ -31,11 +31,11 @@ export async function statePage(log: Log, stream: Stream, { after, limit, filter
     const { entry } = states[at] as Retained
     if (filter && !filter.matches(entry.topic)) continue
     const envelope = entries.count < limit ? envelopeOfEntry(log.epoch, entry) : undefined
-    if (!envelope || (entries.count > 0 && entries.bytes + EnvelopeArray.sizeOf(envelope, undefined) > log.limits.pageBytesMax)) {
+    if (!envelope || (entries.count > 0 && entries.bytes + envelope.length > log.limits.pageBytesMax)) {
       upToDate = false
       break
     }
-    entries.push(envelope, undefined)
+    entries.push(envelope)
     next = { epoch: log.epoch, seq: entry.seq, mark: entry.mark }
   }
   return entries.document({

@@ -4,7 +4,7 @@ import type { Log } from '../log/log.ts'
 import type { Stream } from '../log/stream.ts'
 import type { TopicFilter } from '../protocol/filters.ts'
 import { BucketSource, type UnfinishedBuckets } from './bucket-source.ts'
-import { EnvelopeArray, envelopeOf, receiptOf } from './envelopes.ts'
+import { EnvelopeArray } from './envelopes.ts'
 
 export interface WalkOptions {
   /** The oldest and the newest seq asked for; an empty range where `to` is less than `from`. */
@@ -49,9 +49,8 @@ export async function walk(log: Log, stream: Stream, options: WalkOptions): Prom
     for (const bucket of buckets) {
       if (seq < from || seq > to) break
       if (bucket.firstSeq > seq || bucket.lastSeq < seq) throw missing(stream, seq)
-      // A bucket that is no part of the tail is read once and forgotten; what it would keep would be kept for nobody.
       const isTail = stream.cached(seq) === bucket
-      const left = page.take(bucket, seq, isTail)
+      const left = page.take(bucket, seq)
       if (left !== undefined && !isTail) unfinished.keep(bucket)
       if (left !== undefined) return { entries: page.entries, completeTo: reverse ? left + 1 : left - 1, isEnd: false }
       seq = reverse ? bucket.firstSeq - 1 : bucket.lastSeq + 1
@@ -78,27 +77,25 @@ class Page {
   }
 
   /** Takes what matches from `seq` on; the seq of the first match that has no room, or undefined. */
-  take(bucket: Bucket, seq: number, keep: boolean): number | undefined {
+  take(bucket: Bucket, seq: number): number | undefined {
     const { from, to, reverse, filter } = this.#options
     const step = reverse ? -1 : 1
     const last = (reverse ? Math.max(from, bucket.firstSeq) : Math.min(to, bucket.lastSeq)) - bucket.firstSeq
-    const writtenMs = this.#log.clock.now()
     for (let index = seq - bucket.firstSeq; reverse ? index >= last : index <= last; index += step) {
       if (filter && !filter.matches(bucket.topic(index))) continue
-      if (!this.#add(bucket, index, keep, writtenMs)) return bucket.firstSeq + index
+      if (!this.#add(bucket, index)) return bucket.firstSeq + index
     }
     return undefined
   }
 
-  #add(bucket: Bucket, index: number, keep: boolean, writtenMs: number): boolean {
+  #add(bucket: Bucket, index: number): boolean {
     const { entriesMax, bytesMax } = this.#options
     const { entries } = this
     if (entries.count >= entriesMax) return false
-    const envelope = envelopeOf(this.#log.epoch, bucket, index, keep)
-    const receipt = receiptOf(bucket, index, writtenMs)
+    const envelope = this.#log.envelopes.of(bucket, index)
     // One entry always has room: a page that is not the last brings the reader on.
-    if (entries.count > 0 && entries.bytes + EnvelopeArray.sizeOf(envelope, receipt) > bytesMax) return false
-    entries.push(envelope, receipt)
+    if (entries.count > 0 && entries.bytes + envelope.length > bytesMax) return false
+    entries.push(envelope)
     return true
   }
 }

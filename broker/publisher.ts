@@ -163,7 +163,6 @@ export class Publisher implements DraftSink {
 
   /** What no store took is not acknowledged: the connection is closed, at any QoS [P-4.5, P-8.7]. */
   #failed(draft: Draft, error: SyncError): void {
-    if (draft.qos === 0) return this.#link.refused(error, { topic: draft.topic })
     // Nothing behind it is acknowledged either: the client sends all of it again, in order.
     this.#finished = this.#order.length
     this.#link.refuse(error, { topic: draft.topic })

@@ -7,7 +7,6 @@ import { encodeEnvelope } from '../log/envelope.ts'
 import type { Retained } from '../log/fold.ts'
 import { beginning, checkPosition, firstPosition, headPosition } from '../log/history.ts'
 import { Reader } from '../log/reader.ts'
-import { envelopeOf } from '../log/shared-envelope.ts'
 import type { Stream } from '../log/stream.ts'
 import { controlTopic, TopicFilter, type SyncStart } from '../protocol/filters.ts'
 import { formatPosition, type Position } from '../protocol/positions.ts'
@@ -180,7 +179,7 @@ export class SyncCursor implements DeliveryOwner {
       const topic = bucket.topic(index)
       if (!this.#whole && !this.#deliverable(topic)) continue
       if (this.#whole && this.#tooDeep(topic)) continue
-      const envelope = envelopeOf(bucket, index, log.epoch, nowMs)
+      const envelope = log.envelopes.of(bucket, index)
       const packet = encodeDelivery(this.#topicPrefix, topic, envelope, qos > 0 ? inflight.push(this, bucket.firstSeq + index) : 0)
       if (qos > 0) room--
       packets.push(packet)

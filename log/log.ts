@@ -16,6 +16,7 @@ import { silentLogger, type Logger } from '../seams/logger.ts'
 import { noTelemetry, type Telemetry } from '../seams/telemetry.ts'
 import type { Bucket } from './bucket.ts'
 import { Draft, type DraftRequest } from './draft.ts'
+import { EnvelopeCache } from './envelope-cache.ts'
 import type { Fold } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
 import { Maintenance } from './maintenance.ts'
@@ -38,6 +39,8 @@ export interface LogOptions {
 export class Log {
   readonly epoch: string
   readonly documents: Documents
+  /** Envelopes shared between readers. */
+  readonly envelopes: EnvelopeCache
   readonly limits: Limits
   readonly clock: Clock
   readonly #store: Store
@@ -73,6 +76,7 @@ export class Log {
     this.#store = store
     this.#logger = logger
     this.#hints = hints
+    this.envelopes = new EnvelopeCache({ epoch, clock, bytesMax: limits.envelopeCacheBytesMax })
     this.#tails = new TailCache(limits.tailCacheBytesMax)
     const snapshots = new Snapshots(store, limits)
     this.#states = new StateCache({

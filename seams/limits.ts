@@ -58,6 +58,8 @@ export const defaultLimits = {
   commitPauseMs: 1,
   /** Bytes of the newest buckets kept in memory, for the whole node. */
   tailCacheBytesMax: 64 * 1024 * 1024,
+  /** Bytes of envelopes kept beside the newest buckets, for the whole node. */
+  envelopeCacheBytesMax: 32 * 1024 * 1024,
   /** Bytes of folded states kept in memory, for the whole node. */
   stateCacheBytesMax: 64 * 1024 * 1024,
   /** Streams without a follower kept in memory for their next append. */

@@ -8,8 +8,13 @@ import type { Dice } from './packet-mill.ts'
 export interface GarbageWire {
   readonly closed: boolean
   write(bytes: Buffer): void
+  /** Resolves when something was answered or the connection ended; after a moment in any case, for what is never answered. */
+  heard(): Promise<void>
   end(): void
 }
+
+/** How long a burst may go unanswered. */
+const silenceMsMax = 10
 
 export type OpenWire = (dice: Dice) => Promise<GarbageWire>
 
@@ -38,6 +43,7 @@ export function webSocketWire(port: number): OpenWire {
         return wire.closed
       },
       write: (bytes) => wire.write(frame(bytes, dice)),
+      heard: () => wire.heard(),
       end: () => wire.end(),
     }
   }
@@ -68,17 +74,28 @@ async function opened(socket: Socket): Promise<Socket> {
 
 function over(socket: Socket): GarbageWire {
   let closed = socket.destroyed
-  socket.on('close', () => (closed = true))
-  socket.on('end', () => {
+  let wake = (): void => {}
+  const ended = (): void => {
     closed = true
     socket.destroy()
-  })
-  socket.resume()
+    wake()
+  }
+  socket.on('close', ended)
+  socket.on('end', ended)
+  socket.on('data', () => wake())
   return {
     get closed() {
       return closed
     },
     write: (bytes) => void (closed || socket.write(bytes)),
+    heard: () =>
+      new Promise((resolve) => {
+        const timer = setTimeout(() => resolve(), closed ? 0 : silenceMsMax)
+        wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      }),
     end: () => socket.destroy(),
   }
 }

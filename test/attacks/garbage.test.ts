@@ -19,6 +19,8 @@ const packetsPerConnectionMax = 120
 /** Memory may grow by caches and by the heap that was not collected yet, and not by the packets. */
 const residentGrowthBytesMax = 160 * 1024 * 1024
 
+const pingreq = Buffer.from([0xc0, 0])
+
 const seed = Number(process.env['TIDEMARK_TEST_SEED'] ?? randomInt(2 ** 31))
 
 describe(`garbage (TIDEMARK_TEST_SEED=${seed})`, function () {
@@ -31,7 +33,12 @@ describe(`garbage (TIDEMARK_TEST_SEED=${seed})`, function () {
     const tls = await certificate()
     if (tls) [mqttsPort] = await freePorts(1)
     server = await childServer({
-      settings: { logLevel: 'error', limits: { lingerMs: 500, tailCacheBytesMax: 8 * 1024 * 1024 }, ...tls, ...(mqttsPort === undefined ? {} : { mqttsPort }) },
+      settings: {
+        logLevel: 'error',
+        limits: { lingerMs: 500, tailCacheBytesMax: 8 * 1024 * 1024 },
+        ...tls,
+        ...(mqttsPort === undefined ? {} : { mqttsPort }),
+      },
     })
     users = await Promise.all(
       Array.from({ length: workers }, async (_, at) => ({
@@ -113,7 +120,8 @@ async function flood(server: ChildServer, users: readonly MillUser[], open: Open
         const isEarly = dice.chance(0.15)
         if (isEarly) counts.early++
         else wire.write(mill.connect())
-        counts.sent += await speak(wire, dice, () => (isEarly ? mill.early() : mill.late()))
+        const said = await speak(wire, dice, () => (isEarly ? mill.early() : mill.late()))
+        counts.sent += said
         wire.end()
       }
       counts.mutated += mill.mutated
@@ -136,15 +144,17 @@ async function flood(server: ChildServer, users: readonly MillUser[], open: Open
 async function speak(wire: GarbageWire, dice: Dice, next: () => Buffer): Promise<number> {
   let count = 0
   while (!wire.closed && count < packetsPerConnectionMax) {
-    const burst = Array.from({ length: 1 + dice.upTo(8) }, next)
+    const burst = Array.from({ length: 1 + dice.upTo(5) }, next)
     count += burst.length
-    let rest = Buffer.concat(burst)
+    // The answer to it says that the burst was read, unless something in it swallowed it.
+    let rest = Buffer.concat([...burst, pingreq])
     while (rest.length > 0 && !wire.closed) {
       const take = dice.chance(0.5) ? rest.length : 1 + dice.upTo(rest.length)
       wire.write(rest.subarray(0, take))
       rest = rest.subarray(take)
-      await new Promise((resolve) => setImmediate(resolve))
+      if (rest.length > 0) await new Promise((resolve) => setImmediate(resolve))
     }
+    if (!wire.closed) await wire.heard()
   }
   return count
 }

@@ -388,6 +388,29 @@ const commands: fc.Arbitrary<Command> = fc.oneof(
   { weight: 1, arbitrary: fc.constant(command('crash', crash)) },
 )
 
+/** One script that meets every kind of event, whatever the random ones do. */
+const example: Command[] = [
+  command('publish 6', (world) => world.publish(6)),
+  command('wait', wait),
+  command('append 3', (world) => world.append(3)),
+  command('cut 1', async (world) => world.readers[1]?.cut()),
+  command('connect 1', connectReader(1)),
+  command('wait', wait),
+  command('crash', crash),
+  ...[0, 1, 2, 3].map((at) => command(`connect ${at}`, connectReader(at))),
+  command('decide hold', async (world) => void world.decisions.push('hold')),
+  command('publish 2', (world) => world.publish(2)),
+  command('wait', wait),
+  command('append 1', (world) => world.append(1)),
+  command('release', async (world) => world.release()),
+  command('decide stored but unknown', async (world) => void world.decisions.push('stored but unknown')),
+  command('publish 2', (world) => world.publish(2)),
+  command('wait', wait),
+  command('append 12', (world) => world.append(12)),
+  command('trim 9/10', (world) => world.trim(0.9)),
+  command('wait', wait),
+]
+
 function connectReader(at: number) {
   return async (world: World): Promise<void> => {
     const reader = world.readers[at]
@@ -459,11 +482,11 @@ describe('Catching up', () => {
           await world.foreign.close()
         }
       }),
-      { numRuns: 40, interruptAfterTimeLimit: 40_000 },
+      { numRuns: 30, interruptAfterTimeLimit: 20_000, examples: [[example]] },
     )
     console.log(`      examined: ${JSON.stringify(examined)}`)
-    expect(examined.deliveries).to.be.greaterThan(1_000)
-    expect(examined.markers).to.be.greaterThan(80)
+    expect(examined.deliveries).to.be.greaterThan(300)
+    expect(examined.markers).to.be.greaterThan(20)
     for (const name of ['repeats', 'reconnects', 'crashes', 'taken', 'unknown', 'trims', 'resets', 'discarded'] as const) {
       expect(examined[name], name).to.be.greaterThan(0)
     }
