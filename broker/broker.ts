@@ -1,6 +1,7 @@
 /** The MQTT broker: listeners in front, the log behind. */
 import { readFile } from 'node:fs/promises'
 import type { IncomingMessage, Server } from 'node:http'
+import type { Duplex } from 'node:stream'
 import { createServer, type AddressInfo, type Server as TcpServer } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import type { Authority } from '../auth/index.ts'
@@ -17,7 +18,6 @@ import { Ephemerals } from './ephemerals.ts'
 import { hold } from './holds.ts'
 import type { Hub } from './hub.ts'
 import { Link } from './link.ts'
-import type { Wire } from './output.ts'
 import { Sessions } from './sessions.ts'
 import { Turn } from './turn.ts'
 import { acceptWebSockets } from './websocket.ts'
@@ -52,7 +52,6 @@ export class Broker {
   readonly #listeners: TcpServer[] = []
   readonly #stopAccepting: (() => void)[] = []
   readonly #tick: NodeJS.Timeout
-  #blind = false
 
   /** Opens the broker without listening, and publishes the wills that a crash left behind. */
   static async open(parts: BrokerParts): Promise<Broker> {
@@ -145,7 +144,7 @@ export class Broker {
     await this.#hub.engine.close()
   }
 
-  #accept(wire: Wire, door: string, request?: IncomingMessage): void {
+  #accept(wire: Duplex, door: string, request?: IncomingMessage): void {
     if (this.#hub.stopping) return void wire.destroy()
     Link.open(this.#hub, wire, door, request)
   }
@@ -172,18 +171,16 @@ export class Broker {
   }
 
   #checkRevoked(): void {
-    for (const link of this.#hub.links) link.checkRevoked()
+    for (const link of this.#hub.links) {
+      link.checkRevoked()
+      // What was held back while revocations could not be read goes on.
+      link.session?.kick()
+    }
   }
 
   #ticked(): void {
     const nowMs = this.#hub.clock.now()
-    const { blind } = this.#hub.authority
-    for (const link of this.#hub.links) {
-      link.tick(nowMs)
-      // What was held back while revocations could not be read goes on.
-      if (this.#blind && !blind) link.session?.kick()
-    }
-    this.#blind = blind
+    for (const link of this.#hub.links) link.tick(nowMs)
   }
 }
 
@@ -196,6 +193,7 @@ async function endInOrder(link: Link): Promise<void> {
   })
   link.close(new SyncError('stopping', 'the server is stopping').message, 'stopping')
   await link.gone
+  await link.wireClosed
 }
 
 function sameHost(origin: string, host: string): boolean {

@@ -10,7 +10,16 @@ import type { SessionRecord } from './session-record.ts'
 
 type ConnectStep = (link: Link, request: ConnectRequest) => Promise<void> | void
 
-export const connectSteps: readonly ConnectStep[] = [checkServing, checkClientId, authenticate, checkWill, takeOver, openSession, armWill]
+const connectSteps: readonly ConnectStep[] = [checkServing, checkClientId, authenticate, checkWill, takeOver, openSession, armWill]
+
+/** Resolves with the name of the session; rejects with a ConnectRefusal. */
+export async function runConnectSteps(link: Link, request: ConnectRequest): Promise<string> {
+  for (const step of connectSteps) {
+    await step(link, request)
+    if (link.closed) throw new Error('the connection ended before its CONNECT was answered')
+  }
+  return link.key
+}
 
 function checkServing({ hub }: Link): void {
   if (hub.stopping) throw new ConnectRefusal(connackCode.serverUnavailable, 'the server is stopping')

@@ -3,14 +3,16 @@
  * messages. States: `new` until a CONNECT is whole, `connecting` until its CONNACK is written, `ready`, `closed`.
  */
 import type { IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
 import type { Principal } from '../auth/index.ts'
 import { SyncError, type ErrorCode } from '../protocol/errors.ts'
-import { connectSteps } from './connect.ts'
+import { runConnectSteps } from './connect.ts'
 import type { ConnectRequest, EnginePeer } from './engine.ts'
 import { hold } from './holds.ts'
 import type { Hub } from './hub.ts'
 import { ackHeader, connackCode, encodeAck, encodeConnack, encodePublish, packetType, pingresp, protocolLevel } from './packets.ts'
-import { Output, type Wire } from './output.ts'
+import { Output } from './output.ts'
+import { Patience } from './patience.ts'
 import { Pipe, type PipeEnd } from './pipe.ts'
 import { Publisher } from './publisher.ts'
 import type { Session } from './session.ts'
@@ -37,22 +39,18 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   preparedWill: Will | undefined = undefined
   clean = true
   readonly gone: Promise<void>
+  /** Resolves when the peer has everything, or was cut. Set at the end. */
+  wireClosed: Promise<void> = Promise.resolve()
   #resolveGone: () => void = () => {}
-  readonly #wire: Wire
+  readonly #wire: Duplex
   readonly #request: IncomingMessage | undefined
   readonly #splitter: Splitter
   #pipe: Pipe | undefined = undefined
   #state: 'new' | 'connecting' | 'ready' | 'closed' = 'new'
   #holds = 0
   #paused = false
-  /** When the present wait is over, ms; Infinity for none. */
-  #deadlineMs: number
-  #deadlineReason = 'no CONNECT in time'
-  #keepAliveMs = 0
-  #heardMs: number
+  readonly #patience: Patience
   #warned = false
-  /** When the peer was last seen to read, while it is behind. */
-  #unreadSinceMs = Infinity
   readonly #output: Output
   /** Ends when every step of the CONNECT has ended, well or badly. */
   #connected: Promise<unknown> = Promise.resolve()
@@ -60,11 +58,11 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   readonly #subscribing: Subscribing
 
   /** Serves a connection from now on. */
-  static open(hub: Hub, wire: Wire, door: string, request?: IncomingMessage): void {
+  static open(hub: Hub, wire: Duplex, door: string, request?: IncomingMessage): void {
     hub.links.add(new Link(hub, wire, door, request))
   }
 
-  private constructor(hub: Hub, wire: Wire, door: string, request?: IncomingMessage) {
+  private constructor(hub: Hub, wire: Duplex, door: string, request?: IncomingMessage) {
     this.hub = hub
     this.door = door
     this.#wire = wire
@@ -73,15 +71,14 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     this.#output = new Output(hub, wire, this)
     this.publisher = new Publisher(this)
     this.#subscribing = new Subscribing(this)
-    this.#heardMs = hub.clock.now()
-    this.#deadlineMs = this.#heardMs + hub.limits.connectTimeoutMs
+    this.#patience = new Patience(hub.clock, hub.limits)
     this.gone = new Promise((resolve) => (this.#resolveGone = resolve))
     wire.on('data', (chunk: Buffer) => this.#received(chunk))
     wire.on('end', () => this.close('the peer ended the connection', 'ended'))
     wire.on('close', () => this.close('the socket was closed', 'ended'))
     wire.on('error', (error: Error) => {
       // Below MQTT, too, rules can be broken.
-      if (error instanceof SyncError && !this.closed) this.#broken(error.message, error.code)
+      if (error instanceof SyncError && !this.closed) this.broken(error.message, error.code)
       else this.close(`the socket failed: ${error.message}`, 'ended')
     })
     wire.on('drain', () => this.#drained())
@@ -103,9 +100,9 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   packet(chunk: Buffer, start: number, body: number, end: number): boolean {
     const first = chunk[start] as number
     const type = first >> 4
-    this.#heardMs = this.publisher.receivedMs // Only what is whole counts [P-7.19].
+    this.#patience.heard(this.publisher.receivedMs)
     if (this.#state === 'new') {
-      if (first !== 0x10) this.#broken('the first packet is not a CONNECT [MQTT-3.1.0-1]')
+      if (first !== 0x10) this.broken('the first packet is not a CONNECT [MQTT-3.1.0-1]')
       else this.#connect(chunk, start, body, end)
     } else if (type === packetType.publish) {
       this.publisher.publish(chunk, start, body, end)
@@ -115,34 +112,29 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     return this.#holds === 0 && !this.closed
   }
 
-  broken(reason: string, code: ErrorCode = 'bad-request'): void {
-    this.#broken(reason, code)
-  }
-
   #other(type: number, first: number, chunk: Buffer, start: number, body: number, end: number): void {
-    const isAck = end - body === 2
     switch (type) {
       case packetType.puback:
-        if (first !== 0x40 || !isAck) return this.#broken('malformed PUBACK')
+        if (first !== 0x40 || end - body !== 2) return this.broken('malformed PUBACK')
         return this.session?.acknowledge(chunk.readUInt16BE(body))
       case packetType.pubrel:
-        if (first !== 0x62 || !isAck) return this.#broken('malformed PUBREL')
+        if (first !== 0x62 || end - body !== 2) return this.broken('malformed PUBREL')
         return this.publisher.release(chunk.readUInt16BE(body))
       case packetType.subscribe:
-        if (first !== 0x82) return this.#broken('malformed SUBSCRIBE')
+        if (first !== 0x82) return this.broken('malformed SUBSCRIBE')
         return this.#toEngineHeld(this.#subscribing.begin(chunk.subarray(start, end), body - start))
       case packetType.unsubscribe:
-        if (first !== 0xa2) return this.#broken('malformed UNSUBSCRIBE')
+        if (first !== 0xa2) return this.broken('malformed UNSUBSCRIBE')
         return this.#toEngineHeld(this.#subscribing.end(chunk.subarray(start, end), body - start))
       case packetType.pingreq:
-        if (first !== 0xc0 || end !== body) return this.#broken('malformed PINGREQ')
+        if (first !== 0xc0 || end !== body) return this.broken('malformed PINGREQ')
         return this.write(pingresp)
       case packetType.disconnect:
-        if (first !== 0xe0 || end !== body) return this.#broken('malformed DISCONNECT')
+        if (first !== 0xe0 || end !== body) return this.broken('malformed DISCONNECT')
         return this.#disconnect()
       default:
         // PUBREC and PUBCOMP answer a QoS 2 delivery, and there is none [P-4.7].
-        return this.#broken(`a packet of type ${type} has no place here`)
+        return this.broken(`a packet of type ${type} has no place here`)
     }
   }
 
@@ -150,7 +142,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     const level = protocolLevel(chunk, body, end)
     if (level !== undefined && level !== 3 && level !== 4) {
       this.write(encodeConnack(connackCode.unacceptableProtocol))
-      return this.#broken(`protocol level ${level}: 4 is served, and 3 [P-7.12]`)
+      return this.broken(`protocol level ${level}: 4 is served, and 3 [P-7.12]`)
     }
     this.#state = 'connecting'
     this.#wait(hold.connecting, this.hub.limits.authTimeoutMs, 'the CONNECT was not finished in time')
@@ -161,7 +153,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
 
   /** Hands what was read to aedes; nothing passes it until its acknowledgement has been written. */
   #toEngineHeld(packet: Buffer | SyncError): void {
-    if (packet instanceof SyncError) return this.#broken(packet.message, packet.code)
+    if (packet instanceof SyncError) return this.broken(packet.message, packet.code)
     this.#wait(hold.subscribing, this.hub.limits.holdTimeoutMs, 'a SUBSCRIBE or UNSUBSCRIBE was not finished in time')
     if (!this.#pipe?.push(packet)) this.setHold(hold.engine)
   }
@@ -178,19 +170,11 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   // aedes' side.
 
   connect(request: ConnectRequest): Promise<string> {
-    this.#keepAliveMs = request.keepAliveS * 1_500
+    this.#patience.keepAliveS = request.keepAliveS
     this.clean = request.clean
-    const connected = this.#runConnectSteps(request)
+    const connected = runConnectSteps(this, request)
     this.#connected = connected.catch(() => {}) // Told to the client by aedes; here only the end counts.
     return connected
-  }
-
-  async #runConnectSteps(request: ConnectRequest): Promise<string> {
-    for (const step of connectSteps) {
-      await step(this, request)
-      if (this.closed) throw new Error('the connection ended before its CONNECT was answered')
-    }
-    return this.key
   }
 
   ready(): void {
@@ -259,7 +243,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
       return
     }
     // A peer that does not read its acknowledgements is not read either.
-    if (this.#unreadSinceMs === Infinity) this.#unreadSinceMs = this.hub.clock.now()
+    this.#patience.peerIsBehind()
     this.setHold(hold.unread)
   }
 
@@ -284,7 +268,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   }
 
   #drained(): void {
-    this.#unreadSinceMs = Infinity
+    this.#patience.peerHasRead()
     this.#output.drained()
     this.release(hold.unread)
     this.session?.kick()
@@ -303,9 +287,9 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   release(reason: number): void {
     if ((this.#holds & reason) === 0) return
     this.#holds &= ~reason
-    if ((this.#holds & (hold.connecting | hold.subscribing)) === 0) this.#deadlineMs = Infinity
+    if ((this.#holds & (hold.connecting | hold.subscribing)) === 0) this.#patience.waitIsOver()
     if (this.#holds !== 0 || this.closed) return
-    this.#heardMs = this.hub.clock.now()
+    this.#patience.listensAgain()
     this.#splitter.resume()
     if (this.#holds !== 0 || !this.#paused || this.closed) return
     this.#paused = false
@@ -313,8 +297,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   }
 
   #wait(reason: number, timeoutMs: number, whatFailed: string): void {
-    this.#deadlineMs = this.hub.clock.now() + timeoutMs
-    this.#deadlineReason = whatFailed
+    this.#patience.waitFor(timeoutMs, whatFailed)
     this.setHold(reason)
   }
 
@@ -322,11 +305,9 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
 
   /** Called about twice a second: one clock for all waits of all connections. */
   tick(nowMs: number): void {
-    if (nowMs > this.#deadlineMs) return this.#broken(this.#deadlineReason)
-    if (this.#keepAliveMs > 0 && !this.#paused && nowMs - this.#heardMs > this.#keepAliveMs) {
-      return this.close('nothing heard for one and a half times the keep-alive [MQTT-3.1.2-24]', 'keep-alive')
-    }
-    if (nowMs - this.#unreadSinceMs > this.hub.limits.unreadTimeoutMs) return this.close('the peer does not read', 'unread')
+    const lost = this.#patience.lost(nowMs, !this.#paused)
+    if (lost?.code === 'bad-request') return this.broken(lost.reason)
+    if (lost) return this.close(lost.reason, lost.code)
     if (!this.principal || this.#state !== 'ready') return
     const leftMs = this.principal.expiresAtMs - nowMs
     if (leftMs <= 0) return this.close('the token has expired', 'token-expired')
@@ -354,7 +335,8 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
 
   // The end.
 
-  #broken(reason: string, code: ErrorCode = 'bad-request'): void {
+  /** The peer breaks the protocol. */
+  broken(reason: string, code: ErrorCode = 'bad-request'): void {
     this.hub.telemetry.refused(this.door, code)
     this.close(reason, code)
   }
@@ -381,7 +363,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     this.hub.links.delete(this)
     this.#splitter.discard()
     this.session?.close()
-    this.#output.end()
+    this.wireClosed = this.#output.end()
     this.#pipe?.destroy()
     this.#leave(wasReady).catch((error: unknown) => this.#log('error', 'a connection could not be ended in good order', { error }))
   }
@@ -394,7 +376,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     session?.close()
     try {
       if (session && !this.clean) await hub.sessions.save(this, true)
-      if (will) await (wasReady ? hub.wills.publish(key, will) : hub.wills.disarm(key, will))
+      if (will) await (wasReady ? hub.wills.publish(key, will, this.principal) : hub.wills.disarm(key, will))
     } finally {
       if (this.#entered) hub.sessions.leave(this)
       this.#resolveGone()

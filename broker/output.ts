@@ -3,21 +3,18 @@ import type { Duplex } from 'node:stream'
 import type { Hub } from './hub.ts'
 import type { Flushed } from './turn.ts'
 
-/** A socket that can end after its last bytes were sent. */
-export type Wire = Duplex & { destroySoon(): void }
-
 /** Chunks of a turn up to this size are joined; larger ones go out as a vector. */
 const joinBytesMax = 65_536
 
 export class Output {
   readonly #hub: Hub
-  readonly #wire: Wire
+  readonly #wire: Duplex
   readonly #link: Flushed
   #chunks: Buffer[] = []
   #bytes = 0
   #whenRead: (() => void) | undefined = undefined
 
-  constructor(hub: Hub, wire: Wire, link: Flushed) {
+  constructor(hub: Hub, wire: Duplex, link: Flushed) {
     this.#hub = hub
     this.#wire = wire
     this.#link = link
@@ -69,16 +66,25 @@ export class Output {
     callback?.()
   }
 
-  /** Sends what was gathered and ends; a peer that does not read it is cut after `lingerMs` [P-7.23]. */
-  end(): void {
+  /**
+   * Sends what was gathered and ends; resolves when the socket is closed. What the peer still sends is read and
+   * dropped: closing with unread input would make the system take back what was sent. A peer that does not end is
+   * cut after `lingerMs` [P-7.23].
+   */
+  end(): Promise<void> {
     this.flush()
     this.drained()
     const wire = this.#wire
     wire.removeAllListeners('data')
-    if (wire.destroyed) return
+    if (wire.destroyed) return Promise.resolve()
     wire.resume()
-    wire.destroySoon()
+    wire.end()
     const linger = setTimeout(() => wire.destroy(), this.#hub.limits.lingerMs)
-    wire.once('close', () => clearTimeout(linger))
+    return new Promise((resolve) => {
+      wire.once('close', () => {
+        clearTimeout(linger)
+        resolve()
+      })
+    })
   }
 }

@@ -258,6 +258,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   async #prepareSync(text: string, { stream: name, filter, start, first }: Subscription & { door: 'sync' }, qos: number): Promise<void> {
     if (!this.clean) throw new SyncError('bad-filter', `${text}: sync filters belong to a connection; connect with clean=1 [P-6.21]`)
     const stream = await this.#follow(name)
+    await this.log.confirmHead(stream) // What is said of the head next must be true [P-2.18].
     const captured = { seq: stream.headSeq, mark: stream.headMark }
     this.#starting.push(() => {
       this.#syncs.get(text)?.close()

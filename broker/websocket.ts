@@ -71,10 +71,11 @@ export class WebSocketWire extends Duplex {
     })
   }
 
-  /** Ends after what was written has been sent. */
-  destroySoon(): void {
-    if (this.writableFinished) this.destroy()
-    else this.end(() => this.destroy())
+  /** Everything written has been sent: the close follows it. */
+  override _final(done: () => void): void {
+    if (this.#webSocket.isPaused) this.#webSocket.resume()
+    this.#webSocket.close(this.#closeCode)
+    done()
   }
 
   override _read(): void {

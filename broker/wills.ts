@@ -80,12 +80,12 @@ export class Wills {
     if (isDurable(will)) await this.#documents.remove(collection, nameOf(key, will))
   }
 
-  /** Publishes a will whose connection is over, unless its author may no longer; then it is forgotten. */
-  async publish(key: string, will: Will): Promise<void> {
+  /** Publishes a will whose connection is over, unless its author may no longer; then it is forgotten. `now` is the author as last renewed. */
+  async publish(key: string, will: Will, now?: Principal): Promise<void> {
     const { stream, topic, qos, retain, id, client } = will
     const { log, logger, telemetry } = this.#parts
     const payload = Buffer.from(will.payload, 'base64')
-    const principal: Principal = { ...will.principal, grants: Grants.parse(will.principal.grants) }
+    const principal: Principal = now ?? { ...will.principal, grants: Grants.parse(will.principal.grants) }
     try {
       checkPublishGrant(principal.grants, stream, topic)
       if (this.#parts.authority.isRevoked(principal)) throw new SyncError('forbidden', 'its author was revoked')

@@ -1,6 +1,16 @@
 /** One of several processes of a run; ends when its parent lets go of it. */
 import { LoadRun } from './load-run.ts'
-import type { FromWorker, ToWorker } from './workers.ts'
+import type { LoadCounts, LoadOptions } from './options.ts'
+
+/** To a worker: begin, in two steps, so that all of them measure at the same time. */
+export type ToWorker =
+  | { readonly type: 'connect'; readonly options: LoadOptions; readonly numbers: readonly number[] }
+  | { readonly type: 'measure' }
+
+export type FromWorker =
+  | { readonly type: 'connected' | 'counting' | 'counted' }
+  | { readonly type: 'result'; readonly counts: LoadCounts }
+  | { readonly type: 'failed'; readonly message: string }
 
 let run: LoadRun | undefined
 

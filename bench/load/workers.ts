@@ -3,16 +3,8 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { childArguments, childModule } from './child-modules.ts'
 import type { LoadCounts, LoadObserver, LoadOptions } from './options.ts'
-
-/** To a worker: begin, in two steps, so that all of them measure at the same time. */
-export type ToWorker =
-  | { readonly type: 'connect'; readonly options: LoadOptions; readonly numbers: readonly number[] }
-  | { readonly type: 'measure' }
-
-export type FromWorker =
-  | { readonly type: 'connected' | 'counting' | 'counted' }
-  | { readonly type: 'result'; readonly counts: LoadCounts }
-  | { readonly type: 'failed'; readonly message: string }
+// Also what brings the worker into a build.
+import type { FromWorker, ToWorker } from './worker.ts'
 
 export async function forkedRuns(options: LoadOptions, numbers: readonly number[], observer: LoadObserver): Promise<LoadCounts[]> {
   const count = Math.min(options.processes, numbers.length)

@@ -1,6 +1,7 @@
 /** Documents in the embedded store. One process owns the folder, so reading before writing is exact if calls on one key queue up. */
 import type { Documents, StoredDocument } from '../../seams/documents.ts'
 import { documentKey } from './level-keys.ts'
+import { decodeValue, encodeValue } from './level-values.ts'
 import type { LevelWriter } from './level-writer.ts'
 
 interface Envelope {
@@ -21,7 +22,7 @@ export class LevelDocuments implements Documents {
   async get(collection: string, key: string): Promise<StoredDocument | undefined> {
     const database = await this.#writer.database()
     const bytes = await database.get(documentKey(collection, key))
-    return bytes && decode(key, bytes)
+    return bytes && decode(collection, key, bytes)
   }
 
   claim(collection: string, key: string, owner: string): Promise<StoredDocument> {
@@ -60,14 +61,14 @@ export class LevelDocuments implements Documents {
     const from = after !== '' && Buffer.compare(afterKey, prefixKey) >= 0 ? { gt: afterKey } : { gte: prefixKey }
     const documents: StoredDocument[] = []
     for await (const [key, bytes] of database.iterator({ ...from, lt: endOf(prefixKey), limit })) {
-      documents.push(decode(key.toString('utf8', start.length), bytes))
+      documents.push(decode(collection, key.toString('utf8', start.length), bytes))
     }
     return documents
   }
 
   async #store(collection: string, { key, value, generation, owner }: StoredDocument): Promise<void> {
     const envelope: Envelope = { v: value, g: generation, o: owner }
-    await this.#writer.write([{ key: documentKey(collection, key), value: Buffer.from(JSON.stringify(envelope)) }])
+    await this.#writer.write([{ key: documentKey(collection, key), value: encodeValue(envelope) }])
   }
 
   #inTurn<Result>(collection: string, key: string, call: () => Promise<Result>): Promise<Result> {
@@ -88,7 +89,7 @@ function endOf(prefix: Buffer): Buffer {
   return Buffer.concat([prefix, Buffer.alloc(8, 0xff)])
 }
 
-function decode(key: string, bytes: Buffer): StoredDocument {
-  const { v, g, o } = JSON.parse(bytes.toString()) as Envelope
+function decode(collection: string, key: string, bytes: Buffer): StoredDocument {
+  const { v, g, o } = decodeValue(bytes, `the document ${key} of ${collection}`) as Envelope
   return { key, value: v, generation: g, owner: o }
 }

@@ -6,6 +6,7 @@ import { SyncError } from '../../protocol/errors.ts'
 import { Bucket, drawNonce } from '../bucket.ts'
 import { LevelDocuments } from './level-documents.ts'
 import { bucketKey, chunkKey, isRecordKey, logRange, metaKey, recordKey, streamOfKey } from './level-keys.ts'
+import { decodeValue, encodeValue } from './level-values.ts'
 import { isLocked, LevelWriter, readFailure, type LevelOptions, type WriteOperation } from './level-writer.ts'
 import type { CommitOutcome, ReadRange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
 
@@ -73,7 +74,7 @@ export class LevelStore implements Store {
     const newest = database.iterator({ gte: bucketKey(stream, 0), lte: recordKey(stream), reverse: true, limit: 2 })
     try {
       for await (const [key, value] of newest) {
-        if (isRecordKey(key)) record = JSON.parse(value.toString()) as StreamRecord
+        if (isRecordKey(key)) record = decodeValue(value, `the record of ${stream}`) as StreamRecord
         else last ??= new Bucket(stream, value)
       }
     } catch (error) {
@@ -128,7 +129,7 @@ export class LevelStore implements Store {
   }
 
   putRecord(stream: string, record: StreamRecord): Promise<void> {
-    return this.#writer.write([{ key: recordKey(stream), value: Buffer.from(JSON.stringify(record)) }])
+    return this.#writer.write([{ key: recordKey(stream), value: encodeValue(record) }])
   }
 
   async removeBelow(stream: string, seq: number): Promise<void> {

@@ -37,7 +37,8 @@ export function webSocketWire(port: number): OpenWire {
     const socket = await opened(connect({ port, host: '127.0.0.1', noDelay: true }))
     socket.write(upgradeRequest)
     await Promise.race([once(socket, 'data'), once(socket, 'close')])
-    const wire = over(socket)
+    // A server that has had enough says so in a frame, and waits for ours.
+    const wire = over(socket, (chunk) => chunk.includes(closeFrame))
     return {
       get closed() {
         return wire.closed
@@ -48,6 +49,9 @@ export function webSocketWire(port: number): OpenWire {
     }
   }
 }
+
+/** The beginning of an unmasked close frame with a code of 1000 and some. */
+const closeFrame = Buffer.from([0x88, 2, 3])
 
 const upgradeRequest =
   'GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n' +
@@ -72,7 +76,7 @@ async function opened(socket: Socket): Promise<Socket> {
   return socket
 }
 
-function over(socket: Socket): GarbageWire {
+function over(socket: Socket, isEnd: (chunk: Buffer) => boolean = () => false): GarbageWire {
   let closed = socket.destroyed
   let wake = (): void => {}
   const ended = (): void => {
@@ -82,7 +86,7 @@ function over(socket: Socket): GarbageWire {
   }
   socket.on('close', ended)
   socket.on('end', ended)
-  socket.on('data', () => wake())
+  socket.on('data', (chunk: Buffer) => (isEnd(chunk) ? ended() : wake()))
   return {
     get closed() {
       return closed

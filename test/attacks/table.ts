@@ -19,4 +19,4 @@ export const attacks: readonly Attack[] = [
 ]
 
 /** Cells that must have run at the end; raise it with the table. */
-export const cellsExpectedMin = 200
+export const cellsExpectedMin = 300

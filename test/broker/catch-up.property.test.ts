@@ -1,525 +1,1174 @@
 /**
- * The switch-over from catching up to live, under random interleavings: what every reader is given is contiguous
- * from where it asked, or it is told that it is not. Commits complete when the test says so, fail with an unknown
- * outcome, or lose their place to another writer.
+ * The switch-over from what is stored to what is live, in any interleaving with whatever else happens: a reader gets
+ * what matches from where it asked for, in order, without a gap and without a double, or it is told that it cannot.
+ *
+ * The runs go over TCP: the order of SUBACK, retained messages and entries on the wire is part of what is promised, and
+ * a fake link would have its own. They stay quick because each run has few steps. `TIDEMARK_CATCH_UP_RUNS` sets how many
+ * runs there are, `TIDEMARK_CATCH_UP_SEED` repeats a seed.
  */
 import { expect } from 'chai'
-import fc from 'fast-check'
-import type { Bucket } from '../../log/bucket.ts'
+import * as fc from 'fast-check'
 import { encodeFrame } from '../../log/draft.ts'
+import type { Bucket } from '../../log/bucket.ts'
 import { Log } from '../../log/log.ts'
-import type { CommitOutcome } from '../../log/stores/store.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
-import { defaultLimits } from '../../seams/limits.ts'
+import type { CommitOutcome } from '../../log/stores/store.ts'
+import type { Stream } from '../../log/stream.ts'
+import { TopicFilter } from '../../protocol/filters.ts'
+import { formatPosition, parsePosition } from '../../protocol/positions.ts'
+import { defaultLimits, type Limits } from '../../seams/limits.ts'
 import { abandon, closeAll, testBroker, type TestBroker } from '../support/broker.ts'
-import { GatedStore } from '../support/gated-store.ts'
-import { toMessage, type Message, type RawClient } from '../support/raw-mqtt.ts'
-import { Inbox, within } from '../support/waiting.ts'
+import { calls, GatedStore, type Gate } from '../support/gated-store.ts'
+import { destroyRawClients, toMessage, type Message, type RawClient } from '../support/raw-mqtt.ts'
+import { tempFolder } from '../support/temp.ts'
+import { within } from '../support/waiting.ts'
 
-const stream = 'users/alice'
-const topic = `${stream}/t`
-const filter = `${stream}/#`
-const limits = { inflightMax: 4, headPollMs: 30, cursorFlushMs: 50, commitPauseMs: 0 }
+const runs = Number(process.env['TIDEMARK_CATCH_UP_RUNS'] ?? 200)
+const seed = Number(process.env['TIDEMARK_CATCH_UP_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+const longMs = 60_000
 
-const examined = { deliveries: 0, repeats: 0, resets: 0, discarded: 0, reconnects: 0, crashes: 0, taken: 0, unknown: 0, trims: 0, markers: 0 }
+const streamName = 'users/alice'
+const topics = ['users/alice/a/1', 'users/alice/a/2', 'users/alice/b/1'] as const
+/** The QoS tells filters on one first level apart: no two that overlap have the same. */
+const syncFilters = [
+  { filter: 'users/alice/#', qos: 1 },
+  { filter: 'users/alice/a/#', qos: 0 },
+  { filter: 'users/alice/b/+', qos: 0 },
+] as const
+const plainFilters = ['users/alice/#', 'users/alice/a/#', 'users/alice/+/1', 'users/alice/b/1'] as const
+const matchers = new Map(
+  [...plainFilters, ...syncFilters.map(({ filter }) => filter)].map((text) => [text as string, new TopicFilter(text)]),
+)
+const matches = (filter: string, topic: string): boolean => (matchers.get(filter) as TopicFilter).matches(topic)
 
-type Decision = 'now' | 'hold' | 'stored but unknown' | 'absent and unknown'
+const counts = {
+  runs: 0,
+  shared: 0,
+  entries: 0,
+  envelopes: 0,
+  deliveries: 0,
+  retained: 0,
+  dups: 0,
+  caughtUp: 0,
+  resets: { ahead: 0, epoch: 0, trimmed: 0 },
+  snapshots: 0,
+  snapshotEntries: 0,
+  reconnects: 0,
+  discarded: 0,
+  closed: 0,
+  collisions: 0,
+  unknown: 0,
+  trims: 0,
+  restarts: 0,
+  crashes: 0,
+  held: 0,
+}
 
-/** The store with what is truly in it. */
-class World {
-  readonly inner = new MemoryStore({ shared: true })
-  readonly seqOf = new Map<string, number>()
-  head = 0
-  first = 1
-  decisions: Decision[] = []
-  readonly #held: (() => void)[] = []
-  #count = 0
-  readonly events = new Inbox<string>()
-  it!: TestBroker
-  store!: GatedStore
-  foreign!: Log
-  publisher: RawClient | undefined
-  readonly readers: Reader[] = []
+/** An entry as the store took it. Never trimmed. */
+interface Entry {
+  readonly seq: number
+  readonly mark: string
+  readonly topic: string
+  readonly text: string
+  readonly qos: number
+  readonly retain: boolean
+}
 
-  async open(folder?: string): Promise<void> {
-    this.store = new GatedStore(this.inner)
-    this.store.committing = (buckets, commit) => this.#commit(buckets, commit)
-    this.it = await testBroker({ store: this.store, limits, ...(folder === undefined ? {} : { folder }) })
-  }
+/** Remembers everything it ever stored: the truth that readers are held to. */
+class RecordingStore extends MemoryStore {
+  readonly entries: Entry[] = []
 
-  async openForeign(): Promise<void> {
-    const store = new GatedStore(this.inner)
-    store.committing = (buckets, commit) => this.#stored(buckets, commit)
-    this.foreign = await Log.open({ store, limits: { ...defaultLimits, ...limits } })
-  }
-
-  next(): string {
-    return `p${++this.#count}`
-  }
-
-  async publish(count: number): Promise<void> {
-    if (!this.publisher || this.publisher.isClosed) this.publisher = await this.it.client('alice', { clientId: 'publisher' })
-    for (let at = 0; at < count; at++) this.publisher.publishNow(topic, this.next())
-  }
-
-  /** As another node would. */
-  async append(count: number): Promise<void> {
-    for (let at = 0; at < count; at++) {
-      const frame = encodeFrame(topic, Buffer.from(this.next()))
-      await this.foreign.publish(stream, { topic, ...frame, qos: 1, retain: false, from: 'alice', client: 'foreign', receivedMs: Date.now() })
-    }
-  }
-
-  release(): void {
-    this.decisions = []
-    for (const release of this.#held.splice(0)) release()
-  }
-
-  async trim(fraction: number): Promise<void> {
-    this.release()
-    const before = this.first + Math.floor((this.head - this.first) * fraction)
-    if (before <= this.first) return
-    this.first = await this.it.log.trim(stream, before)
-    examined.trims++
-  }
-
-  async #commit(buckets: readonly Bucket[], commit: () => Promise<CommitOutcome[]>): Promise<CommitOutcome[]> {
-    const decision = this.decisions.shift() ?? 'now'
-    if (decision === 'hold') await new Promise<void>((resolve) => this.#held.push(resolve))
-    if (decision === 'absent and unknown') {
-      examined.unknown++
-      return buckets.map(() => 'unknown')
-    }
-    const outcomes = await this.#stored(buckets, commit)
-    examined.taken += outcomes.filter((outcome) => outcome === 'taken').length
-    if (decision !== 'stored but unknown') return outcomes
-    examined.unknown++
-    return outcomes.map(() => 'unknown')
-  }
-
-  async #stored(buckets: readonly Bucket[], commit: () => Promise<CommitOutcome[]>): Promise<CommitOutcome[]> {
-    const outcomes = await commit()
-    buckets.forEach((bucket, index) => {
-      if (outcomes[index] !== 'stored' || bucket.stream !== stream) return
-      expect(bucket.firstSeq, 'the store has no holes').to.equal(this.head + 1)
-      this.head = bucket.lastSeq
-      for (let at = 0; at < bucket.count; at++) this.seqOf.set(bucket.payload(at).toString(), bucket.firstSeq + at)
+  override async commit(buckets: readonly Bucket[]): Promise<CommitOutcome[]> {
+    const outcomes = await super.commit(buckets)
+    buckets.forEach((bucket, at) => {
+      if (outcomes[at] === 'stored') this.#record(bucket)
+      if (outcomes[at] === 'taken') counts.collisions++
     })
     return outcomes
   }
-}
 
-abstract class Reader {
-  readonly world: World
-  client: RawClient | undefined
-  #read = 0
-  /** What must come next; while unknown, the range in which it must lie. */
-  next: number | undefined
-  range = { from: 1, to: Infinity }
-  unacknowledged: { seq: number; messageId: number }[] = []
-
-  constructor(world: World) {
-    this.world = world
-  }
-
-  get live(): boolean {
-    return this.client !== undefined && !this.client.isClosed
-  }
-
-  protected attach(client: RawClient): void {
-    client.acknowledges = false
-    this.client = client
-    this.#read = 0
-    this.unacknowledged = []
-  }
-
-  /** Judges what has come since the last call. */
-  check(): void {
-    const { client } = this
-    if (!client) return
-    const packets = client.inbox.all
-    while (this.#read < packets.length) {
-      const packet = packets[this.#read++]
-      if (packet?.cmd === 'publish') this.judge(toMessage(packet))
+  #record(bucket: Bucket): void {
+    const { mark } = bucket
+    expect(bucket.firstSeq, 'contiguous [P-1.1]').to.equal(this.entries.length + 1)
+    for (let index = 0; index < bucket.count; index++) {
+      const [topic, text] = [bucket.topic(index), bucket.payload(index).toString()]
+      this.entries.push({ seq: bucket.firstSeq + index, mark, topic, text, qos: bucket.qos(index), retain: bucket.retain(index) })
     }
+    counts.entries += bucket.count
   }
 
-  protected expectNext(seq: number | undefined, what: string): number {
-    if (seq === undefined) throw new Error(`${what} is in no store`)
-    if (this.next === undefined) {
-      expect(seq, `${what}: where reading begins`).to.be.within(this.range.from, this.range.to)
-    } else expect(seq, what).to.equal(this.next)
-    this.next = seq + 1
-    examined.deliveries++
-    return seq
+  at(seq: number): Entry | undefined {
+    return this.entries[seq - 1]
   }
 
-  acknowledge(count: number): void {
-    this.check()
-    for (const { messageId } of this.unacknowledged.splice(0, count)) this.client?.send({ cmd: 'puback', messageId })
+  markAt(seq: number): string | undefined {
+    return seq === 0 ? '0000' : this.at(seq)?.mark
   }
 
-  cut(): void {
-    this.client?.destroy()
-    this.client = undefined
-  }
-
-  abstract judge(message: Message): void
-  abstract connect(): Promise<void>
-  /** Subscribes again on the same connection. */
-  abstract again(pick: number): Promise<void>
-}
-
-class PlainReader extends Reader {
-  judge({ text, retain, dup, messageId }: Message): void {
-    const seq = this.expectNext(this.world.seqOf.get(text), `plain ${text}`)
-    expect(retain).to.equal(false)
-    expect(dup).to.equal(false)
-    this.unacknowledged.push({ seq, messageId: messageId as number })
-  }
-
-  async connect(): Promise<void> {
-    this.attach(await this.world.it.client('alice', { clientId: `plain${this.world.readers.indexOf(this)}` }))
-    this.next = undefined
-    const from = this.world.head + 1
-    this.range = { from, to: Infinity }
-    await this.client?.subscribe(filter)
-    this.range = { from, to: this.world.head + 1 }
-  }
-
-  async again(): Promise<void> {
-    await this.client?.subscribe(filter)
-  }
-}
-
-class SessionReader extends Reader {
-  readonly #clientId: string
-  #subscribed = false
-  /** Everything from the beginning of the subscription up to here was acknowledged. */
-  #floor: number | undefined
-  /** As the floor when the server last surely knew it. */
-  #sureFloor = 0
-  #acked = new Set<number>()
-  #seen = 0
-  #graceful = false
-  #fresh = true
-
-  constructor(world: World, clientId: string) {
-    super(world)
-    this.#clientId = clientId
-  }
-
-  judge({ text, dup, messageId }: Message): void {
-    const seq = this.world.seqOf.get(text)
-    if (seq !== undefined && this.#fresh && this.#floor !== undefined) {
-      // The first one of a connection may be a repetition, of nothing that was acknowledged in good order.
-      expect(seq, `session ${text}: a gap after ${this.#floor}`).to.be.at.most(this.#floor + 1)
-      if (this.#graceful) expect(seq, `session ${text}: acknowledged before`).to.equal(this.#floor + 1)
-      this.next = seq
+  /** The retained messages at a head that match, ascending. */
+  state(head: number, filter: string): Entry[] {
+    const last = new Map<string, Entry>()
+    for (const entry of this.entries.slice(0, head)) {
+      if (!entry.retain) continue
+      last.delete(entry.topic)
+      if (entry.text !== '') last.set(entry.topic, entry)
     }
-    this.expectNext(seq, `session ${text}`)
-    this.#fresh = false
-    const at = seq as number
-    if (this.#floor === undefined) this.#floor = at - 1
-    if (at <= this.#seen) {
-      examined.repeats++
-      expect(dup, `session ${text}: a repetition carries DUP`).to.equal(true)
-    }
-    this.#seen = Math.max(this.#seen, at)
-    this.unacknowledged.push({ seq: at, messageId: messageId as number })
-  }
-
-  override acknowledge(count: number): void {
-    this.check()
-    if (!this.live) return
-    for (const { seq } of this.unacknowledged.slice(0, count)) this.#acked.add(seq)
-    super.acknowledge(count)
-    while (this.#floor !== undefined && this.#acked.delete(this.#floor + 1)) this.#floor++
-  }
-
-  override cut(): void {
-    this.check()
-    super.cut()
-    this.#graceful = false
-  }
-
-  /** Its place may not have reached the disk. */
-  crashed(): void {
-    this.#graceful = false
-  }
-
-  async leave(): Promise<void> {
-    const { client } = this
-    if (!client || client.isClosed) return
-    client.send({ cmd: 'disconnect' })
-    await within(client.closed, 'the end after DISCONNECT')
-    this.check()
-    this.#graceful = true
-    this.client = undefined
-  }
-
-  async connect(): Promise<void> {
-    if (this.live) return
-    this.check()
-    if (this.client) this.#graceful = false // The server has closed it.
-    const { world } = this
-    const client = await world.it.raw()
-    this.attach(client)
-    const connack = await client.connect({ clientId: this.#clientId, clean: false, password: await world.it.token('alice') })
-    expect(connack.returnCode).to.equal(0)
-    examined.reconnects++
-    if (this.#subscribed && !connack.sessionPresent) {
-      expect(world.first, 'a session is given up only for what was trimmed').to.be.greaterThan(this.#sureFloor + 1)
-      examined.discarded++
-      this.#subscribed = false
-    }
-    this.#fresh = true
-    this.next = undefined
-    this.#sureFloor = this.#floor ?? this.range.from - 1
-    if (this.#subscribed) return
-    this.#floor = undefined
-    this.#acked = new Set()
-    this.#seen = 0
-    const from = world.head + 1
-    this.range = { from, to: Infinity }
-    const [code] = await client.subscribe(filter)
-    expect(code).to.equal(1)
-    this.range = { from, to: world.head + 1 }
-    this.#sureFloor = from - 1
-    this.#subscribed = true
-  }
-
-  async again(): Promise<void> {
-    await this.client?.subscribe(filter)
+    return [...last.values()].filter(({ topic }) => matches(filter, topic))
   }
 }
 
-type Json = Record<string, unknown>
+// What happens in a run.
 
-class SyncReader extends Reader {
-  #positions: string[] = []
-  #isReset = false
-  #wire = ''
+type Start = 'now' | 'earliest' | 'snapshot' | 'seen' | 'past' | 'ahead' | 'wrong mark' | 'foreign'
+type Who = 'kept' | 'fresh'
 
-  get isReset(): boolean {
-    return this.#isReset
-  }
-
-  judge({ topic: name, text, messageId }: Message): void {
-    const json = JSON.parse(text) as Json
-    this.unacknowledged.push({ seq: 0, messageId: messageId as number })
-    if (name.endsWith('/$ctl') ? json['filter'] !== this.#wire : !name.startsWith(this.#wire.slice(0, -1))) return // Of an earlier subscription.
-    expect(this.#isReset, `nothing comes after a reset: ${text}`).to.equal(false)
-    if (!('ctl' in json)) {
-      this.expectNext(seqOf(json['pos']), `sync ${text}`)
-      expect(this.world.seqOf.get(json['text'] as string)).to.equal(seqOf(json['pos']))
-      this.#positions.push(json['pos'] as string)
-    } else if (json['ctl'] === 'at' || json['ctl'] === 'snapshot-start') {
-      const at = seqOf(json['pos'])
-      if (this.next === undefined) this.expectNext(at + 1, `sync ${text}`)
-      else expect(at + 1, `sync ${text}`).to.equal(this.next)
-      this.next = at + 1
-    } else if (json['ctl'] === 'reset') {
-      examined.resets++
-      this.#isReset = true
-      const next = this.next ?? this.range.from
-      expect(json['reason']).to.equal('trimmed')
-      expect(this.world.first, 'a reset is sent only for what was trimmed').to.be.greaterThan(next)
-    } else expect(json['ctl']).to.equal('snapshot-end')
-  }
-
-  async connect(): Promise<void> {
-    this.attach(await this.world.it.client('alice', { clientId: `sync${this.world.readers.indexOf(this)}` }))
-    await this.again(1)
-  }
-
-  async again(pick: number): Promise<void> {
-    this.check()
-    const { world, client } = this
-    if (!client) return
-    const known = this.#positions[pick % Math.max(1, this.#positions.length)]
-    const kind = (['pos', 'earliest', 'now', 'snapshot'] as const)[pick % 4]
-    const first = kind === 'pos' && known !== undefined ? `sync@${known}` : kind === 'now' ? 'sync' : kind === 'snapshot' ? 'sync@snapshot' : 'sync@earliest'
-    // What still comes for the same text cannot be told from the new subscription: it is left first.
-    await client.unsubscribe(this.#wire || 'sync/users/alice/none')
-    this.check()
-    this.#wire = `${first}/${filter}`
-    this.#isReset = false
-    this.next = undefined
-    const from = first === 'sync@earliest' ? world.first : first.startsWith('sync@') && known !== undefined && kind === 'pos' ? seqOf(known) + 1 : world.head + 1
-    this.range = { from, to: kind === 'pos' && known !== undefined ? from : Infinity }
-    await client.subscribe(this.#wire)
-  }
+interface Publish {
+  readonly topic: number
+  readonly retain: boolean
+  readonly empty: boolean
+  readonly qos: 0 | 1
 }
 
-function seqOf(pos: unknown): number {
-  return Number(String(pos).split('.')[1])
-}
+type Op =
+  | { readonly op: 'append'; readonly by: 'node' | 'other'; readonly entries: readonly Publish[] }
+  | { readonly op: 'collide'; readonly entries: readonly Publish[] }
+  | { readonly op: 'hold' }
+  | { readonly op: 'open' }
+  | { readonly op: 'unknown'; readonly stored: boolean; readonly settles: boolean }
+  | { readonly op: 'plain'; readonly who: Who; readonly filter: number; readonly qos: 0 | 1 }
+  | { readonly op: 'sync'; readonly filter: number; readonly start: Start; readonly pick: number }
+  | { readonly op: 'ack'; readonly who: Who; readonly picks: readonly number[] }
+  | { readonly op: 'leave'; readonly who: Who; readonly how: 'disconnect' | 'cut' }
+  | { readonly op: 'come'; readonly who: Who }
+  | { readonly op: 'trim'; readonly part: number }
+  | { readonly op: 'restart'; readonly how: 'stop' | 'crash' }
+  | { readonly op: 'settle' }
 
-interface Command {
-  readonly run: (world: World) => Promise<void>
-  /** Shown in a counterexample. */
-  toString(): string
-}
+const publishes = fc.array(
+  fc.record<Publish>({
+    topic: fc.nat(topics.length - 1),
+    retain: fc.boolean(),
+    empty: fc.integer({ min: 0, max: 3 }).map((draw) => draw === 0),
+    qos: fc.constantFrom(0, 1, 1, 1),
+  }),
+  { minLength: 1, maxLength: 5 },
+)
+const who = fc.constantFrom<Who>('kept', 'fresh')
+const starts = fc.constantFrom<Start>('now', 'earliest', 'snapshot', 'seen', 'seen', 'seen', 'past', 'ahead', 'wrong mark', 'foreign')
+const filterOf = (all: readonly unknown[]): fc.Arbitrary<number> => fc.nat(all.length - 1)
 
-function command(name: string, run: (world: World) => Promise<void>): Command {
-  return { run, toString: () => name }
-}
-
-const someReader = fc.nat(3)
-const someDecisions = fc.array(fc.constantFrom<Decision>('now', 'hold', 'hold', 'stored but unknown', 'absent and unknown'), { minLength: 1, maxLength: 3 })
-
-const commands: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 6, arbitrary: fc.integer({ min: 1, max: 6 }).map((count) => command(`publish ${count}`, (world) => world.publish(count))) },
-  { weight: 3, arbitrary: fc.integer({ min: 1, max: 3 }).map((count) => command(`append ${count}`, (world) => world.append(count))) },
-  { weight: 3, arbitrary: someDecisions.map((decisions) => command(`decide ${decisions.join(', ')}`, async (world) => void world.decisions.push(...decisions))) },
-  { weight: 3, arbitrary: fc.constant(command('release', async (world) => world.release())) },
+const anOp: fc.Arbitrary<Op> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record<Op & { op: 'append' }>({ op: fc.constant('append'), by: fc.constantFrom('node', 'other'), entries: publishes }),
+  },
+  { weight: 2, arbitrary: fc.record<Op & { op: 'collide' }>({ op: fc.constant('collide'), entries: publishes }) },
+  { weight: 2, arbitrary: fc.constant<Op>({ op: 'hold' }) },
+  { weight: 3, arbitrary: fc.constant<Op>({ op: 'open' }) },
+  { weight: 1, arbitrary: fc.record<Op & { op: 'unknown' }>({ op: fc.constant('unknown'), stored: fc.boolean(), settles: fc.boolean() }) },
+  {
+    weight: 4,
+    arbitrary: fc.record<Op & { op: 'plain' }>({
+      op: fc.constant('plain'),
+      who,
+      filter: filterOf(plainFilters),
+      qos: fc.constantFrom(0, 1, 1),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record<Op & { op: 'sync' }>({
+      op: fc.constant('sync'),
+      filter: filterOf(syncFilters),
+      start: starts,
+      pick: fc.nat(1_000),
+    }),
+  },
   {
     weight: 6,
-    arbitrary: fc.tuple(someReader, fc.integer({ min: 1, max: 6 })).map(([at, count]) => command(`acknowledge ${at} ${count}`, async (world) => world.readers[at]?.acknowledge(count))),
+    arbitrary: fc.record<Op & { op: 'ack' }>({ op: fc.constant('ack'), who, picks: fc.array(fc.nat(5), { minLength: 1, maxLength: 6 }) }),
   },
-  { weight: 3, arbitrary: someReader.map((at) => command(`connect ${at}`, connectReader(at))) },
-  { weight: 2, arbitrary: fc.tuple(someReader, fc.nat(20)).map(([at, pick]) => command(`subscribe again ${at} ${pick}`, subscribeAgain(at, pick))) },
-  { weight: 2, arbitrary: fc.constantFrom(1, 3).map((at) => command(`leave ${at}`, leave(at))) },
-  { weight: 1, arbitrary: someReader.map((at) => command(`cut ${at}`, async (world) => world.readers[at]?.cut())) },
-  { weight: 1, arbitrary: fc.integer({ min: 1, max: 10 }).map((tenths) => command(`trim ${tenths}/10`, (world) => world.trim(tenths / 10))) },
-  { weight: 3, arbitrary: fc.constant(command('wait', wait)) },
-  { weight: 1, arbitrary: fc.constant(command('restart', restart)) },
-  { weight: 1, arbitrary: fc.constant(command('crash', crash)) },
+  { weight: 2, arbitrary: fc.record<Op & { op: 'leave' }>({ op: fc.constant('leave'), who, how: fc.constantFrom('disconnect', 'cut') }) },
+  { weight: 4, arbitrary: fc.record<Op & { op: 'come' }>({ op: fc.constant('come'), who }) },
+  { weight: 2, arbitrary: fc.record<Op & { op: 'trim' }>({ op: fc.constant('trim'), part: fc.double({ min: 0, max: 1, noNaN: true }) }) },
+  { weight: 1, arbitrary: fc.record<Op & { op: 'restart' }>({ op: fc.constant('restart'), how: fc.constantFrom('stop', 'crash') }) },
+  { weight: 3, arbitrary: fc.constant<Op>({ op: 'settle' }) },
 )
 
-/** One script that meets every kind of event, whatever the random ones do. */
-const example: Command[] = [
-  command('publish 6', (world) => world.publish(6)),
-  command('wait', wait),
-  command('append 3', (world) => world.append(3)),
-  command('cut 1', async (world) => world.readers[1]?.cut()),
-  command('connect 1', connectReader(1)),
-  command('wait', wait),
-  command('crash', crash),
-  ...[0, 1, 2, 3].map((at) => command(`connect ${at}`, connectReader(at))),
-  command('decide hold', async (world) => void world.decisions.push('hold')),
-  command('publish 2', (world) => world.publish(2)),
-  command('wait', wait),
-  command('append 1', (world) => world.append(1)),
-  command('release', async (world) => world.release()),
-  command('decide stored but unknown', async (world) => void world.decisions.push('stored but unknown')),
-  command('publish 2', (world) => world.publish(2)),
-  command('wait', wait),
-  command('append 12', (world) => world.append(12)),
-  command('trim 9/10', (world) => world.trim(0.9)),
-  command('wait', wait),
-]
+const someLimits: fc.Arbitrary<Partial<Limits>> = fc.record({
+  inflightMax: fc.constantFrom(2, 3, 1_000),
+  unsentBytesMax: fc.constantFrom(150, 600, 262_144),
+  tailCacheBytesMax: fc.constantFrom(1, 600, 1_000_000),
+  stateCacheBytesMax: fc.constantFrom(1, 1_000_000),
+  readBytesMax: fc.constantFrom(1, 300, 524_288),
+  bucketEntriesMax: fc.constantFrom(1, 3, 4_096),
+  snapshotEntriesMax: fc.constantFrom(5, 65_536),
+  cursorFlushMs: fc.constantFrom(5, 3_600_000),
+  headPollMs: fc.constantFrom(2, 3_600_000),
+})
 
-function connectReader(at: number) {
-  return async (world: World): Promise<void> => {
-    const reader = world.readers[at]
-    if (reader && !reader.live) await reader.connect()
+// The model.
+
+/** Thrown where a reader was shown what it must not see. */
+function violation(text: string): never {
+  throw new Error(text)
+}
+
+interface PlainHeld {
+  readonly filter: string
+  qos: number
+  /** The head at its SUBSCRIBE lies within; the two meet as deliveries tell more. */
+  sinceMin: number
+  sinceMax: number
+  /** Whether its retained messages must come, may come or must not come when the session is restored. */
+  retainedDue: 'yes' | 'maybe' | 'no'
+}
+
+interface RetainedModel {
+  readonly held: PlainHeld
+  readonly qos: number
+  /** What would come for each head at which it may have begun. */
+  candidates: readonly (readonly Entry[])[]
+  got: number
+  /** Whether it may as well not have begun. */
+  readonly optional: boolean
+  readonly ids: number[]
+}
+
+/** A delivery that asked for a PUBACK. */
+interface Delivery {
+  readonly id: number
+  /** Of a live plain entry. */
+  readonly seq: number | undefined
+  readonly run: RetainedModel | undefined
+  acked: boolean
+}
+
+/** The plain filters of one session. */
+class PlainModel {
+  readonly #truth: RecordingStore
+  readonly held = new Map<string, PlainHeld>()
+  runs: RetainedModel[] = []
+  deliveries: Delivery[] = []
+  /** The newest live entry on this connection. */
+  last = 0
+  /** Everything up to here was acknowledged in order; where the stored place is at least. */
+  placeMin = 0
+  /** The same when this connection began: what a crash falls back to. */
+  placeAtStart = 0
+  /** Acknowledged, in any order; entries come again as long as one before them is not. */
+  readonly acked = new Set<number>()
+  /** Entries up to here may have been written to a connection that did not read them. */
+  lossyTo = 0
+  /** No live entry has come on this connection yet. */
+  fresh = true
+  readonly received = new Set<number>()
+  /** Entries after this one did not exist when the connection began. */
+  existedTo = 0
+  uncleanStart = false
+
+  constructor(truth: RecordingStore) {
+    this.#truth = truth
   }
-}
 
-function subscribeAgain(at: number, pick: number) {
-  return async (world: World): Promise<void> => {
-    const reader = world.readers[at]
-    if (reader?.live) await reader.again(pick)
-  }
-}
-
-function leave(at: number) {
-  return async (world: World): Promise<void> => {
-    const reader = world.readers[at]
-    if (reader instanceof SessionReader) await reader.leave()
-  }
-}
-
-/** Until the server has read what was sent. */
-async function wait(world: World): Promise<void> {
-  if (world.publisher && !world.publisher.isClosed) await world.publisher.ping().catch(() => {}) // It may be closed for a commit that failed.
-}
-
-async function restart(world: World): Promise<void> {
-  world.release()
-  const { it } = world
-  await it.close()
-  for (const reader of world.readers) reader.cut()
-  await world.open(it.folder)
-}
-
-async function crash(world: World): Promise<void> {
-  const { it } = world
-  world.store.crash()
-  abandon(it)
-  for (const reader of world.readers) {
-    reader.cut()
-    if (reader instanceof SessionReader) reader.crashed()
-  }
-  world.release()
-  examined.crashes++
-  await world.open(it.folder)
-}
-
-describe('Catching up', () => {
-  afterEach(closeAll)
-
-  it('[P-4.11, P-4.12, P-4.17, P-4.20, P-6.8, P-6.20] gives every reader a contiguous run, or says that it does not', async function () {
-    this.timeout(120_000)
-    await fc.assert(
-      fc.asyncProperty(fc.array(commands, { minLength: 10, maxLength: 40 }), async (script) => {
-        const world = new World()
-        await world.open()
-        await world.openForeign()
-        world.readers.push(new PlainReader(world), new SessionReader(world, 'phone'), new SyncReader(world), new SessionReader(world, 'desk'))
-        try {
-          for (const reader of world.readers) await reader.connect()
-          for (const step of script) {
-            await step.run(world)
-            for (const reader of world.readers) reader.check()
-          }
-          await finish(world)
-        } finally {
-          world.release()
-          await closeAll()
-          await world.foreign.close()
-        }
-      }),
-      { numRuns: 30, interruptAfterTimeLimit: 20_000, examples: [[example]] },
-    )
-    console.log(`      examined: ${JSON.stringify(examined)}`)
-    expect(examined.deliveries).to.be.greaterThan(300)
-    expect(examined.markers).to.be.greaterThan(20)
-    for (const name of ['repeats', 'reconnects', 'crashes', 'taken', 'unknown', 'trims', 'resets', 'discarded'] as const) {
-      expect(examined[name], name).to.be.greaterThan(0)
+  subscribed(filter: string, qos: number, headMin: number, headMax: number): void {
+    const old = this.held.get(filter)
+    const held: PlainHeld = {
+      filter,
+      qos,
+      sinceMin: old?.sinceMin ?? headMin,
+      sinceMax: old?.sinceMax ?? headMax,
+      retainedDue: 'yes',
     }
-  })
+    if (this.held.size === 0) this.placeMin = Math.max(this.placeMin, headMin)
+    this.held.set(filter, held)
+    this.#begin(held, headMin, headMax, false, Infinity)
+  }
 
-  /** Lets everything come to rest: each reader gets a last entry, or says why not and gets it after asking anew. */
-  async function finish(world: World): Promise<void> {
-    world.release()
-    for (const reader of world.readers) {
-      for (let tries = 0; ; tries++) {
-        expect(tries, 'a reader comes to rest').to.be.lessThan(4)
-        if (!reader.live) await reader.connect()
-        if (reader instanceof SyncReader && reader.isReset) await reader.again(1)
-        const marker = world.next()
-        const publisher = await world.it.client('alice', { clientId: 'marker' })
-        await publisher.publish(topic, marker)
-        await publisher.disconnect()
-        const { client } = reader
-        if (!client) continue
-        const arrived = (): boolean => {
-          reader.acknowledge(1_000)
-          return (reader instanceof SyncReader && reader.isReset) || reader.next === (world.seqOf.get(marker) as number) + 1
+  /** The session goes on on a new connection. */
+  restored(headMin: number, headMax: number): void {
+    const due = [...this.held.values()].filter(({ retainedDue }) => retainedDue !== 'no')
+    this.runs = []
+    this.deliveries = []
+    this.last = this.placeMin
+    this.placeAtStart = this.placeMin
+    this.fresh = true
+    for (const held of due) this.#begin(held, headMin, headMax, held.retainedDue === 'maybe', held.sinceMax)
+  }
+
+  /** The connection is over: what the server may remember of it. */
+  left(how: 'in order' | 'crashed', head: number): void {
+    const done = this.#inOrder()
+    for (const held of this.held.values()) {
+      if (held.retainedDue === 'no') continue
+      const run = this.runs.findLast((other) => other.held === held)
+      if (!run) continue
+      const complete = run.candidates.some((list) => list.length === run.got) && run.ids.every((id) => done.has(id))
+      const nothing = run.candidates.every((list) => list.length === 0)
+      if (complete && (how === 'in order' || nothing)) held.retainedDue = nothing || run.candidates.length === 1 ? 'no' : 'maybe'
+      else if (complete) held.retainedDue = 'maybe'
+    }
+    this.lossyTo = Math.max(this.lossyTo, head)
+    if (how === 'crashed') this.placeMin = this.placeAtStart
+  }
+
+  /** Takes a PUBLISH from the wire. */
+  message(message: Message): void {
+    if (message.retain) this.#retained(message)
+    else this.#live(message)
+  }
+
+  acknowledged(id: number): void {
+    const delivery = this.deliveries.find((other) => other.id === id && !other.acked)
+    if (!delivery) return
+    delivery.acked = true
+    if (delivery.seq !== undefined) this.acked.add(delivery.seq)
+    this.#inOrder()
+  }
+
+  /** Whether nothing is due any more at this head. */
+  complete(head: number): boolean {
+    for (const run of this.runs) {
+      if (run.optional && run.got === 0) continue
+      if (!run.candidates.some((list) => list.length === run.got)) return false
+    }
+    for (let seq = this.last + 1; seq <= head; seq++) {
+      if (this.#wants(this.#truth.at(seq) as Entry) === 'yes' && !this.#maySkip(seq)) return false
+    }
+    return true
+  }
+
+  /** The first entry that is still to come, as far as the client can know. */
+  get next(): number {
+    return this.last + 1
+  }
+
+  /** The newest place the server may have stored. */
+  get placeMax(): number {
+    for (const { seq } of this.#truth.entries.slice(this.placeMin)) {
+      const entry = this.#truth.at(seq) as Entry
+      if (this.#wants(entry) === 'yes' && !this.acked.has(seq) && this.#qos(entry).max > 0) return seq - 1
+    }
+    return this.#truth.entries.length
+  }
+
+  /** The packet ids of deliveries that were acknowledged without one before them left open. */
+  #inOrder(): Set<number> {
+    const done = new Set<number>()
+    for (const { id, seq, acked } of this.deliveries) {
+      if (!acked) break
+      done.add(id)
+      if (seq !== undefined) this.placeMin = Math.max(this.placeMin, seq)
+    }
+    return done
+  }
+
+  #begin(held: PlainHeld, headMin: number, headMax: number, optional: boolean, upTo: number): void {
+    const candidates: Entry[][] = []
+    for (let head = headMin; head <= headMax; head++) candidates.push(this.#truth.state(head, held.filter).filter(({ seq }) => seq <= upTo))
+    this.runs.push({ held, qos: held.qos, candidates, got: 0, optional, ids: [] })
+  }
+
+  #retained(message: Message): void {
+    const { topic, text, qos, messageId } = message
+    for (const run of this.runs) {
+      const fits = run.candidates.filter((list) => {
+        const next = list[run.got]
+        return next?.topic === topic && next.text === text && Math.min(next.qos, run.qos) === qos
+      })
+      if (fits.length === 0) continue
+      run.candidates = fits
+      run.got++
+      counts.retained++
+      if (messageId !== undefined && qos > 0) {
+        run.ids.push(messageId)
+        this.deliveries.push({ id: messageId, seq: undefined, run, acked: false })
+      }
+      return
+    }
+    violation(`[P-4.12] nobody waits for the retained message ${topic} ${text} at QoS ${qos}`)
+  }
+
+  #live(message: Message): void {
+    const { topic, text, messageId, dup } = message
+    for (let seq = this.last + 1; ; seq++) {
+      const entry = this.#truth.at(seq)
+      if (!entry) violation(`[P-4.12] [P-8.13] ${topic} ${JSON.stringify(text)} has no place after ${this.last}`)
+      const wanted = this.#wants(entry)
+      const same = entry.topic === topic && entry.text === text
+      if (same && wanted !== 'no') {
+        this.#check(entry, message)
+        this.#tightenFrom(entry)
+        this.last = seq
+        this.fresh = false
+        counts.deliveries++
+        if (dup) counts.dups++
+        this.received.add(seq)
+        if (messageId !== undefined && message.qos > 0) this.deliveries.push({ id: messageId, seq, run: undefined, acked: false })
+        return
+      }
+      if (wanted === 'yes' && !this.#maySkip(seq)) {
+        violation(`[P-4.17] a gap: seq ${seq} (${entry.topic} ${entry.text}) is due after ${this.last}, there came ${topic} ${text}`)
+      }
+      if (wanted === 'maybe') this.#tightenPast(entry)
+    }
+  }
+
+  /** What a client that returns need not get again, and what a cut may have lost. */
+  #maySkip(seq: number): boolean {
+    if (this.fresh && this.acked.has(seq)) return true
+    return seq <= this.lossyTo && this.#qos(this.#truth.at(seq) as Entry).min === 0
+  }
+
+  #check(entry: Entry, { qos, dup }: Message): void {
+    const { min, max } = this.#qos(entry)
+    if (qos < min || qos > max) violation(`[P-4.7] [P-4.10] seq ${entry.seq} came at QoS ${qos}, not ${min} to ${max}`)
+    if (qos > 0 && !dup && this.received.has(entry.seq)) violation(`[P-4.20] seq ${entry.seq} came again without DUP`)
+    if (dup && !this.uncleanStart && entry.seq > this.existedTo) violation(`seq ${entry.seq} has DUP, but was never sent before`)
+    if (qos === 0 && dup) violation('[MQTT-3.3.1-2] DUP at QoS 0')
+  }
+
+  #wants({ seq, topic }: Entry): 'yes' | 'maybe' | 'no' {
+    let wanted: 'yes' | 'maybe' | 'no' = 'no'
+    for (const { filter, sinceMin, sinceMax } of this.held.values()) {
+      if (seq <= sinceMin || !matches(filter, topic)) continue
+      if (seq > sinceMax) return 'yes'
+      wanted = 'maybe'
+    }
+    return wanted
+  }
+
+  #qos({ seq, topic, qos }: Entry): { min: number; max: number } {
+    let [min, max] = [-1, -1]
+    for (const held of this.held.values()) {
+      if (seq <= held.sinceMin || !matches(held.filter, topic)) continue
+      if (seq > held.sinceMax) min = Math.max(min, held.qos)
+      max = Math.max(max, held.qos)
+    }
+    return { min: Math.min(qos, Math.max(min, 0)), max: Math.min(qos, max) }
+  }
+
+  /** It came, so a filter that may have begun after it has not, if no other asked for it. */
+  #tightenFrom({ seq, topic }: Entry): void {
+    const asking = [...this.held.values()].filter(({ filter, sinceMin }) => seq > sinceMin && matches(filter, topic))
+    const [only] = asking
+    if (asking.length === 1 && only) only.sinceMax = Math.min(only.sinceMax, seq - 1)
+  }
+
+  /** It did not come, so whoever might have asked for it begins later. */
+  #tightenPast({ seq, topic }: Entry): void {
+    for (const held of this.held.values()) if (seq > held.sinceMin && matches(held.filter, topic)) held.sinceMin = seq
+  }
+}
+
+/** One sync filter from its SUBSCRIBE on. */
+class SyncModel {
+  readonly #run: Run
+  readonly text: string
+  readonly first: string
+  readonly filter: string
+  readonly qos: number
+  readonly #start: Start
+  readonly #position: string | undefined
+  readonly #headMin: number
+  readonly #firstMin: number
+  state: 'starting' | 'snapshot' | 'snapshot ended' | 'tail' | 'over' = 'starting'
+  /** Everything that matches up to here has come. */
+  #sent = 0
+  #snapshot: Entry[] = []
+  #snapshotPos = ''
+  #headSeen = 0
+  /** The seq up to which it was last told that it is caught up. */
+  caughtUpAt = -1
+
+  constructor(
+    run: Run,
+    at: { text: string; filter: string; qos: number; start: Start; position: string | undefined; headMin: number; firstMin: number },
+  ) {
+    this.#run = run
+    this.text = at.text
+    this.first = at.text.slice(0, at.text.indexOf('/'))
+    this.filter = at.filter
+    this.qos = at.qos
+    this.#start = at.start
+    this.#position = at.position
+    this.#headMin = at.headMin
+    this.#firstMin = at.firstMin
+  }
+
+  envelope(entryTopic: string, json: Record<string, unknown>): void {
+    const { seq, mark, epoch } = parsePosition(json['pos'] as string)
+    const entry = this.#state(seq)
+    if (this.state === 'over') violation(`[P-6.11] ${this.text}: seq ${seq} after the end`)
+    if (!entry || entry.mark !== mark || epoch !== this.#run.epoch) violation(`[P-8.13] ${this.text}: ${String(json['pos'])} is no entry`)
+    const text = json['text'] ?? (json['deleted'] === true ? '' : undefined)
+    if (entry.topic !== entryTopic || json['topic'] !== entryTopic || text !== entry.text || (json['retain'] === true) !== entry.retain) {
+      violation(`[P-3.20] ${this.text}: seq ${seq} is ${JSON.stringify(json)}, the log has ${JSON.stringify(entry)}`)
+    }
+    counts.envelopes++
+    this.#run.seen.push(json['pos'] as string)
+    if (this.state === 'snapshot') {
+      const due = this.#snapshot.shift()
+      if (due?.seq !== seq) violation(`[P-6.16] ${this.text}: seq ${seq} in the snapshot instead of ${due?.seq}`)
+      counts.snapshotEntries++
+      return
+    }
+    if (this.state !== 'tail') violation(`[P-6.15] ${this.text}: an entry before the first control message`)
+    const due = this.#next()
+    if (due?.seq !== seq) violation(`[P-6.8] ${this.text}: seq ${seq} came, ${due?.seq} was due after ${this.#sent}`)
+    this.#sent = seq
+  }
+
+  control(json: Record<string, unknown>): void {
+    if (this.state === 'over') violation(`[P-6.11] ${this.text}: ${JSON.stringify(json)} after the end`)
+    switch (json['ctl']) {
+      case 'at':
+        return this.#at(json)
+      case 'reset':
+        return this.#reset(json)
+      case 'snapshot-start': {
+        const seq = this.#known(json['pos'])
+        if (this.state !== 'starting' || this.#start !== 'snapshot' || seq < this.#headMin) {
+          violation(`[P-6.16] ${this.text}: ${JSON.stringify(json)}, asked when the head was ${this.#headMin}`)
         }
-        try {
-          await client.inbox.until(arrived, `the marker ${marker} for reader ${world.readers.indexOf(reader)}, which waits for ${reader.next} of ${world.head}`)
-        } catch (error) {
-          if (client.isClosed) continue // The server gave it up, for what was trimmed: it comes again.
-          throw error
+        this.state = 'snapshot'
+        this.#sent = seq
+        this.#snapshotPos = json['pos'] as string
+        this.#snapshot = this.#run.truth.state(seq, this.filter)
+        return
+      }
+      case 'snapshot-end':
+        if (this.state !== 'snapshot' || this.#snapshot.length > 0 || json['pos'] !== this.#snapshotPos) {
+          violation(`[P-6.16] ${this.text}: ${JSON.stringify(json)} with ${this.#snapshot.length} to come`)
         }
-        if (reader instanceof SyncReader && reader.isReset) continue
-        examined.markers++
+        this.state = 'snapshot ended'
+        counts.snapshots++
+        return
+      default:
+        violation(`${this.text}: ${JSON.stringify(json)}`)
+    }
+  }
+
+  #at(json: Record<string, unknown>): void {
+    const seq = this.#known(json['pos'])
+    const head = this.#known(json['head'])
+    this.#known(json['first'])
+    if (head < this.#headSeen || head < seq) violation(`[P-6.10] ${this.text}: the head went back to ${head} from ${this.#headSeen}`)
+    if (this.state === 'starting') {
+      this.#startedAt(seq, head)
+      this.#sent = seq
+    } else if (this.state === 'snapshot') violation(`[P-6.16] ${this.text}: at within a snapshot`)
+    const due = this.#next()
+    if (due && due.seq <= seq) violation(`[P-6.10] ${this.text}: at ${seq} although seq ${due.seq} has not been sent`)
+    if (seq < this.#sent) violation(`[P-6.10] ${this.text}: at ${seq} although seq ${this.#sent} has been sent`)
+    this.state = 'tail'
+    this.#sent = seq
+    this.#headSeen = head
+    if (seq === head) {
+      this.caughtUpAt = head
+      counts.caughtUp++
+    }
+    this.#run.seen.push(json['pos'] as string)
+  }
+
+  /** [P-2.17]: where it begins is where it was asked to. */
+  #startedAt(seq: number, head: number): void {
+    const where = `${this.text}: began at ${seq}, asked when the head was ${this.#headMin} and the first ${this.#firstMin}`
+    if (head < this.#headMin) violation(`[P-2.18] ${where}: says the head is ${head}`)
+    switch (this.#start) {
+      case 'now':
+        if (seq < this.#headMin) violation(`[P-6.1] ${where}`)
         break
+      case 'earliest':
+        if (seq < this.#firstMin - 1 || seq > this.#run.first - 1) violation(`[P-2.15] ${where}`)
+        break
+      case 'snapshot':
+        violation(`[P-6.16] ${where}: at before the snapshot`)
+        break
+      case 'seen':
+      case 'past':
+      case 'ahead':
+      case 'wrong mark':
+      case 'foreign': {
+        const { epoch, seq: asked, mark } = parsePosition(this.#position as string)
+        if (epoch !== this.#run.epoch || asked !== seq || this.#run.truth.markAt(asked) !== mark || asked < this.#firstMin - 1) {
+          violation(`[P-2.17] ${where}: the position cannot be served`)
+        }
       }
     }
   }
+
+  #reset(json: Record<string, unknown>): void {
+    const head = this.#known(json['head'])
+    const first = this.#known(json['first'])
+    const why = `${this.text} (${this.state}, sent ${this.#sent}, head ${this.#headMin} and first ${this.#firstMin} when asked, first ${this.#run.first} now): ${JSON.stringify(json)}`
+    const reason = json['reason'] as 'trimmed' | 'epoch' | 'ahead'
+    const asked = this.#position === undefined ? undefined : parsePosition(this.#position)
+    const foreign = asked !== undefined && asked.epoch !== this.#run.epoch
+    if (this.state === 'snapshot') violation(`[P-6.16] ${why}`)
+    if (this.state === 'starting') {
+      if (head < this.#headMin && reason === 'ahead') violation(`[P-2.18] ${why}`)
+      const { truth } = this.#run
+      const ahead = asked !== undefined && !foreign && asked.seq > this.#headMin
+      const wrong = asked !== undefined && !foreign && truth.markAt(asked.seq) !== asked.mark
+      if (asked && reason === 'ahead' && !ahead) violation(`[P-2.11] ${why}`)
+      if (asked && reason === 'epoch' && !foreign && !wrong) violation(`[P-2.13] ${why}`)
+      if (reason === 'trimmed' && (foreign || this.#run.first - 1 <= (asked?.seq ?? this.#headMin))) {
+        if (foreign || !(this.#start === 'earliest' && this.#run.first > this.#firstMin)) violation(`[P-2.12] ${why}`)
+      }
+      if (!asked && reason !== 'trimmed') violation(`[P-2.17] ${why}`)
+    } else if (reason !== 'trimmed' || this.#run.first <= this.#sent + 1) {
+      violation(`[P-6.20] ${why}`)
+    }
+    if (first > head) violation(`[P-2.8] ${why}`)
+    this.state = 'over'
+    counts.resets[reason]++
+  }
+
+  #state(seq: number): Entry | undefined {
+    return this.#run.truth.at(seq)
+  }
+
+  /** The next entry that matches. */
+  #next(): Entry | undefined {
+    return this.#run.truth.entries.slice(this.#sent).find(({ topic }) => matches(this.filter, topic))
+  }
+
+  /** The seq of a position that the server named; it must be one of this history. */
+  #known(pos: unknown): number {
+    const { epoch, seq, mark } = parsePosition(pos as string)
+    if (epoch !== this.#run.epoch || this.#run.truth.markAt(seq) !== mark) violation(`[P-2.4] ${this.text}: ${String(pos)} is no position`)
+    return seq
+  }
+}
+
+// A run.
+
+interface Peer {
+  readonly who: Who
+  client: RawClient | undefined
+  plain: PlainModel
+  syncs: Map<string, SyncModel>
+  /** What takes effect at the SUBACK with this packet id. */
+  readonly pending: Map<number, (granted: number) => void>
+  read: number
+}
+
+class Run {
+  readonly truth: RecordingStore
+  readonly shared: boolean
+  readonly #limits: Partial<Limits>
+  readonly #folder: string
+  epoch = ''
+  /** The oldest readable seq. */
+  first = 1
+  /** Positions that readers were shown. */
+  readonly seen: string[] = []
+  /** Positions shown before something was trimmed away. */
+  #past: string[] = []
+  #it!: TestBroker
+  #store!: GatedStore
+  #stream!: Stream
+  #other: Log | undefined
+  #gate: Gate | undefined
+  readonly #peers: Record<Who, Peer>
+  #texts = 0
+  #appending: Promise<unknown>[] = []
+  #restoring: (() => void)[] = []
+
+  constructor(shared: boolean, limits: Partial<Limits>, folder: string) {
+    this.shared = shared
+    this.#limits = limits
+    this.#folder = folder
+    this.truth = new RecordingStore({ shared })
+    const peer = (name: Who): Peer => ({
+      who: name,
+      client: undefined,
+      plain: new PlainModel(this.truth),
+      syncs: new Map(),
+      pending: new Map(),
+      read: 0,
+    })
+    this.#peers = { kept: peer('kept'), fresh: peer('fresh') }
+  }
+
+  async play(ops: readonly Op[]): Promise<void> {
+    await this.#open()
+    try {
+      if (this.shared) this.#other = await Log.open({ store: new GatedStore(this.truth), limits: { ...defaultLimits, ...this.#limits } })
+      await this.#come(this.#peers.kept)
+      await this.#come(this.#peers.fresh)
+      for (const op of ops) {
+        await this.#step(op)
+        for (const peer of Object.values(this.#peers)) this.#drain(peer)
+      }
+      await this.#finish()
+    } finally {
+      this.#mend()
+      await this.#other?.close()
+      await closeAll()
+    }
+  }
+
+  async #open(): Promise<void> {
+    this.#store = new GatedStore(this.truth)
+    this.#it = await testBroker({ store: this.#store, limits: this.#limits, folder: this.#folder })
+    this.epoch = this.#it.log.epoch
+    this.#stream = await this.#it.log.stream(streamName)
+  }
+
+  /** The oldest head a reader may be given that asks now. */
+  get #head(): number {
+    return this.shared ? this.truth.entries.length : this.#stream.headSeq
+  }
+
+  async #step(op: Op): Promise<void> {
+    switch (op.op) {
+      case 'append':
+        return this.#append(op.by === 'other' && this.#other ? this.#other : this.#it.log, op.entries)
+      case 'collide':
+        this.#append(this.#it.log, op.entries)
+        if (this.#other) this.#append(this.#other, op.entries)
+        return
+      case 'hold':
+        if (this.#gate) return
+        this.#gate = this.#store.hold(calls('commit'))
+        counts.held++
+        return
+      case 'open':
+        return this.#release()
+      case 'unknown':
+        return this.#unknown(op.stored, op.settles)
+      case 'plain':
+        return this.#subscribePlain(this.#peers[op.who], plainFilters[op.filter] as string, op.qos)
+      case 'sync':
+        return this.#subscribeSync(op)
+      case 'ack':
+        return this.#acknowledge(this.#peers[op.who], op.picks)
+      case 'leave':
+        return this.#leave(this.#peers[op.who], op.how)
+      case 'come':
+        return this.#come(this.#peers[op.who])
+      case 'trim':
+        return this.#trim(op.part)
+      case 'restart':
+        return this.#restart(op.how)
+      case 'settle':
+        for (const peer of Object.values(this.#peers)) await this.#barrier(peer)
+    }
+  }
+
+  #append(log: Log, entries: readonly Publish[]): void {
+    for (const { topic: at, retain, empty, qos } of entries) {
+      const topic = topics[at] as string
+      const text = retain && empty ? '' : `m${++this.#texts}`
+      const draft = {
+        topic,
+        ...encodeFrame(topic, Buffer.from(text)),
+        qos: retain ? qos : (1 as const),
+        retain,
+        from: 'alice',
+        client: 'desk',
+      }
+      // What became of it is seen in the store.
+      const settled = log.publish(streamName, { ...draft, receivedMs: Date.now() }).catch(() => {})
+      if (log === this.#it.log) this.#appending.push(settled)
+    }
+  }
+
+  #release(): void {
+    this.#gate?.release()
+    this.#gate = undefined
+  }
+
+  /** Nothing fails or waits any more. */
+  #mend(): void {
+    this.#release()
+    for (const restore of this.#restoring.splice(0)) restore()
+  }
+
+  /** The next commit of the node has no clear end. */
+  #unknown(stored: boolean, settles: boolean): void {
+    counts.unknown++
+    const unsettle = settles ? undefined : this.#store.fail(calls('settle'))
+    if (unsettle) this.#restoring.push(unsettle)
+    this.#store.committing = async (buckets, commit) => {
+      this.#store.committing = undefined
+      if (stored) await commit()
+      return buckets.map(() => 'unknown')
+    }
+    this.#restoring.push(() => (this.#store.committing = undefined))
+  }
+
+  async #trim(part: number): Promise<void> {
+    const before = Math.max(1, Math.floor(this.#stream.headSeq * part) + 1)
+    if (before <= this.first) return
+    // What lies before it may go at any moment from here on.
+    const kept = this.first
+    this.first = Math.max(this.first, before)
+    const first = await within(this.#it.log.trim(streamName, before), 'the trim', longMs)
+    this.first = Math.max(kept, first)
+    this.#past.push(...this.seen.filter((pos) => parsePosition(pos).seq < first - 1))
+    counts.trims++
+  }
+
+  async #restart(how: 'stop' | 'crash'): Promise<void> {
+    const { kept, fresh } = this.#peers
+    for (const peer of [kept, fresh]) await this.#barrier(peer)
+    if (how === 'stop') {
+      this.#mend()
+      await within(this.#it.close(), 'the broker to stop', longMs)
+      counts.restarts++
+    } else {
+      this.#store.crash()
+      this.#gate = undefined
+      this.#restoring = []
+      abandon(this.#it)
+      counts.crashes++
+    }
+    for (const peer of [kept, fresh]) {
+      if (peer.client) await within(peer.client.closed, 'the connection to end with the broker', longMs)
+      this.#gone(peer, how === 'stop' ? 'in order' : 'crashed')
+    }
+    await this.#open()
+    this.#appending = []
+  }
+
+  // Connections.
+
+  async #come(peer: Peer): Promise<void> {
+    if (peer.client) return
+    const isKept = peer.who === 'kept'
+    const headMin = this.#head
+    const existed = this.#hadSession
+    const placeMin = peer.plain.placeMin
+    const placeMax = peer.plain.placeMax
+    const client = await this.#it.raw()
+    client.acknowledges = false
+    const token = await this.#it.token('alice')
+    const connack = await client.connect({ clientId: peer.who, clean: !isKept, password: token })
+    expect(connack.returnCode, 'CONNACK').to.equal(0)
+    peer.client = client
+    peer.read = 0
+    peer.pending.clear()
+    if (!isKept || !connack.sessionPresent) {
+      if (isKept && existed) {
+        const active = peer.plain.held.size > 0
+        if (!active || placeMin >= this.first - 1) violation(`[P-4.21] the session was lost: place ${placeMin}, first ${this.first}`)
+        counts.discarded++
+      }
+      peer.plain = new PlainModel(this.truth)
+    } else {
+      counts.reconnects++
+      if (!existed) violation('[P-4.21] session present 1 for a session that never was')
+      if (peer.plain.held.size > 0 && placeMax < this.first - 1)
+        violation(`[P-4.22] place ${placeMax} is served, the first is ${this.first}`)
+      peer.plain.existedTo = this.truth.entries.length
+      peer.plain.restored(headMin, this.truth.entries.length)
+    }
+    this.#hadSession ||= isKept
+  }
+  #hadSession = false
+
+  async #leave(peer: Peer, how: 'disconnect' | 'cut'): Promise<void> {
+    await this.#barrier(peer)
+    const { client } = peer
+    if (!client) return
+    if (how === 'disconnect') client.send({ cmd: 'disconnect' })
+    else client.destroy()
+    await within(client.closed, 'the end of the connection', longMs)
+    this.#gone(peer, 'in order')
+  }
+
+  /** Takes in what came until the end. */
+  #gone(peer: Peer, how: 'in order' | 'crashed'): void {
+    if (!peer.client) return
+    this.#drain(peer, true)
+    peer.client = undefined
+    peer.syncs.clear()
+    peer.plain.left(how, this.truth.entries.length)
+    peer.plain.uncleanStart = how === 'crashed' || peer.plain.uncleanStart
+  }
+
+  /** Resolves when everything the server wrote so far has come, and everything the client sent has been taken. */
+  async #barrier(peer: Peer): Promise<void> {
+    const { client } = peer
+    if (!client) return
+    await client.ping().catch(() => {})
+    this.#drain(peer)
+  }
+
+  // Subscribing.
+
+  async #subscribePlain(peer: Peer, filter: string, qos: 0 | 1): Promise<void> {
+    const headMin = this.#head
+    const placeEmpty = peer.plain.held.size === 0
+    await this.#subscribe(peer, filter, qos, (granted) => {
+      if (granted !== qos) violation(`[P-4.7] ${filter} was granted ${granted}`)
+      const head = this.truth.entries.length
+      if (placeEmpty) {
+        peer.plain.last = headMin
+        peer.plain.placeMin = headMin
+        peer.plain.placeAtStart = headMin
+      }
+      peer.plain.subscribed(filter, qos, headMin, head)
+    })
+  }
+
+  async #subscribeSync({ filter: at, start, pick }: Op & { op: 'sync' }): Promise<void> {
+    const peer = this.#peers.fresh
+    const { filter, qos } = syncFilters[at] as (typeof syncFilters)[number]
+    const position = this.#position(start, pick)
+    const text = start === 'now' ? `sync/${filter}` : `sync@${position ?? start}/${filter}`
+    const asked = { text, filter, qos, start, position, headMin: this.#head, firstMin: this.first }
+    await this.#subscribe(peer, text, qos, (granted) => {
+      if (granted !== qos) violation(`[P-6.19] ${text} was granted ${granted}`)
+      peer.syncs.set(text, new SyncModel(this, asked))
+    })
+  }
+
+  async #subscribe(peer: Peer, filter: string, qos: 0 | 1, granted: (code: number) => void): Promise<void> {
+    const { client } = peer
+    if (!client) return
+    const messageId = client.nextId()
+    peer.pending.set(messageId, granted)
+    client.send({ cmd: 'subscribe', messageId, subscriptions: [{ topic: filter, qos }] })
+    await client
+      .expect((packet) => packet.cmd === 'suback' && packet.messageId === messageId, `SUBACK of ${filter}`, longMs)
+      .catch((error: unknown) => {
+        if (!client.isClosed) throw error
+      })
+    this.#drain(peer)
+  }
+
+  #position(start: Start, pick: number): string | undefined {
+    const { entries } = this.truth
+    const known = this.seen.length > 0 ? (this.seen[pick % this.seen.length] as string) : formatPosition(this.epoch, 0, '0000')
+    const { seq, mark } = parsePosition(known)
+    switch (start) {
+      case 'seen':
+        return known
+      case 'past':
+        return this.#past.length > 0 ? this.#past[pick % this.#past.length] : known
+      case 'ahead':
+        return formatPosition(this.epoch, entries.length + 1 + (pick % 3), mark)
+      case 'wrong mark':
+        return formatPosition(this.epoch, seq, mark === 'AAAA' ? 'BBBB' : 'AAAA')
+      case 'foreign':
+        return formatPosition(this.epoch === 'AAAAAAAA' ? 'BBBBBBBB' : 'AAAAAAAA', seq, mark)
+      case 'now':
+      case 'earliest':
+      case 'snapshot':
+    }
+    return undefined
+  }
+
+  #acknowledge(peer: Peer, picks: readonly number[]): void {
+    for (const pick of picks) {
+      const open = this.#unackedOf(peer)
+      const id = open[pick % Math.max(open.length, 1)]
+      if (id !== undefined) this.#ack(peer, id)
+    }
+  }
+
+  #ack(peer: Peer, id: number): void {
+    peer.client?.send({ cmd: 'puback', messageId: id })
+    peer.plain.acknowledged(id)
+    this.#unacked.get(peer.client as RawClient)?.delete(id)
+  }
+
+  /** Packet ids that wait for their PUBACK. */
+  #unackedOf(peer: Peer): number[] {
+    return [...(peer.client ? (this.#unacked.get(peer.client) ?? []) : [])]
+  }
+  readonly #unacked = new Map<RawClient, Set<number>>()
+
+  // What comes.
+
+  #drain(peer: Peer, ended = false): void {
+    const { client } = peer
+    if (!client) return
+    for (; peer.read < client.inbox.all.length; peer.read++) {
+      const packet = client.inbox.all[peer.read]
+      if (packet?.cmd === 'suback') {
+        peer.pending.get(packet.messageId as number)?.(packet.granted[0] as number)
+        peer.pending.delete(packet.messageId as number)
+      } else if (packet?.cmd === 'publish') {
+        this.#message(peer, client, toMessage(packet))
+      }
+    }
+    if (!client.isClosed || ended) return
+    // Closed by the server: only for what a plain reader has missed [P-4.23].
+    const { next, held } = peer.plain
+    const why = this.#it.lines.all.findLast(({ message }) => message.startsWith('closed:'))?.message
+    if (held.size === 0 || next >= this.first) violation(`${peer.who} was closed for nothing, next ${next}, first ${this.first}: ${why}`)
+    counts.closed++
+    this.#gone(peer, 'in order')
+  }
+
+  #message(peer: Peer, client: RawClient, message: Message): void {
+    const { topic, text, qos, messageId } = message
+    if (qos > 0) {
+      const open = this.#unacked.get(client) ?? new Set<number>()
+      this.#unacked.set(client, open)
+      if (open.has(messageId as number)) violation(`packet id ${messageId} is in use [MQTT-2.3.1-2]`)
+      open.add(messageId as number)
+      const { inflightMax = defaultLimits.inflightMax } = this.#limits
+      // Control messages do not wait for room.
+      const control = [...this.#unackedControl].filter((id) => open.has(id)).length
+      if (topic.endsWith('/$ctl')) this.#unackedControl.add(messageId as number)
+      else if (open.size - control > inflightMax) violation(`[P-4.30] ${open.size} deliveries in flight`)
+    }
+    if (!topic.startsWith('sync')) return peer.plain.message(message)
+    const first = topic.slice(0, topic.indexOf('/'))
+    const json = JSON.parse(text) as Record<string, unknown>
+    if (topic.endsWith('/$ctl')) {
+      const sync = peer.syncs.get(json['filter'] as string)
+      if (!sync || sync.qos !== qos) violation(`${text}: nobody asked for it`)
+      return sync.control(json)
+    }
+    const entryTopic = topic.slice(first.length + 1)
+    const sync = [...peer.syncs.values()].find((other) => other.first === first && other.qos === qos && matches(other.filter, entryTopic))
+    if (!sync) violation(`${topic} ${text}: nobody asked for it`)
+    sync.envelope(entryTopic, json)
+  }
+  readonly #unackedControl = new Set<number>()
+
+  // The end: everything must come that is due.
+
+  async #finish(): Promise<void> {
+    this.#mend()
+    await within(Promise.all(this.#appending), 'the appends to be settled', longMs)
+    for (const topic of topics) {
+      const draft = {
+        topic,
+        ...encodeFrame(topic, Buffer.from(`last ${topic}`)),
+        qos: 1 as const,
+        retain: false,
+        from: 'alice',
+        client: 'desk',
+      }
+      await within(
+        this.#it.log.publish(streamName, { ...draft, receivedMs: Date.now() }),
+        'an append that nothing stands in the way of',
+        longMs,
+      )
+    }
+    await this.#quiet()
+    for (const peer of Object.values(this.#peers)) {
+      await this.#come(peer)
+      await this.#complete(peer)
+    }
+    for (const peer of Object.values(this.#peers)) {
+      // A double would have come by now.
+      await this.#barrier(peer)
+      this.#ackAll(peer)
+      await this.#barrier(peer)
+    }
+    expect(this.#stream.headSeq).to.equal(this.truth.entries.length)
+  }
+
+  /** Commits of the other log come to an end as well. */
+  async #quiet(): Promise<void> {
+    if (!this.#other) return
+    const topic = topics[0]
+    const draft = {
+      topic,
+      ...encodeFrame(topic, Buffer.from('last of the other')),
+      qos: 1 as const,
+      retain: false,
+      from: 'alice',
+      client: 'desk',
+    }
+    await within(this.#other.publish(streamName, { ...draft, receivedMs: Date.now() }), 'an append of the other log', longMs)
+    await this.#it.log.confirmHead(this.#stream)
+  }
+
+  async #complete(peer: Peer): Promise<void> {
+    for (;;) {
+      const { client } = peer
+      if (!client) return await this.#come(peer)
+      let failed: unknown
+      let closed = false
+      const done = (): boolean => {
+        try {
+          this.#drain(peer)
+          closed = !peer.client
+          this.#ackAll(peer)
+          return closed || this.#isComplete(peer)
+        } catch (error) {
+          failed = error
+          return true
+        }
+      }
+      await client.inbox.until(done, `what is due to ${peer.who}: ${this.#missing(peer)}`, longMs).catch((error: unknown) => {
+        if (!client.isClosed) throw new Error(`${peer.who} did not get what is due: ${this.#missing(peer)}`, { cause: error })
+        done()
+      })
+      if (failed) throw failed
+      if (!closed) return
+    }
+  }
+
+  #ackAll(peer: Peer): void {
+    for (const id of this.#unackedOf(peer)) this.#ack(peer, id)
+  }
+
+  #isComplete(peer: Peer): boolean {
+    const head = this.truth.entries.length
+    return peer.plain.complete(head) && [...peer.syncs.values()].every(({ state, caughtUpAt }) => state === 'over' || caughtUpAt === head)
+  }
+
+  #missing(peer: Peer): string {
+    const syncs = [...peer.syncs.values()].map(({ text, state, caughtUpAt }) => `${text} ${state}, caught up at ${caughtUpAt}`)
+    const { last, held } = peer.plain
+    return JSON.stringify({ head: this.truth.entries.length, first: this.first, last, held: [...held.values()], syncs })
+  }
+}
+
+describe(`Catch-up, ${runs} runs with seed ${seed}`, function () {
+  this.timeout(Math.max(300_000, runs * 10_000))
+  afterEach(closeAll)
+
+  it('[P-4.12] [P-4.17] [P-6.8] [P-6.10] [P-6.20] every reader gets what matches from where it asked for, in order, once, or is told', async () => {
+    const startedMs = Date.now()
+    const folder = await tempFolder()
+    const property = fc.asyncProperty(
+      fc.boolean(),
+      someLimits,
+      fc.array(anOp, { minLength: 10, maxLength: 45 }),
+      async (shared, limits, ops) => {
+        counts.runs++
+        if (shared) counts.shared++
+        await new Run(shared, limits, folder).play(ops)
+      },
+    )
+    await fc
+      .assert(property, { numRuns: runs, seed, endOnFailure: process.env['TIDEMARK_CATCH_UP_SHRINK'] === undefined })
+      .finally(destroyRawClients)
+    console.log(`catch-up, seed ${seed}, ${Date.now() - startedMs} ms: ${JSON.stringify(counts)}`)
+    const enough = runs / 200
+    const least = {
+      entries: 2_000,
+      envelopes: 1_000,
+      deliveries: 1_000,
+      retained: 200,
+      dups: 30,
+      caughtUp: 500,
+      snapshots: 40,
+      snapshotEntries: 40,
+      reconnects: 80,
+      discarded: 3,
+      collisions: 20,
+      unknown: 40,
+      trims: 80,
+      restarts: 40,
+      crashes: 40,
+      held: 100,
+    }
+    for (const [name, count] of Object.entries(least)) {
+      expect(counts[name as keyof typeof least], `${name} examined`).to.be.at.least(Math.floor(count * enough))
+    }
+    for (const [reason, count] of Object.entries(counts.resets)) expect(count, `reset ${reason}`).to.be.at.least(Math.floor(10 * enough))
+  })
 })

@@ -141,11 +141,10 @@ describe('Engine', () => {
       const { dependencies } = await json('package.json')
       expect(dependencies?.['aedes']).to.equal('1.2.0')
       expect(await json('node_modules/aedes/package.json')).to.include({ name: 'aedes', version: '1.2.0' })
-      const { packages } = await json('package-lock.json')
-      const locked = Object.entries(packages ?? {}).filter(([path]) => /(?:^|\/)node_modules\/aedes$/.test(path))
-      expect(locked.map(([path, { version }]: [string, { version?: string }]) => [path, version])).to.deep.equal([
-        ['node_modules/aedes', '1.2.0'],
-      ])
+      const { packages = {} } = await json('package-lock.json')
+      const copies = Object.keys(packages).filter((path) => path.endsWith('node_modules/aedes'))
+      expect(copies).to.deep.equal(['node_modules/aedes'])
+      expect(packages['node_modules/aedes']).to.include({ version: '1.2.0' })
     })
 
     it('one file of the broker knows it, and the hooks for a plain one', async () => {

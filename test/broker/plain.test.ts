@@ -19,7 +19,12 @@ describe('The plain door', () => {
 
   it('[P-4.1] serves a client that nobody here wrote', async () => {
     const it = await testBroker()
-    const client = await connectAsync(it.mqttUrl, { username: 'alice', password: await it.token('alice'), clientId: 'js', reconnectPeriod: 0 })
+    const client = await connectAsync(it.mqttUrl, {
+      username: 'alice',
+      password: await it.token('alice'),
+      clientId: 'js',
+      reconnectPeriod: 0,
+    })
     clients.push(client)
     const got: string[] = []
     const third = new Promise<void>((resolve) => {
@@ -202,7 +207,16 @@ describe('The plain door', () => {
   it('[P-4.8] judges each filter by itself', async () => {
     const it = await testBroker()
     const client = await it.client('alice')
-    const codes = await client.subscribe(['users/alice/#', 'users/bob/#', 'users/alice/a/+', 'free/#', 'users/alice', 'inbox/alice/#', 'auth/renew', 'put/#'])
+    const codes = await client.subscribe([
+      'users/alice/#',
+      'users/bob/#',
+      'users/alice/a/+',
+      'free/#',
+      'users/alice',
+      'inbox/alice/#',
+      'auth/renew',
+      'put/#',
+    ])
     expect(codes).to.deep.equal([1, 128, 1, 128, 128, 128, 128, 128])
     await client.publish('users/alice/a/1', 'x')
     expect((await client.message()).text).to.equal('x')
@@ -211,7 +225,16 @@ describe('The plain door', () => {
   it('[P-12.7] refuses what is no filter with 0x80, and keeps the others', async () => {
     const it = await testBroker()
     const client = await it.client('alice')
-    for (const bad of ['users/alice/#/x', 'users/alice/a+', '', '#a', `users/alice/${'x/'.repeat(110)}x`, `users/alice/${'x'.repeat(300)}`, '$share/g/users/alice/#', '$SYS/#']) {
+    for (const bad of [
+      'users/alice/#/x',
+      'users/alice/a+',
+      '',
+      '#a',
+      `users/alice/${'x/'.repeat(110)}x`,
+      `users/alice/${'x'.repeat(300)}`,
+      '$share/g/users/alice/#',
+      '$SYS/#',
+    ]) {
       expect(await client.subscribe([bad, 'users/alice/ok']), bad).to.deep.equal([128, 1])
     }
     await client.ping()
@@ -256,7 +279,10 @@ describe('The plain door', () => {
 
   it('[P-4.10] delivers once, at the highest QoS, what several filters match', async () => {
     const it = await testBroker()
-    for (const filters of [['users/alice/#', 'users/alice/notes/1'], ['users/alice/notes/1', 'users/alice/#']]) {
+    for (const filters of [
+      ['users/alice/#', 'users/alice/notes/1'],
+      ['users/alice/notes/1', 'users/alice/#'],
+    ]) {
       const client = await it.client('alice')
       await client.subscribe(filters[0] as string, 0)
       await client.subscribe(filters[1] as string, 1)

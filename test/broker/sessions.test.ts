@@ -392,7 +392,12 @@ describe('Sessions', () => {
     const it = await testBroker()
     const password = await it.token('alice')
     const clients = await Promise.all(Array.from({ length: 50 }, () => it.raw()))
-    const answers = clients.map((client) => client.connect({ clientId: 'phone', clean: false, password }).then(() => {}, () => {}))
+    const answers = clients.map((client) =>
+      client.connect({ clientId: 'phone', clean: false, password }).then(
+        () => {},
+        () => {},
+      ),
+    )
     await Promise.all(answers)
     await it.lines.until(() => it.broker.stats().connections === 1, 'one connection to be left')
     const alive = clients.filter(({ isClosed }) => !isClosed)

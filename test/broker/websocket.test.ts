@@ -33,8 +33,20 @@ describe('The WebSocket door', () => {
   /** The status line of the answer to a raw upgrade. */
   async function upgrade(it: TestBroker, target: string, headers: Record<string, string> = {}): Promise<string> {
     const socket = connectTcp(it.httpPort, '127.0.0.1')
-    const all = { Host: 'localhost', Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Protocol': 'mqtt', ...headers }
-    socket.write(`GET ${target} HTTP/1.1\r\n${Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`)
+    const all = {
+      Host: 'localhost',
+      Connection: 'Upgrade',
+      Upgrade: 'websocket',
+      'Sec-WebSocket-Version': '13',
+      'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==',
+      'Sec-WebSocket-Protocol': 'mqtt',
+      ...headers,
+    }
+    socket.write(
+      `GET ${target} HTTP/1.1\r\n${Object.entries(all)
+        .map(([name, value]) => `${name}: ${value}\r\n`)
+        .join('')}\r\n`,
+    )
     const [data] = (await within(once(socket, 'data'), `the answer to an upgrade of ${target}`)) as [Buffer]
     socket.destroy()
     return data.toString().split('\r\n')[0] ?? ''
@@ -42,7 +54,12 @@ describe('The WebSocket door', () => {
 
   it('[P-7.21] serves mqtt.js', async () => {
     const it = await testBroker()
-    const client = await connectAsync(it.wsUrl, { username: 'alice', password: await it.token('alice'), clientId: 'js', reconnectPeriod: 0 })
+    const client = await connectAsync(it.wsUrl, {
+      username: 'alice',
+      password: await it.token('alice'),
+      clientId: 'js',
+      reconnectPeriod: 0,
+    })
     const got = new Promise<[string, Buffer]>((resolve) => client.once('message', (topic, payload) => resolve([topic, payload])))
     await client.subscribeAsync('users/alice/#', { qos: 1 })
     await client.publishAsync('users/alice/a', 'over', { qos: 1 })
@@ -89,7 +106,8 @@ describe('The WebSocket door', () => {
 
   it('[P-12.27] survives upgrades of any path, and peers that are gone before the answer', async () => {
     const it = await testBroker()
-    for (const target of ['/other', '//', '/\\', 'http://[', '*', '/%', '/mqtt/x']) expect(await upgrade(it, target), target).to.match(/ 40[034] /)
+    for (const target of ['/other', '//', '/\\', 'http://[', '*', '/%', '/mqtt/x'])
+      expect(await upgrade(it, target), target).to.match(/ 40[034] /)
     for (let at = 0; at < 20; at++) {
       const socket = connectTcp(it.httpPort, '127.0.0.1')
       socket.on('error', () => {})

@@ -120,11 +120,21 @@ describe('tidemark token', function () {
   })
 
   it('does not load the broker, nor the store', async () => {
-    const options = { cwd: await tempFolder(), env: { NODE_OPTIONS: '--trace-event-categories node.module_timer' } }
-    const { code } = await tidemark(['token', 'alice'], options)
+    const cwd = await tempFolder()
+    const loaded = join(cwd, 'loaded')
+    writeFileSync(
+      join(cwd, 'hooks.mjs'),
+      `import { appendFileSync } from 'node:fs'
+      export function load(url, context, next) {
+        appendFileSync(${JSON.stringify(loaded)}, url + '\\n')
+        return next(url, context)
+      }`,
+    )
+    writeFileSync(join(cwd, 'register.mjs'), `import { register } from 'node:module'\nregister('./hooks.mjs', import.meta.url)`)
+    const { code } = await tidemark(['token', 'alice'], { cwd, env: { NODE_OPTIONS: `--import ${join(cwd, 'register.mjs')}` } })
     expect(code).to.equal(0)
-    const trace = readFileSync(join(options.cwd, 'node_trace.1.log'), 'utf8')
-    expect(trace).to.include('commander')
-    expect(trace).to.not.match(/aedes|classic-level|fastify/)
+    const urls = readFileSync(loaded, 'utf8')
+    expect(urls).to.include('/cli/commands/token.ts').and.include('/node_modules/commander/')
+    expect(urls).to.not.match(/\/(broker|bridge|log)\/|aedes|classic-level|fastify|node_modules\/mqtt/)
   })
 })

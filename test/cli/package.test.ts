@@ -23,7 +23,8 @@ describe('npx tidemark', function () {
     const folder = await tempFolder()
     const npm = (args: readonly string[], cwd: string): Promise<unknown> => run('npm', args, { cwd, env: cleanEnvironment() })
     // The checkout's .npmrc switches scripts off, and with them the build before packing.
-    await npm(['pack', '--ignore-scripts=false', '--pack-destination', folder], checkout)
+    await npm(['run', 'build'], checkout)
+    await npm(['pack', '--pack-destination', folder], checkout)
     const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? 'none'
     try {
       await npm(['install', '--prefer-offline', '--no-audit', '--no-fund', `./${tarball}`], folder)

@@ -7,11 +7,11 @@ export interface RawPublisherOptions {
   readonly token: string
   readonly topic: string
   /** Called after each PUBACK with how many there were. */
-  acknowledged(count: number): void
+  readonly onAcknowledged: (count: number) => void
 }
 
 /** Publishes `n1`, `n2`, … at QoS 1; resolves with those acknowledged, once the connection is gone. */
-export function rawPublisher({ port, token, topic, acknowledged }: RawPublisherOptions): Promise<string[]> {
+export function rawPublisher({ port, token, topic, onAcknowledged }: RawPublisherOptions): Promise<string[]> {
   const socket = connect(port, '127.0.0.1')
   const parser = mqttPacket.parser({ protocolVersion: 4 })
   const texts: string[] = []
@@ -27,7 +27,7 @@ export function rawPublisher({ port, token, topic, acknowledged }: RawPublisherO
     if (packet.cmd === 'connack') publishBurst()
     if (packet.cmd !== 'puback') return
     texts.push(`n${packet.messageId}`)
-    acknowledged(texts.length)
+    onAcknowledged(texts.length)
   })
   socket.on('data', (chunk: Buffer) => void parser.parse(chunk))
   socket.on('error', () => {}) // What came before it counts.

@@ -55,7 +55,8 @@ export class RawClient {
     const packets = parser({ protocolVersion: 4 })
     packets.on('packet', (packet: Packet) => {
       this.inbox.add(packet)
-      if (packet.cmd === 'publish' && packet.qos === 1 && this.acknowledges) this.send({ cmd: 'puback', messageId: packet.messageId as number })
+      if (packet.cmd === 'publish' && packet.qos === 1 && this.acknowledges)
+        this.send({ cmd: 'puback', messageId: packet.messageId as number })
     })
     packets.on('error', (error: Error) => this.inbox.end(`the server sent what is no MQTT: ${error.message}`))
     socket.on('data', (chunk: Buffer) => {
@@ -92,7 +93,10 @@ export class RawClient {
   async subscribe(filters: string | readonly string[], qos: QoS = 1): Promise<number[]> {
     const messageId = this.nextId()
     this.send({ cmd: 'subscribe', messageId, subscriptions: [filters].flat().map((topic) => ({ topic, qos })) })
-    const suback = (await this.expect((packet) => packet.cmd === 'suback' && packet.messageId === messageId, `SUBACK of ${String(filters)}`)) as ISubackPacket
+    const suback = (await this.expect(
+      (packet) => packet.cmd === 'suback' && packet.messageId === messageId,
+      `SUBACK of ${String(filters)}`,
+    )) as ISubackPacket
     return suback.granted as number[]
   }
 
@@ -103,7 +107,11 @@ export class RawClient {
   }
 
   /** Sends PUBLISH; returns its packet id. */
-  publishNow(topic: string, payload: string | Buffer, { qos = 1, retain = false, dup = false, messageId = this.nextId() }: PublishOptions = {}): number {
+  publishNow(
+    topic: string,
+    payload: string | Buffer,
+    { qos = 1, retain = false, dup = false, messageId = this.nextId() }: PublishOptions = {},
+  ): number {
     this.send({ cmd: 'publish', topic, payload, qos, retain, dup, ...(qos > 0 ? { messageId } : {}) })
     return messageId
   }
@@ -127,7 +135,10 @@ export class RawClient {
 
   /** The next PUBLISH, whatever its topic, or the next on this topic. */
   async message(topic?: string): Promise<Message> {
-    const packet = (await this.expect((candidate) => candidate.cmd === 'publish' && (topic === undefined || candidate.topic === topic), `a PUBLISH${topic ? ` on ${topic}` : ''}`)) as IPublishPacket
+    const packet = (await this.expect(
+      (candidate) => candidate.cmd === 'publish' && (topic === undefined || candidate.topic === topic),
+      `a PUBLISH${topic ? ` on ${topic}` : ''}`,
+    )) as IPublishPacket
     return toMessage(packet)
   }
 

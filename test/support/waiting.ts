@@ -83,5 +83,9 @@ export class Inbox<Value> {
 
 function short(value: unknown): unknown {
   const isBuffer = typeof value === 'object' && value !== null && (value as { type?: unknown }).type === 'Buffer'
-  return isBuffer ? Buffer.from((value as { data: number[] }).data).toString('utf8').slice(0, 80) : value
+  return isBuffer
+    ? Buffer.from((value as { data: number[] }).data)
+        .toString('utf8')
+        .slice(0, 80)
+    : value
 }

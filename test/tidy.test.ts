@@ -1,0 +1,191 @@
+/** The style of this repository, as far as a machine can see it. */
+import { posix } from 'node:path'
+import { expect } from 'chai'
+import { codeOf, filesEndingIn, importsOf, read } from './support/source-files.ts'
+
+/** What each folder may import of ours, beside itself. */
+const arrows: Readonly<Record<string, readonly string[]>> = {
+  protocol: [],
+  seams: [],
+  log: ['protocol', 'seams'],
+  auth: ['protocol', 'seams'],
+  broker: ['log', 'auth', 'protocol', 'seams'],
+  bridge: ['log', 'auth', 'protocol', 'seams'],
+  // `tidemark bench` runs the loads of bench/.
+  cli: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'bench'],
+  client: ['protocol'],
+  bench: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
+  examples: ['client', 'protocol', '.'],
+  test: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'cli', 'client', 'bench', 'examples', '.'],
+  '.': ['cli', 'log', 'protocol'],
+}
+
+/** aedes is behind these two. */
+const knowAedes: readonly string[] = ['broker/engine.ts', 'auth/aedes-hooks.ts']
+
+/** Begun by something else than an import. */
+const entries: readonly RegExp[] = [
+  /^index\.ts$/,
+  /^cli\/main\.ts$/,
+  /^[a-z]+\/index\.ts$/,
+  /\.test\.ts$/,
+  /^bench\/run\.ts$/,
+  /^examples\//,
+]
+
+const linesMax = 400
+
+/** Longer files: how long they may be, and why. Only those stand here that are. */
+const longFiles: Readonly<Record<string, { readonly max: number; readonly why: string }>> = {
+  'broker/link.ts': { max: 430, why: 'one connection from its first byte to its last: its states are read in one place' },
+  'test/broker/plain.test.ts': { max: 450, why: 'one chapter of the protocol, clause by clause' },
+  'test/broker/sessions.test.ts': { max: 500, why: 'one chapter of the protocol, clause by clause' },
+  'test/broker/two-nodes.test.ts': { max: 520, why: 'one store, two servers, and everything that can go wrong between them' },
+  'test/broker/catch-up.property.test.ts': { max: 620, why: 'a model, the real thing, and the commands that drive both' },
+  'test/broker/regressions.test.ts': { max: 660, why: 'one test per finding, each against stock aedes as well' },
+}
+
+/** Tests that let time pass on purpose. */
+const sleepers: Readonly<Record<string, string>> = {
+  'test/durability/crash.test.ts': 'the moment of the kill is random',
+  'test/durability/support/waiting.ts': 'looks at another process again and again',
+  'test/bridge/problems.test.ts': 'gives a stalled reader the time to be noticed',
+  'test/bridge/publish.test.ts': 'looks again until a request waits inside',
+  'test/bridge/operations.test.ts': 'shows that something does not happen yet',
+}
+
+/** Skips that do not say so; this list only gets shorter. */
+const silentSkips: readonly string[] = ['test/cli/serve.test.ts']
+
+const sources = filesEndingIn('.ts').filter((path) => !path.startsWith('test/'))
+const tests = filesEndingIn('.ts').filter((path) => path.startsWith('test/'))
+const all = [...sources, ...tests]
+
+describe('tidy', () => {
+  it('looks at the whole repository', () => {
+    expect(sources.length).to.be.at.least(150)
+    expect(tests.length).to.be.at.least(60)
+    const folders = new Set(all.map(folderOf))
+    expect(
+      [...folders].filter((folder) => !(folder in arrows)),
+      'folders without a rule',
+    ).to.deep.equal([])
+  })
+
+  it('imports along the arrows between folders only', () => {
+    let looked = 0
+    const against = all.flatMap((path) =>
+      relativeImports(path).flatMap((imported) => {
+        looked++
+        const [from, to] = [folderOf(path), folderOf(imported)]
+        return from === to || arrows[from]?.includes(to) ? [] : [`${path} → ${imported}`]
+      }),
+    )
+    expect(against).to.deep.equal([])
+    expect(looked).to.be.at.least(500)
+  })
+
+  it('knows aedes in two files', () => {
+    const know = sources.filter(
+      (path) => importsOf(read(path)).some((specifier) => /^aedes(\/|$|-)/.test(specifier)) && !path.startsWith('bench/'),
+    )
+    expect(know.sort()).to.deep.equal([...knowAedes].sort())
+  })
+
+  it('has no file that nobody imports', () => {
+    const imported = new Set(all.flatMap(relativeImports))
+    const mentioned = (path: string): boolean => imported.has(path) || entries.some((entry) => entry.test(path)) || isSpawned(path)
+    expect(all.filter((path) => !mentioned(path))).to.deep.equal([])
+  })
+
+  it('builds everything that the package promises', () => {
+    const { exports } = JSON.parse(read('package.json')) as { exports: Readonly<Record<string, string | { readonly default: string }>> }
+    const missing = Object.values(exports).flatMap((target) => {
+      const path = typeof target === 'string' ? target : target.default
+      const source = path.replace('./dist/', '').replace(/\.js$/, '.ts').replace('./', '')
+      return source === 'package.json' || sources.includes(source) ? [] : [`${path}, which would be made from ${source}`]
+    })
+    expect(missing).to.deep.equal([])
+  })
+
+  it(`has no file of more than ${linesMax} lines without a reason`, () => {
+    const long = all.map((path) => ({ path, lines: read(path).split('\n').length - 1 })).filter(({ lines }) => lines > linesMax)
+    const tooLong = long.filter(({ path, lines }) => lines > (longFiles[path]?.max ?? linesMax))
+    expect(tooLong.map(({ path, lines }) => `${path}: ${lines} lines`)).to.deep.equal([])
+    for (const path of Object.keys(longFiles)) {
+      expect(all.includes(path) && !long.some((file) => file.path === path), `${path} is no longer long: take it off the list`).to.equal(
+        false,
+      )
+    }
+  })
+
+  forbid('any', sources.concat(tests), /(?<![\w$.])(?::\s*|<|\bas\s+|=\s*)any(?![\w$])|\bany\[\]/)
+  forbid('a default export', all, /\bexport\s+default\b|\bexport\s*\{[^}]*\bas default\b/)
+  forbid(
+    'the console outside cli/',
+    sources.filter((path) => !/^(cli|bench|examples)\//.test(path)),
+    /\bconsole\./,
+  )
+  forbid('a test that runs alone', tests, /\b(?:describe|it|suite|test|context)\.only\(/)
+  forbid('a test that is left out', tests, /\b(?:describe|it|suite|test)\.skip\(|\bx(?:it|describe)\(/)
+
+  it('skips tests loudly only', () => {
+    const silent = tests.filter((path) => {
+      const lines = read(path).split('\n')
+      return lines.some(
+        (line, at) => /\b(?:this|context)\.skip\(\)/.test(line) && !/SKIPPED/.test(lines.slice(Math.max(0, at - 4), at + 1).join('\n')),
+      )
+    })
+    expect(silent.filter((path) => path !== 'test/tidy.test.ts' && !silentSkips.includes(path))).to.deep.equal([])
+  })
+
+  it('leaves no notes to itself, and no path of one machine', () => {
+    const notes = new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X'].join('|')})\\b`)
+    const machine = /(?<![\w.:/-])\/(?:root|home|Users|work|mnt)\/\w/
+    const texts = filesEndingIn('.ts', '.md', '.json', '.c', '.js', '.py').filter((path) => path !== 'package-lock.json')
+    const found = texts.flatMap((path) =>
+      read(path)
+        .split('\n')
+        .flatMap((line, at) => (notes.test(line) || machine.test(line) ? [`${path}:${at + 1}: ${line.trim()}`] : [])),
+    )
+    expect(found).to.deep.equal([])
+  })
+
+  it('waits for events in tests, and does not sleep', () => {
+    const sleep = /setTimeout\(\s*(?:resolve|\(\)\s*=>\s*resolve\(\))|\bsetTimeout\b[^}\n]*\} from 'node:timers\/promises'|\bsleep\(/
+    const found = tests.filter((path) => path !== 'test/tidy.test.ts' && sleep.test(read(path)))
+    expect(found.filter((path) => !(path in sleepers) && path !== 'test/attacks/garbage-wires.ts')).to.deep.equal([])
+    for (const path of Object.keys(sleepers)) {
+      if (tests.includes(path)) expect(found.includes(path), `${path} sleeps no longer: take it off the list`).to.equal(true)
+    }
+  })
+})
+
+function forbid(what: string, paths: readonly string[], pattern: RegExp): void {
+  it(`is without ${what}`, () => {
+    const found = paths.flatMap((path) =>
+      codeOf(read(path))
+        .split('\n')
+        .flatMap((line, at) => (pattern.test(line) ? [`${path}:${at + 1}: ${line.trim()}`] : [])),
+    )
+    expect(found).to.deep.equal([])
+  })
+}
+
+/** The first folder of a path, or `.` for files of the root. */
+function folderOf(path: string): string {
+  return path.includes('/') ? (path.split('/')[0] as string) : '.'
+}
+
+function relativeImports(path: string): string[] {
+  return importsOf(read(path))
+    .filter((specifier) => specifier.startsWith('.') && specifier.endsWith('.ts'))
+    .map((specifier) => posix.join(posix.dirname(path), specifier))
+}
+
+/** Child processes are named in a text, with or without the ending. */
+function isSpawned(path: string): boolean {
+  const name = posix.basename(path, '.ts')
+  const named = new RegExp(`['/\`]${name}(?:\\.ts)?['\`]`)
+  return all.some((other) => other !== path && named.test(read(other)))
+}
