@@ -30,7 +30,7 @@ export class Metrics implements Telemetry {
   )
   readonly #deliverySeconds = this.#histogram(
     'delivery_latency_seconds',
-    'From the commit to a socket, the newest entry of each run.',
+    'From the commit to a socket, the slowest of each turn of the event loop.',
     secondsFine,
   )
   readonly #delivered = this.#counter('delivered_entries_total', 'Entries written to sessions.')
@@ -71,9 +71,9 @@ export class Metrics implements Telemetry {
     this.#appendSeconds.observe(latencyMs / 1_000)
   }
 
-  delivered(entries: number, latencyMs: number): void {
+  delivered(entries: number, latencyMs: number | undefined): void {
     this.#delivered.inc(entries)
-    this.#deliverySeconds.observe(latencyMs / 1_000)
+    if (latencyMs !== undefined) this.#deliverySeconds.observe(latencyMs / 1_000)
   }
 
   refused(door: string, code: string): void {

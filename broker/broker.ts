@@ -13,6 +13,7 @@ import type { Hints } from '../seams/hints.ts'
 import type { Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
+import { Deliveries } from './deliveries.ts'
 import { Engine } from './engine.ts'
 import { Ephemerals } from './ephemerals.ts'
 import { hold } from './holds.ts'
@@ -64,6 +65,7 @@ export class Broker {
   private constructor(parts: BrokerParts, engine: Engine) {
     const { log, authority, clock, limits, logger, telemetry, hints, openEnabled } = parts
     const rules: TopicRules = { ...limits, openEnabled }
+    const deliveries = new Deliveries(clock, telemetry)
     const ephemerals = new Ephemerals(clock, hints)
     this.#parts = parts
     this.#hub = {
@@ -79,7 +81,8 @@ export class Broker {
       ephemerals,
       sessions: new Sessions({ log, hints, logger, telemetry }),
       wills: new Wills({ log, authority, rules, logger, telemetry, ephemerals }),
-      turn: new Turn(),
+      deliveries,
+      turn: new Turn(() => deliveries.tell()),
       links: new Set(),
       stopping: false,
     }

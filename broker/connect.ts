@@ -107,9 +107,8 @@ async function resume(link: Link): Promise<void> {
     if (record && !(await restored(link, session, record))) {
       hub.logger.warn({ session: key }, 'the session was discarded: entries that it has not seen were trimmed')
       hub.telemetry.sessionDiscarded()
-      await hub.sessions.remove(key)
-      const anew = await sessions.claim(key, link.uid)
-      link.generation = anew.generation
+      // The record is overwritten below; removing it would forget the generation that fences older owners.
+      await sessions.removeIntents(key)
       session.close()
       session = newSession(link)
       link.sessionPresent = false

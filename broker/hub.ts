@@ -7,6 +7,7 @@ import type { Hints } from '../seams/hints.ts'
 import type { Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
+import type { Deliveries } from './deliveries.ts'
 import type { Engine } from './engine.ts'
 import type { Ephemerals } from './ephemerals.ts'
 import type { Link } from './link.ts'
@@ -28,6 +29,7 @@ export interface Hub {
   readonly wills: Wills
   readonly ephemerals: Ephemerals
   readonly turn: Turn
+  readonly deliveries: Deliveries
   readonly links: Set<Link>
   /** No new connections are served. */
   readonly stopping: boolean

@@ -142,32 +142,40 @@ export class PlainCursor implements DeliveryOwner {
     return to - from
   }
 
-  /** Entries are matched one by one. */
+  /** Entries are matched one by one; what matches goes out in one piece. */
   #deliverPicked(bucket: Bucket, room: number, bytesLeft: number): number {
-    const { frameStarts, idOffsets, value, firstSeq, count } = bucket
-    const packets: Buffer[] = []
+    const { frameStarts, firstSeq, count } = bucket
+    const picked: { readonly index: number; readonly qos: number }[] = []
     let bytes = 0
     let index = this.next - firstSeq
     for (; index < count && room > 0 && bytes < bytesLeft; index++) {
-      const seq = firstSeq + index
-      const qos = Math.min(this.#qosFor(bucket, index, seq), bucket.qos(index))
+      const qos = Math.min(this.#qosFor(bucket, index, firstSeq + index), bucket.qos(index))
       if (qos < 0) continue
-      if (qos === 0) {
-        packets.push(encodePublish(bucket.topic(index), bucket.payload(index)))
-      } else {
-        const start = frameStarts[index] as number
-        const packet = Buffer.from(value.subarray(start, frameStarts[index + 1]))
-        packet.writeUInt16BE(this.#outlet.inflight.push(this, seq), (idOffsets[index] as number) - start)
-        if (seq <= this.dupTo) packet[0] = (packet[0] as number) | dupFlag
-        packets.push(packet)
-        this.#inFlight++
-        room--
-      }
-      bytes += (packets.at(-1) as Buffer).length
+      picked.push({ index, qos })
+      bytes += (frameStarts[index + 1] as number) - (frameStarts[index] as number)
+      if (qos > 0) room--
     }
     this.next = firstSeq + index
-    if (packets.length > 0) this.#outlet.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets, bytes))
-    return packets.length
+    if (picked.length === 0) return 0
+    // At QoS 0 a packet is shorter than its frame by the packet id.
+    const packets = Buffer.allocUnsafe(bytes)
+    let end = 0
+    for (const { index: at, qos } of picked) {
+      end += qos === 0 ? encodePublish(bucket.topic(at), bucket.payload(at)).copy(packets, end) : this.#copyFrame(bucket, at, packets, end)
+    }
+    this.#outlet.write(end === bytes ? packets : packets.subarray(0, end))
+    return picked.length
+  }
+
+  /** Copies one entry as it is packed, with a packet id; returns its bytes. */
+  #copyFrame({ value, frameStarts, idOffsets, firstSeq }: Bucket, index: number, packets: Buffer, at: number): number {
+    const start = frameStarts[index] as number
+    const seq = firstSeq + index
+    const bytes = value.copy(packets, at, start, frameStarts[index + 1])
+    packets.writeUInt16BE(this.#outlet.inflight.push(this, seq), at + (idOffsets[index] as number) - start)
+    if (seq <= this.dupTo) packets[at] = (packets[at] as number) | dupFlag
+    this.#inFlight++
+    return bytes
   }
 
   #qosFor(bucket: Bucket, index: number, seq: number): number {

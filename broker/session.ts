@@ -176,8 +176,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   }
 
   delivered(entries: number, committedMs: number | undefined): void {
-    const { telemetry, clock } = this.#parts.hub
-    telemetry.delivered(entries, committedMs === undefined ? 0 : clock.now() - committedMs)
+    this.#parts.hub.deliveries.count(entries, committedMs)
   }
 
   kick(): void {
@@ -201,6 +200,13 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
       run.deliver()
       if (run.finished) this.#endRun(run)
     }
+    return this.#deliver() && this.bytesLeft > 0 && this.inflight.room > 0
+  }
+
+  /** Lets every subscription send; true if one could go on at once. */
+  #deliver(): boolean {
+    const [only] = this.#cursors
+    if (only && this.#cursors.length === 1 && this.#syncs.size === 0) return only.deliver()
     // Each turn begins with another subscription, so that a long backlog of one does not starve the others.
     const readers = [...this.#cursors, ...this.#syncs.values()]
     this.#turnAt = readers.length > 0 ? (this.#turnAt + 1) % readers.length : 0
@@ -208,7 +214,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     for (let at = 0; at < readers.length; at++) {
       if (readers[(this.#turnAt + at) % readers.length]?.deliver()) more = true
     }
-    return more && this.bytesLeft > 0 && this.inflight.room > 0
+    return more
   }
 
   /** A PUBACK has come. */
@@ -301,6 +307,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
 
   async #restoreCursor(stored: CursorRecord, dupTo: (stream: Stream) => Promise<number>): Promise<PlainCursor | undefined> {
     const stream = await this.#follow(stored.stream)
+    await this.log.confirmHead(stream) // Another node may have served it beyond what this one knows [P-2.18].
     // A cursor ahead of the head belongs to a history that this store does not have.
     if (stored.acked > stream.headSeq) return undefined
     const cursor = new PlainCursor(stream, { acked: stored.acked, dupTo: Math.max(stored.sent, await dupTo(stream)) }, this)

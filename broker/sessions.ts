@@ -119,6 +119,11 @@ export class Sessions {
   /** Removes the stored session and what belongs to it. */
   async remove(key: string): Promise<void> {
     if (await this.#documents.get(sessionsCollection, key)) await this.#documents.remove(sessionsCollection, key)
+    await this.removeIntents(key)
+  }
+
+  /** Removes what belongs to the session; its record stays, and with it the generation that fences older owners. */
+  async removeIntents(key: string): Promise<void> {
     for (const { key: intent } of await this.#documents.list(intentsCollection, { prefix: `${key}/`, limit: 65_536 })) {
       await this.#documents.remove(intentsCollection, intent)
     }
@@ -127,6 +132,8 @@ export class Sessions {
   /** Up to which seq entries may have been sent before an unclean stop [P-4.20]. */
   async sentBefore(stream: Parameters<typeof seqAtTime>[1]): Promise<number> {
     const { log } = this.#parts
+    // Where several nodes serve, the one before may have sent until just now.
+    if (log.shared) return stream.headSeq
     // After the clock was set back, times do not tell what is older than this run.
     if (stream.headTs > log.clock.now()) return stream.headSeq
     return (await seqAtTime(log, stream, this.#startedMs + 1)) - 1

@@ -21,6 +21,12 @@ export class Turn {
   #flushed = new Set<Flushed>()
   #scheduled = false
   #scheduledAgain = false
+  readonly #ended: () => void
+
+  /** `ended` is called when a turn has written everything. */
+  constructor(ended: () => void) {
+    this.#ended = ended
+  }
 
   pump(session: Pumped): void {
     this.#pumped.add(session)
@@ -55,6 +61,7 @@ export class Turn {
     if (flushed.size > 0) this.#flushed = new Set()
     this.#scheduled = false
     for (const link of flushed) link.flush()
+    this.#ended()
     if (this.#again.size > 0) this.#runAgain()
   }
 

@@ -28,9 +28,9 @@ export class Bucket {
   readonly firstSeq: number
   readonly count: number
   /** Start of each frame, and the end of the last. */
-  readonly frameStarts: Uint32Array
+  readonly frameStarts: number[]
   /** Where the two bytes of each packet id stand. */
-  readonly idOffsets: Uint32Array
+  readonly idOffsets: number[]
   /** Every entry may be sent at QoS 1 as it stands: none was published at QoS 0. */
   readonly uniform: boolean
   readonly hasRetained: boolean
@@ -39,7 +39,7 @@ export class Bucket {
   readonly #publishers: readonly Publisher[]
   readonly #metaStart: number
   readonly #idsStart: number
-  #idStarts: Uint32Array | undefined = undefined
+  #idStarts: number[] | undefined = undefined
   /** When the socket had the entries, when they were judged and when they were on disk; only in the process that committed them. */
   hops: Hops | undefined = undefined
   /** Envelopes made so far, shared between readers. */
@@ -57,8 +57,8 @@ export class Bucket {
     this.#metaStart = publishers.end
     this.#idsStart = publishers.end + this.count * entryBytes
     this.#topics = known?.topics ?? Array.from<undefined>({ length: this.count })
-    this.frameStarts = known?.frameStarts ?? new Uint32Array(this.count + 1)
-    this.idOffsets = known?.idOffsets ?? new Uint32Array(this.count)
+    this.frameStarts = known?.frameStarts ?? []
+    this.idOffsets = known?.idOffsets ?? []
     if (!known) this.#findFrames(value.readUInt32BE(30))
     let flagsAll = 0
     let uniform = true
@@ -151,9 +151,9 @@ export class Bucket {
     }
   }
 
-  #givenIdStarts(): Uint32Array {
+  #givenIdStarts(): number[] {
     if (!this.#idStarts) {
-      this.#idStarts = new Uint32Array(this.count)
+      this.#idStarts = []
       let start = this.#idsStart
       for (let index = 0; index < this.count; index++) {
         this.#idStarts[index] = start
@@ -210,8 +210,8 @@ export interface Hops {
 
 interface KnownParts {
   readonly topics: string[]
-  readonly frameStarts: Uint32Array
-  readonly idOffsets: Uint32Array
+  readonly frameStarts: number[]
+  readonly idOffsets: number[]
 }
 
 /** The mark of a nonce: what a position carries of it. */
@@ -263,8 +263,8 @@ export function packBucket(stream: string, firstSeq: number, nonce: Buffer, ts: 
   value.writeUInt32BE(framesStart, 30)
   writePublishers(value, publishers)
   const topics: string[] = []
-  const frameStarts = new Uint32Array(drafts.length + 1)
-  const idOffsets = new Uint32Array(drafts.length)
+  const frameStarts: number[] = []
+  const idOffsets: number[] = []
   let meta = metaStart
   let idAt = idsStart
   let frame = framesStart

@@ -25,8 +25,8 @@ export interface GroupCommitParts {
   loadFold(stream: Stream): Promise<void>
   /** Reads what others appended, up to the stored head. */
   catchUp(stream: Stream): Promise<void>
-  /** A bucket was stored at the head. */
-  advanced(stream: Stream, bucket: Bucket): void
+  /** A bucket was stored at the head; `known`: the log has read it already. */
+  advanced(stream: Stream, bucket: Bucket, known: boolean): void
   /** Drafts were settled: their bytes wait no longer. */
   released(bytes: number): void
 }
@@ -36,6 +36,8 @@ interface Part {
   readonly stream: Stream
   readonly drafts: readonly Draft[]
   readonly bucket: Bucket | undefined
+  /** A look at the store has brought the bucket in before its commit was answered. */
+  known: boolean
 }
 
 /** A commit of fewer entries is small: the next one waits a moment, so that more come together. */
@@ -145,18 +147,20 @@ export class GroupCommit {
     this.#parts.telemetry.appended(this.#parts.clock.now() - oldestMs)
   }
 
-  #advance({ stream, bucket, drafts }: PartWithBucket): void {
+  #advance(part: PartWithBucket): void {
+    const { stream, bucket, drafts } = part
     const committed = this.#parts.clock.now()
     const received: number[] = []
     for (const draft of drafts) if (!draft.error && !draft.duplicate) received.push(draft.receivedMs)
     bucket.hops = { received, authorised: bucket.ts, committed }
     stream.committing = false
     stream.collisions = 0
-    stream.advance(bucket)
+    part.known = stream.headSeq >= bucket.lastSeq
+    if (!part.known) stream.advance(bucket)
   }
 
   #settleStored(part: PartWithBucket): void {
-    this.#parts.advanced(part.stream, part.bucket)
+    this.#parts.advanced(part.stream, part.bucket, part.known)
     this.#settle(part.drafts)
   }
 
@@ -294,13 +298,13 @@ export class GroupCommit {
       const judge = new Judge(stream.fold, { epoch: this.#parts.epoch, nextSeq: firstSeq, mark, nonce, ts })
       accepted = drafts.filter((draft) => judge.judge(draft))
     }
-    if (accepted.length === 0) return { stream, drafts, bucket: undefined }
+    if (accepted.length === 0) return { stream, drafts, bucket: undefined, known: false }
     let seq = stream.headSeq
     for (const draft of accepted) {
       draft.seq = ++seq
       draft.mark = mark
     }
-    return { stream, drafts, bucket: packBucket(stream.name, firstSeq, nonce, ts, accepted) }
+    return { stream, drafts, bucket: packBucket(stream.name, firstSeq, nonce, ts, accepted), known: false }
   }
 
   /** The stream waits for its state; the others do not. */

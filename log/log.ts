@@ -103,8 +103,8 @@ export class Log {
       telemetry,
       loadFold: (stream) => this.#states.load(stream),
       catchUp: (stream) => this.#catchUp(stream),
-      advanced: (stream, bucket) => {
-        this.#advanced(stream, bucket)
+      advanced: (stream, bucket, known) => {
+        if (!known) this.#advanced(stream, bucket)
         this.#hints.send({ type: 'head', stream: stream.name, seq: stream.headSeq })
         for (const observe of this.#observers) observe(bucket)
       },
@@ -345,12 +345,26 @@ export class Log {
       const from = stream.headSeq + 1
       const buckets = await this.#store.read(stream.name, { from, to: newest, bytesMax: this.limits.readBytesMax })
       if (buckets.length === 0) throw new Error(`${stream.name}: the entries from ${from} to the head ${newest} cannot be read`)
+      const [oldest] = buckets
+      if (oldest && oldest.firstSeq > Math.max(from, stream.headSeq + 1)) return await this.#leap(stream)
       for (const bucket of buckets) {
         if (bucket.firstSeq !== stream.headSeq + 1) continue // Somebody else has read it meanwhile.
         stream.advance(bucket)
         this.#advanced(stream, bucket)
       }
     }
+  }
+
+  /** Another node has trimmed what lies between the head known here and the stored one: readers behind it will find out. */
+  async #leap(stream: Stream): Promise<void> {
+    const tail = await this.#store.load(stream.name)
+    if ((tail.last?.lastSeq ?? 0) <= stream.headSeq) return
+    if ((tail.record?.first ?? 1) <= stream.headSeq + 1)
+      throw new Error(`${stream.name}: entries after ${stream.headSeq} are missing in the store`)
+    this.#states.forget(stream)
+    stream.tail.length = 0
+    stream.load(tail)
+    for (const follower of stream.followers) follower.moved(stream)
   }
 
   #confirm(stream: Stream): Promise<void> {

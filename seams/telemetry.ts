@@ -1,11 +1,11 @@
-/** What the parts count and time; metrics names are the bridge's affair. Called at most once per commit, run or refusal. */
+/** What the parts count and time; metrics names are the bridge's affair. Called at most once per commit, turn or refusal. */
 export interface Telemetry {
   /** One commit reached the disk. */
   committed(buckets: number, entries: number, bytes: number, durationMs: number): void
   /** How long an entry (the oldest of a commit) took from socket to disk. */
   appended(latencyMs: number): void
-  /** Entries written to a session, and how long the newest one took from its commit to the socket. */
-  delivered(entries: number, latencyMs: number): void
+  /** Entries that one turn of the event loop wrote to sessions, and how long the slowest took from its commit, where this process made it. */
+  delivered(entries: number, latencyMs: number | undefined): void
   /** Somebody was refused something. */
   refused(door: string, code: string): void
   /** A commit failed, or the store left or came back. */
