@@ -61,6 +61,9 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   #followed: Stream[] = []
   /** Begun by a SUBSCRIBE whose SUBACK is not written yet. */
   #starting: (() => void)[] = []
+  /** Filters that this SUBSCRIBE adds; they are judged at the same time. */
+  #joining: string[] = []
+  #heldBefore = 0
   /** Nothing is delivered before the CONNACK [MQTT-3.2.0-1]. */
   #active = false
   #closed = false
@@ -116,8 +119,12 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   async subscribe(text: string, qos: number): Promise<number> {
     const subscription = this.#grants.judge(text)
     const { subscriptionsPerConnectionMax } = this.log.limits
-    if (!this.#holds(text) && this.filterCount + this.#starting.length >= subscriptionsPerConnectionMax) {
-      throw new SyncError('too-many-requests', `${text}: more than ${subscriptionsPerConnectionMax} filters on one connection`)
+    if (this.#joining.length === 0) this.#heldBefore = this.filterCount
+    if (!this.#holds(text)) {
+      if (this.#heldBefore + this.#joining.length >= subscriptionsPerConnectionMax) {
+        throw new SyncError('too-many-requests', `${text}: more than ${subscriptionsPerConnectionMax} filters on one connection`)
+      }
+      this.#joining.push(text)
     }
     switch (subscription.door) {
       case 'reply':
@@ -137,6 +144,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   activate(): void {
     this.#active = true
     for (const start of this.#starting.splice(0)) start()
+    if (this.#joining.length > 0) this.#joining = []
     this.kick()
   }
 

@@ -36,7 +36,8 @@ export class Bucket {
   readonly hasRetained: boolean
   readonly hasGivenIds: boolean
   readonly #topics: (string | undefined)[]
-  readonly #publishers: readonly Publisher[]
+  /** Read when first asked for: live delivery needs none of them. */
+  #publishers: readonly Publisher[] | undefined = undefined
   readonly #metaStart: number
   readonly #idsStart: number
   #idStarts: number[] | undefined = undefined
@@ -52,10 +53,8 @@ export class Bucket {
     if (!known) checkValue(stream, value)
     this.firstSeq = value.readUIntBE(14, 6)
     this.count = value.readUInt16BE(20)
-    const publishers = readPublishers(value)
-    this.#publishers = publishers.list
-    this.#metaStart = publishers.end
-    this.#idsStart = publishers.end + this.count * entryBytes
+    this.#metaStart = known?.metaStart ?? endOfPublishers(value)
+    this.#idsStart = this.#metaStart + this.count * entryBytes
     this.#topics = known?.topics ?? Array.from<undefined>({ length: this.count })
     this.frameStarts = known?.frameStarts ?? []
     this.idOffsets = known?.idOffsets ?? []
@@ -92,7 +91,7 @@ export class Bucket {
 
   /** What it takes in memory, about. */
   get bytes(): number {
-    return this.value.length + this.count * 24 + 400
+    return this.value.length + this.count * 40 + 800
   }
 
   topic(index: number): string {
@@ -164,6 +163,7 @@ export class Bucket {
   }
 
   #publisher(index: number): Publisher {
+    this.#publishers ??= readPublishers(this.value)
     return this.#publishers[this.value.readUInt16BE(this.#metaStart + index * entryBytes)] as Publisher
   }
 
@@ -209,6 +209,7 @@ export interface Hops {
 }
 
 interface KnownParts {
+  readonly metaStart: number
   readonly topics: string[]
   readonly frameStarts: number[]
   readonly idOffsets: number[]
@@ -285,7 +286,7 @@ export function packBucket(stream: string, firstSeq: number, nonce: Buffer, ts: 
   }
   frameStarts[drafts.length] = frame
   value.writeUInt32BE(crc32(value.subarray(6)), 2)
-  return new Bucket(stream, value, { topics, frameStarts, idOffsets })
+  return new Bucket(stream, value, { topics, frameStarts, idOffsets, metaStart })
 }
 
 function writePublishers(value: Buffer, publishers: Map<string, Map<string, number>>): void {
@@ -301,7 +302,7 @@ function writePublishers(value: Buffer, publishers: Map<string, Map<string, numb
   }
 }
 
-function readPublishers(value: Buffer): { list: Publisher[]; end: number } {
+function readPublishers(value: Buffer): Publisher[] {
   const list: Publisher[] = []
   let at = headerBytes
   for (let left = value.readUInt16BE(28); left > 0; left--) {
@@ -310,7 +311,13 @@ function readPublishers(value: Buffer): { list: Publisher[]; end: number } {
     list.push({ from: value.toString('latin1', at + 1, fromEnd), client: value.toString('latin1', fromEnd + 1, clientEnd) })
     at = clientEnd
   }
-  return { list, end: at }
+  return list
+}
+
+function endOfPublishers(value: Buffer): number {
+  let at = headerBytes
+  for (let lengths = 2 * value.readUInt16BE(28); lengths > 0; lengths--) at += 1 + (value[at] as number)
+  return at
 }
 
 function frameTopicStart(value: Buffer, frameStart: number): number {

@@ -16,8 +16,14 @@ export function headPosition(log: Log, stream: Stream): string {
 
 /** The position of the oldest readable entry; of the head where nothing is readable. */
 export async function firstPosition(log: Log, stream: Stream): Promise<string> {
-  const seq = Math.min(stream.first, stream.headSeq)
-  return formatPosition(log.epoch, seq, await log.markOf(stream, seq))
+  for (;;) {
+    const seq = Math.min(stream.first, stream.headSeq)
+    try {
+      return formatPosition(log.epoch, seq, await log.markOf(stream, seq))
+    } catch (error) {
+      if (!(await wasTrimmed(log, stream, seq))) throw error
+    }
+  }
 }
 
 /** The position after which everything that is readable comes. */
@@ -38,8 +44,20 @@ export async function checkPosition(log: Log, stream: Stream, position: Position
     if (position.seq > stream.headSeq) return refuse('ahead')
   }
   if (position.seq < stream.first - 1) return refuse('trimmed')
-  const mark = position.seq === 0 ? emptyMark : await log.markOf(stream, position.seq)
+  let mark = emptyMark
+  try {
+    if (position.seq > 0) mark = await log.markOf(stream, position.seq)
+  } catch (error) {
+    if (await wasTrimmed(log, stream, position.seq)) return checkPosition(log, stream, position)
+    throw error
+  }
   return position.mark === mark ? undefined : refuse('epoch')
+}
+
+/** Whether an entry that could not be read was trimmed away meanwhile, here or on another node. */
+async function wasTrimmed(log: Log, stream: Stream, seq: number): Promise<boolean> {
+  await log.confirmHead(stream)
+  return seq < stream.first
 }
 
 /** The smallest readable seq whose entry is not older than `ts`; head + 1 where all are older. */

@@ -1144,7 +1144,7 @@ describe(`Catch-up, ${runs} runs with seed ${seed}`, function () {
       },
     )
     await fc
-      .assert(property, { numRuns: runs, seed, endOnFailure: process.env['TIDEMARK_CATCH_UP_SHRINK'] === undefined })
+      .assert(property, { numRuns: runs, seed, includeErrorInReport: true, endOnFailure: process.env['TIDEMARK_CATCH_UP_SHRINK'] === undefined })
       .finally(destroyRawClients)
     console.log(`catch-up, seed ${seed}, ${Date.now() - startedMs} ms: ${JSON.stringify(counts)}`)
     const enough = runs / 200
