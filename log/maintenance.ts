@@ -50,7 +50,7 @@ export class Maintenance {
       if (first <= stream.first) return stream.first
       if ((stream.record?.snapshot?.seq ?? 0) < first - 1) await this.#snapshot(stream)
       const markBefore = (await this.#parts.readBucket(stream, first - 1)).mark
-      await this.#record(stream, { ...recordOf(stream), first, markBefore })
+      await this.#record(stream, (record) => (first > record.first ? { ...record, first, markBefore } : record))
       await this.#parts.store.removeBelow(stream.name, first)
       return first
     })
@@ -65,11 +65,14 @@ export class Maintenance {
     await states.load(stream)
     const old = stream.record?.snapshot ?? null
     const snapshot = await snapshots.write(stream.name, stream.fold as Fold, stream.record)
-    await this.#record(stream, { ...recordOf(stream), snapshot })
+    await this.#record(stream, (record) => ({ ...record, snapshot }))
     await snapshots.removeStale(stream.name, old, snapshot)
   }
 
-  async #record(stream: Stream, record: StreamRecord): Promise<void> {
+  /** Changes the record as the store has it: another node may have trimmed since this one read it. */
+  async #record(stream: Stream, change: (record: StreamRecord) => StreamRecord): Promise<void> {
+    const { record: stored } = await this.#parts.store.load(stream.name)
+    const record = change(stored ?? recordOf(stream))
     await this.#parts.store.putRecord(stream.name, record)
     stream.record = record
   }

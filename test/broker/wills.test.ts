@@ -62,7 +62,7 @@ describe('Wills', () => {
     for (const clientId of ['a', 'b', 'c']) await it.client('alice', { clientId, will: { ...will, payload: Buffer.from(clientId) } })
     store.crash()
     abandon(it)
-    for (const _again of [1, 2]) {
+    for (let starts = 0; starts < 2; starts++) {
       const restarted = await testBroker({ store: inner, folder: it.folder })
       const reader = await restarted.client('alice', { clientId: 'reader' })
       await reader.subscribe('sync@earliest/users/alice/#')

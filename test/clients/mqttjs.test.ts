@@ -85,7 +85,7 @@ describe('mqtt.js', function () {
 
       it('[P-4.26] loses its connection to the same client id', async () => {
         const { client: first } = await connect('twin')
-        const closed = new Promise((resolve) => first.once('close', resolve))
+        const closed = new Promise<void>((resolve) => first.once('close', () => resolve()))
         const { client: second } = await connect('twin')
         await within(closed, 'the end of the older connection')
         await second.publishAsync('users/alice/twin', 'second', { qos: 1 })

@@ -51,7 +51,9 @@ export class Program {
 
   /** Waits for its good end; returns what it wrote. */
   async done(timeoutMs = 30_000): Promise<readonly string[]> {
-    const status = await within(this.#over, `${this.#child.spawnfile} to end`, timeoutMs)
+    const status = await within(this.#over, `${this.#child.spawnfile} to end`, timeoutMs).catch((error: Error) => {
+      throw new Error(`${error.message}; it wrote ${this.lines.all.length} lines, the last ${this.lines.all.at(-1)}`)
+    })
     expect(status, this.lines.all.slice(-5).join('\n')).to.equal(0)
     return this.lines.all
   }

@@ -204,5 +204,5 @@ export function connectPacket({ password, ...options }: ConnectOptions): IConnec
     keepalive: 0,
     ...(password === undefined ? {} : { username: 'user', password: Buffer.from(password) }),
     ...options,
-  } as IConnectPacket
+  }
 }
