@@ -84,6 +84,7 @@ export class Broker {
       deliveries,
       turn: new Turn(() => deliveries.tell()),
       links: new Set(),
+      leaving: new Set(),
       stopping: false,
     }
     this.#tick = setInterval(() => this.#ticked(), tickMs).unref()
@@ -143,6 +144,8 @@ export class Broker {
     for (const stop of this.#stopAccepting) stop()
     for (const listener of this.#listeners) listener.close()
     await Promise.all([...this.#hub.links].map((link) => endInOrder(link)))
+    // Who left just before is waited for as well [P-4.19].
+    await Promise.all([...this.#hub.leaving].map(({ gone }) => gone))
     this.#hub.sessions.close()
     await this.#hub.engine.close()
   }

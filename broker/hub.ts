@@ -31,6 +31,8 @@ export interface Hub {
   readonly turn: Turn
   readonly deliveries: Deliveries
   readonly links: Set<Link>
+  /** Closed connections whose session is not saved yet. */
+  readonly leaving: Set<Link>
   /** No new connections are served. */
   readonly stopping: boolean
 }

@@ -361,6 +361,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     this.#state = 'closed'
     this.#log(code === 'disconnect' || code === 'ended' ? 'debug' : 'info', `closed: ${reason}`, { code })
     this.hub.links.delete(this)
+    this.hub.leaving.add(this)
     this.#splitter.discard()
     this.session?.close()
     this.wireClosed = this.#output.end()
@@ -378,6 +379,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
       if (session && !this.clean) await hub.sessions.save(this, true)
       if (will) await (wasReady ? hub.wills.publish(key, will, this.principal) : hub.wills.disarm(key, will))
     } finally {
+      hub.leaving.delete(this)
       if (this.#entered) hub.sessions.leave(this)
       this.#resolveGone()
     }
