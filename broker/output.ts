@@ -26,7 +26,8 @@ export class Output {
 
   /** Bytes that may still be handed to the socket before its peer has read. */
   get bytesLeft(): number {
-    return this.#hub.limits.unsentBytesMax - this.unsentBytes
+    // Below its own mark the socket would not tell when it has drained.
+    return Math.max(this.#hub.limits.unsentBytesMax, this.#wire.writableHighWaterMark) - this.unsentBytes
   }
 
   /** Gathers packets; they leave with everything else of this turn. */

@@ -55,9 +55,16 @@ function parseSyncFilter(wire: string, levels: readonly string[], rules: TopicRu
   }
   const stream = streamName(rest, 'bad-filter', wire)
   if (rest.length < 3) throw badFilter(wire, 'a stream has no topic of its own; append /#')
-  // The server's own entries ($acl) are asked for by an exact name or seen by a wildcard.
-  for (const level of rest) if (level !== '$acl') checkLevel(level, wire, 'bad-filter')
+  const ownName = isExact(rest) && serverNames.has(rest.at(-1) as string)
+  for (const level of ownName ? rest.slice(0, -1) : rest) checkLevel(level, wire, 'bad-filter')
   return { door: 'sync', stream, filter: rest.join('/'), start, first }
+}
+
+/** The server's own names, asked for exactly: its entries, and control messages, which come anyway [P-6.9]. */
+const serverNames: ReadonlySet<string> = new Set(['$acl', '$ctl'])
+
+function isExact(levels: readonly string[]): boolean {
+  return !levels.includes('+') && !levels.includes('#')
 }
 
 function parseStart(first: string): SyncStart {
@@ -66,9 +73,13 @@ function parseStart(first: string): SyncStart {
   return text === 'earliest' || text === 'snapshot' ? text : parsePosition(text)
 }
 
+/** What may stand behind the client: a wildcard, the control messages, an entry id [P-7.2]. */
+const replyName = /^(?:#|\+|\$ctl|[A-Za-z0-9_-]{1,64})$/
+
 function parseReplyFilter(wire: string, levels: readonly string[]): Subscription {
   const client = levels[1]
-  if (client === undefined || client === '+' || client === '#' || levels.length !== 3) {
+  const name = levels[2] ?? ''
+  if (client === undefined || client === '+' || client === '#' || levels.length !== 3 || !replyName.test(name)) {
     throw badFilter(wire, 'replies are read on reply/{client}/# with the exact client')
   }
   return { door: 'reply', client, filter: wire }

@@ -118,7 +118,7 @@ export class Attacker {
 
   /** Everything written to the attacker before this resolves has arrived; then all payloads it ever got. */
   async loot(): Promise<string> {
-    await Promise.all(this.#connections.map((client) => (client.isClosed ? undefined : client.ping())))
+    await Promise.all(this.#connections.filter((client) => !client.isClosed).map((client) => client.ping()))
     const messages = this.#connections.flatMap((client) => client.inbox.all)
     const payloads = messages.map((packet) => (packet.cmd === 'publish' ? `${packet.topic} ${packet.payload.toString()}` : ''))
     return [...payloads, ...this.#answers].join('\n')

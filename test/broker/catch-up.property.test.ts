@@ -1093,7 +1093,7 @@ class Run {
       this.#ackAll(peer)
       await this.#barrier(peer)
     }
-    expect(this.#stream.headSeq).to.equal(this.truth.entries.length)
+    expect(this.#stream.headSeq, JSON.stringify(this.truth.entries.slice(-6))).to.equal(this.truth.entries.length)
   }
 
   /** Commits of the other log come to an end as well. */

@@ -58,6 +58,6 @@ async function installed(): Promise<string | undefined> {
       await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `paho-mqtt==${version}`])
     return undefined
   } catch (error) {
-    return error instanceof Error ? (error.message.split('\n')[0] as string) : String(error)
+    return error instanceof Error ? error.message.split('\n', 1).join() : String(error)
   }
 }

@@ -41,7 +41,7 @@ describe('README.md', function () {
       if (spawnSync('which', [tool]).status === 0) continue
       if (process.env['CI']) throw new Error(`${tool} is needed for the README's commands`)
       console.log(`      SKIPPED: ${tool} is not installed here`)
-      return this.skip()
+      this.skip()
     }
     for (const port of defaultPorts) await mustBeFree(port)
     const [mqttPort, httpPort] = defaultPorts

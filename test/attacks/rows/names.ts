@@ -252,7 +252,7 @@ export const nameRows: readonly Attack[] = [
     clauses: ['P-1.21', 'P-13.4', 'P-13.5'],
     code: 'bad-topic',
     ...mqtt(async (attack) => {
-      for (const topic of ['1/2/3/4/5/6/7/8/9', 'x'.repeat(257), `put/${'1/2/3/4/5/6/7/8'}`, `put/open/-/${'y/'.repeat(6)}y`]) {
+      for (const topic of ['1/2/3/4/5/6/7/8/9', 'x'.repeat(257), 'put/1/2/3/4/5/6/7/8', `put/open/-/${'y/'.repeat(6)}y`]) {
         await publishCloses(await attack.client(await attack.world.dev.token('alice'), {}, 'dev'), topic, '{"id":"1","text":"x"}')
       }
     }),

@@ -84,8 +84,8 @@ export const privilegeRows: readonly Attack[] = [
     async http(attack) {
       const token = await attack.world.tokens.of('alice')
       for (const headers of [{ 'x-forwarded-for': '203.0.113.9' }, { forwarded: 'for=203.0.113.9' }, { via: '1.1 proxy' }]) {
-        problem(await attack.http('/metrics', { headers: headers as Record<string, string> }), 'unauthorized')
-        problem(await attack.http('/metrics', { token, headers: headers as Record<string, string> }), 'forbidden')
+        problem(await attack.http('/metrics', { headers: headers }), 'unauthorized')
+        problem(await attack.http('/metrics', { token, headers: headers }), 'forbidden')
       }
     },
   },
