@@ -50,6 +50,8 @@ export class GroupCommit {
   #scheduled = false
   #startedMs = 0
   #lastEntries = 0
+  /** Streams whose drafts are judged again, or wait for that, outside any commit. */
+  #aside = 0
   #drained: (() => void)[] = []
   readonly #watch: NodeJS.Timeout
 
@@ -68,7 +70,7 @@ export class GroupCommit {
 
   /** Resolves when nothing waits and nothing is in flight. */
   drained(): Promise<void> {
-    if (!this.#inFlight && this.#dirty.length === 0) return Promise.resolve()
+    if (!this.#inFlight && this.#dirty.length === 0 && this.#aside === 0) return Promise.resolve()
     return new Promise((resolve) => void this.#drained.push(resolve))
   }
 
@@ -104,11 +106,13 @@ export class GroupCommit {
     withBucket.forEach((part, index) => {
       if (outcomes[index] === 'stored') this.#settleStored(part)
     })
-    for (const part of taken) if (!part.bucket) void this.#settleRefused(part)
+    for (const part of taken) if (!part.bucket) void this.#setAside(this.#settleRefused(part))
+    this.#next()
   }
 
   #next(): void {
     if (this.#dirty.length > 0) return this.#schedule()
+    if (this.#inFlight || this.#aside > 0) return
     for (const resolve of this.#drained.splice(0)) resolve()
   }
 
@@ -135,7 +139,7 @@ export class GroupCommit {
         oldestMs = Math.min(oldestMs, part.drafts[0]?.receivedMs ?? Infinity)
         this.#advance(part)
       } else if (outcomes[index] === 'taken') {
-        void this.#tryAgain(part)
+        void this.#setAside(this.#tryAgain(part))
       } else {
         void this.#resolveUnknown(part)
       }
@@ -207,10 +211,16 @@ export class GroupCommit {
     }
     putBack(stream, drafts)
     const pauseMsMax = Math.min(64, 2 ** ++stream.collisions)
-    setTimeout(() => {
-      stream.committing = false
-      this.add(stream)
-    }, Math.random() * pauseMsMax)
+    await new Promise<void>((resolve) => void setTimeout(resolve, Math.random() * pauseMsMax))
+    stream.committing = false
+    this.add(stream)
+  }
+
+  /** Whoever waits for the end waits for this work too. */
+  async #setAside(work: Promise<void>): Promise<void> {
+    this.#aside++
+    await work.finally(() => this.#aside--)
+    this.#next()
   }
 
   /**
@@ -227,7 +237,7 @@ export class GroupCommit {
           this.#advance(part)
           this.#settleStored(part)
         } else if (found === 'taken') {
-          return await this.#tryAgain({ ...part, drafts: drafts.filter(({ settled }) => !settled) })
+          return await this.#setAside(this.#tryAgain({ ...part, drafts: drafts.filter(({ settled }) => !settled) }))
         } else {
           refuse(drafts, unavailable())
           this.#settle(drafts)
@@ -310,7 +320,7 @@ export class GroupCommit {
   /** The stream waits for its state; the others do not. */
   #prepareFold(stream: Stream): void {
     stream.committing = true
-    this.#parts
+    const loading = this.#parts
       .loadFold(stream)
       .catch((error: unknown) => {
         this.#parts.logger.error({ error, stream: stream.name }, 'the state of a stream could not be read')
@@ -320,6 +330,7 @@ export class GroupCommit {
         stream.committing = false
         this.add(stream)
       })
+    void this.#setAside(loading)
   }
 
   #refusePending(stream: Stream, error: SyncError = unavailable()): void {

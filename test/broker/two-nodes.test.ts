@@ -1,6 +1,7 @@
 /** Two brokers over one store that both write to: what holds on one server holds on several [P-14.2]. */
 import { expect } from 'chai'
 import type { IPublishPacket } from 'mqtt-packet'
+import { encodeFrame } from '../../log/draft.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import { formatPosition, parsePosition } from '../../protocol/positions.ts'
 import type { Limits } from '../../seams/limits.ts'
@@ -444,6 +445,24 @@ describe('Two nodes', function () {
     await again.subscribe('sync@earliest/users/alice/#')
     const envelopes = texts(await receive(again, 3)).map((text) => JSON.parse(text) as Json)
     expect(envelopes.flatMap(({ text }) => (text === undefined ? [] : [text]))).to.deep.equal(['m4', 'm5'])
+  })
+
+  it('[P-8.15] a node that stops finishes what had to give way to the other one', async () => {
+    const { a, inner } = await deafPair()
+    const commit = new Promise<void>((resolve) => {
+      a.gates.committing = async (buckets) => {
+        a.gates.committing = undefined
+        resolve()
+        return buckets.map(() => 'taken')
+      }
+    })
+    const frame = encodeFrame(topic, Buffer.from('late'))
+    const draft = a.log.publish(stream, { topic, ...frame, qos: 1, retain: false, from: 'alice', client: 'desk', receivedMs: Date.now() })
+    await within(commit, 'the commit', longMs)
+    await within(a.close(), 'the node to stop', longMs)
+    const before = (await inner.load(stream)).last?.lastSeq
+    await within(draft, 'the append', longMs)
+    expect(before).to.equal(1)
   })
 
   it('[P-8.6] a node that reads its own entry before its commit is answered goes on', async () => {
