@@ -21,9 +21,10 @@ export async function runConnectSteps(link: Link, request: ConnectRequest): Prom
   return link.key
 }
 
-function checkServing({ hub }: Link): void {
-  if (hub.stopping) throw new ConnectRefusal(connackCode.serverUnavailable, 'the server is stopping')
-  if (!hub.log.healthy) throw new ConnectRefusal(connackCode.serverUnavailable, 'the store takes no writes at the moment')
+function checkServing(link: Link): void {
+  const { serverUnavailable } = connackCode
+  if (link.hub.stopping) throw refusal(link, serverUnavailable, 'the server is stopping', 'stopping')
+  if (!link.hub.log.healthy) throw refusal(link, serverUnavailable, 'the store takes no writes at the moment', 'store-unavailable')
 }
 
 /** An empty id is for clean sessions only [MQTT-3.1.3-8]; the server then chooses one. */

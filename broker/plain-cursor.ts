@@ -83,7 +83,7 @@ export class PlainCursor implements DeliveryOwner {
     return qos
   }
 
-  /** Sends a run of entries; true if it could go on at once. */
+  /** Sends a run of entries; true if it is behind and could go on, given room. */
   deliver(): boolean {
     const { stream } = this
     if (this.dormant || this.next > stream.headSeq) return false
@@ -93,7 +93,7 @@ export class PlainCursor implements DeliveryOwner {
     }
     const { bytesLeft } = this.#outlet
     const { room } = this.#outlet.inflight
-    if (bytesLeft <= 0 || room <= 0) return false
+    if (bytesLeft <= 0 || room <= 0) return true
     const bucket = this.#reader.at(this.next)
     if (!bucket) return false
     const simple = this.#wholeQos === 1 && this.next > this.#allSince && bucket.uniform && !this.preferred

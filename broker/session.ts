@@ -68,6 +68,8 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   #active = false
   #closed = false
   #turnAt = 0
+  /** Something waits for room: acknowledgements make some. */
+  #behind = false
 
   constructor(parts: SessionParts) {
     this.#parts = parts
@@ -208,10 +210,11 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
       run.deliver()
       if (run.finished) this.#endRun(run)
     }
-    return this.#deliver() && this.bytesLeft > 0 && this.inflight.room > 0
+    this.#behind = this.#deliver() || this.#runs.length > 0
+    return this.#behind && this.bytesLeft > 0 && this.inflight.room > 0
   }
 
-  /** Lets every subscription send; true if one could go on at once. */
+  /** Lets every subscription send; true if one is behind and could go on, given room. */
   #deliver(): boolean {
     const [only] = this.#cursors
     if (only && this.#cursors.length === 1 && this.#syncs.size === 0) return only.deliver()
@@ -230,7 +233,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     const full = this.inflight.room <= 0
     this.inflight.acknowledge(packetId)
     // Kicking at half a window keeps runs long; a window that was full may be waiting for this very acknowledgement.
-    if (full || this.inflight.count <= this.log.limits.inflightMax >> 1) this.kick()
+    if (this.#behind && (full || this.inflight.count <= this.log.limits.inflightMax >> 1)) this.kick()
   }
 
   ephemeral(message: EphemeralMessage): void {

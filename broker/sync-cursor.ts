@@ -79,7 +79,7 @@ export class SyncCursor implements DeliveryOwner {
     this.#outlet.kick()
   }
 
-  /** Sends a run of envelopes; true if it could go on at once. */
+  /** Sends a run of envelopes; true if it is behind and could go on, given room. */
   deliver(): boolean {
     if (this.#state === 'snapshot') return this.#deliverSnapshot()
     if (this.#state !== 'tail') return false
@@ -93,7 +93,7 @@ export class SyncCursor implements DeliveryOwner {
     }
     const { bytesLeft } = this.#outlet
     const { room } = this.#outlet.inflight
-    if (bytesLeft <= 0 || room <= 0) return false
+    if (bytesLeft <= 0 || room <= 0) return true
     const bucket = this.#reader.at(this.#next)
     if (!bucket) return false
     this.#deliverRun(bucket, room, bytesLeft)
@@ -157,7 +157,7 @@ export class SyncCursor implements DeliveryOwner {
     if (!snapshot) return false
     const { log, inflight } = this.#outlet
     while (snapshot.at < snapshot.entries.length) {
-      if (this.#outlet.bytesLeft <= 0 || inflight.room <= 0) return false
+      if (this.#outlet.bytesLeft <= 0 || inflight.room <= 0) return true
       const { entry } = snapshot.entries[snapshot.at++] as Retained
       this.#send(this.#topicPrefix + entry.topic, encodeEnvelope(entry, formatPosition(log.epoch, entry.seq, entry.mark)), entry.seq)
     }

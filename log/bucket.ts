@@ -235,22 +235,16 @@ let noncesUsed = noncePool.length
 
 /** Packs drafts that were judged; `ts` is the time of all of them. */
 export function packBucket(stream: string, firstSeq: number, nonce: Buffer, ts: number, drafts: readonly Draft[]): Bucket {
-  const publishers = new Map<string, Map<string, number>>()
-  let publisherCount = 0
-  let publisherBytes = 0
+  const publishers = new PublisherTable()
+  const numbers: number[] = []
   let idBytes = 0
   let frameBytes = 0
   for (const draft of drafts) {
-    let clients = publishers.get(draft.from)
-    if (!clients) publishers.set(draft.from, (clients = new Map()))
-    if (!clients.has(draft.client)) {
-      clients.set(draft.client, publisherCount++)
-      publisherBytes += 2 + draft.from.length + draft.client.length
-    }
+    numbers.push(publishers.numberOf(draft))
     idBytes += draft.id.length
     frameBytes += draft.bytes
   }
-  const metaStart = headerBytes + publisherBytes
+  const metaStart = headerBytes + publishers.bytes
   const idsStart = metaStart + drafts.length * entryBytes
   const framesStart = idsStart + idBytes
   const size = framesStart + frameBytes
@@ -260,9 +254,9 @@ export function packBucket(stream: string, firstSeq: number, nonce: Buffer, ts: 
   value.writeUIntBE(firstSeq, 14, 6)
   value.writeUInt16BE(drafts.length, 20)
   value.writeUIntBE(ts, 22, 6)
-  value.writeUInt16BE(publisherCount, 28)
+  value.writeUInt16BE(publishers.list.length, 28)
   value.writeUInt32BE(framesStart, 30)
-  writePublishers(value, publishers)
+  publishers.write(value)
   const topics: string[] = []
   const frameStarts: number[] = []
   const idOffsets: number[] = []
@@ -271,7 +265,7 @@ export function packBucket(stream: string, firstSeq: number, nonce: Buffer, ts: 
   let frame = framesStart
   for (let index = 0; index < drafts.length; index++) {
     const draft = drafts[index] as Draft
-    value.writeUInt16BE(publishers.get(draft.from)?.get(draft.client) as number, meta)
+    value.writeUInt16BE(numbers[index] as number, meta)
     value[meta + 2] = draft.qos | (draft.retain ? retainFlag : 0) | (draft.id === '' ? 0 : givenIdFlag)
     value[meta + 3] = draft.id.length
     meta += entryBytes
@@ -289,16 +283,37 @@ export function packBucket(stream: string, firstSeq: number, nonce: Buffer, ts: 
   return new Bucket(stream, value, { topics, frameStarts, idOffsets, metaStart })
 }
 
-function writePublishers(value: Buffer, publishers: Map<string, Map<string, number>>): void {
-  // A Map iterates in the order of insertion, but clients of one user are grouped, so each goes to its own number.
-  const byNumber: Publisher[] = []
-  for (const [from, clients] of publishers) for (const [client, number] of clients) byNumber[number] = { from, client }
-  let at = headerBytes
-  for (const { from, client } of byNumber) {
-    value[at++] = from.length
-    at += value.write(from, at, 'latin1')
-    value[at++] = client.length
-    at += value.write(client, at, 'latin1')
+/** The publishers of a bucket, each once. Mostly there is one, so the last one is tried first. */
+class PublisherTable {
+  readonly list: Publisher[] = []
+  bytes = 0
+  #last = -1
+  #numbers: Map<string, number> | undefined = undefined
+
+  numberOf({ from, client }: Publisher): number {
+    const last = this.list[this.#last]
+    if (last && last.from === from && last.client === client) return this.#last
+    const known = this.#numbers?.get(`${from} ${client}`)
+    return (this.#last = known ?? this.#add(from, client))
+  }
+
+  write(value: Buffer): void {
+    let at = headerBytes
+    for (const { from, client } of this.list) {
+      value[at++] = from.length
+      at += value.write(from, at, 'latin1')
+      value[at++] = client.length
+      at += value.write(client, at, 'latin1')
+    }
+  }
+
+  #add(from: string, client: string): number {
+    const number = this.list.push({ from, client }) - 1
+    this.bytes += 2 + from.length + client.length
+    if (number === 0) return number
+    this.#numbers ??= new Map([[`${this.list[0]?.from} ${this.list[0]?.client}`, 0]])
+    this.#numbers.set(`${from} ${client}`, number)
+    return number
   }
 }
 
