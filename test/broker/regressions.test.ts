@@ -475,7 +475,7 @@ describe('Faults of aedes as it comes', function () {
       const unheard = encodePublish('users/alice/none', Buffer.alloc(0))
       // First what takes all places, then, without a gap, what nobody listens to.
       for (const writer of writers.slice(0, 5)) writer.bytes(Buffer.concat(Array.from({ length: 60 }, () => awaited)))
-      await queued(100)
+      await queued(50)
       for (const writer of writers.slice(5)) writer.bytes(Buffer.concat(Array.from({ length: 3_000 }, () => unheard)))
       await queued(10_000)
       slow.socket.resume()
