@@ -266,8 +266,6 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     this.#parts.hub.ephemerals.taps.remove(this)
   }
 
-  // Subscribing.
-
   #holds(text: string): boolean {
     return this.#syncs.has(text) || this.#others.has(text) || this.#cursors.some(({ filters }) => filters.has(text))
   }
@@ -313,8 +311,6 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     if (subscription.door === 'tap') this.#parts.hub.ephemerals.taps.add(this)
     this.moved()
   }
-
-  // Places in streams.
 
   async #restoreCursor(stored: CursorRecord, dupTo: (stream: Stream) => Promise<number>): Promise<PlainCursor | undefined> {
     const stream = await this.#follow(stored.stream)
