@@ -260,8 +260,8 @@ class PlainModel {
   placeAtStart = 0
   /** Acknowledged, in any order; entries come again as long as one before them is not. */
   readonly acked = new Set<number>()
-  /** Entries up to here may have been written to a connection that did not read them. */
-  lossyTo = 0
+  /** Entries of QoS 0 that may have been written to a connection that did not read them. */
+  readonly #lossy = new Set<number>()
   /** No live entry has come on this connection yet. */
   fresh = true
   readonly received = new Set<number>()
@@ -306,7 +306,9 @@ class PlainModel {
       const [only] = dues
       held.retainedDue = dues.size === 1 && only ? only : 'maybe'
     }
-    this.lossyTo = Math.max(this.lossyTo, head)
+    for (const entry of this.#truth.entries.slice(this.last, head)) if (this.#qos(entry).min === 0) this.#lossy.add(entry.seq)
+    // With nothing in flight the place is behind everything that was written, QoS 0 included [P-4.18].
+    if (this.deliveries.every(({ id, seq }) => seq === undefined || done.has(id))) this.placeMin = Math.max(this.placeMin, this.last)
     if (how === 'crashed') this.placeMin = this.placeAtStart
   }
 
@@ -422,6 +424,8 @@ class PlainModel {
         counts.deliveries++
         if (dup) counts.dups++
         this.received.add(seq)
+        // [P-4.18]
+        if (message.qos === 0) this.acked.add(seq)
         if (messageId !== undefined && message.qos > 0) this.deliveries.push({ id: messageId, seq, acked: false })
         return
       }
@@ -435,7 +439,7 @@ class PlainModel {
   /** What a client that returns need not get again, and what a cut may have lost. */
   #maySkip(seq: number): boolean {
     if (this.fresh && this.acked.has(seq)) return true
-    return seq <= this.lossyTo && this.#qos(this.#truth.at(seq) as Entry).min === 0
+    return this.#lossy.has(seq)
   }
 
   #check(entry: Entry, { qos, dup }: Message): void {
