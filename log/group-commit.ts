@@ -40,8 +40,8 @@ interface Part {
   known: boolean
 }
 
-/** A commit of fewer entries is small: the next one waits a moment, so that more come together. */
-const smallCommitEntries = 32
+/** A commit of more entries is large: waiting for others to join the next one would save little for each of them. */
+const largeCommitEntries = 1_024
 
 export class GroupCommit {
   readonly #parts: GroupCommitParts
@@ -49,7 +49,13 @@ export class GroupCommit {
   #inFlight: Part[] | undefined = undefined
   #scheduled = false
   #startedMs = 0
-  #lastEntries = 0
+  #endedMs = 0
+  /**
+   * Drafts that the next commit waits for: as many as the last one has settled. Who publishes with a window answers an
+   * acknowledgement with the next message, and all of them together cost one sync, not one for each half of them.
+   */
+  #awaited = 0
+  #pause: NodeJS.Timeout | undefined = undefined
   /** Streams whose drafts are judged again, or wait for that, outside any commit. */
   #aside = 0
   #drained: (() => void)[] = []
@@ -60,7 +66,13 @@ export class GroupCommit {
     this.#watch = setInterval(() => this.#refuseStalled(), 1_000).unref()
   }
 
-  /** The stream has drafts to commit. */
+  /** Another draft waits in this stream. */
+  arrived(stream: Stream): void {
+    if (this.#awaited > 0 && --this.#awaited === 0 && this.#pause) this.#commitSoon()
+    this.add(stream)
+  }
+
+  /** The stream has drafts to commit, if any wait in it. */
   add(stream: Stream): void {
     if (stream.dirty || stream.committing || !stream.loaded || stream.pending.length === 0) return
     stream.dirty = true
@@ -81,14 +93,18 @@ export class GroupCommit {
   #schedule(): void {
     if (this.#inFlight || this.#scheduled) return
     this.#scheduled = true
-    const { commitPauseMs } = this.#parts.limits
-    const commit = (): void => {
+    const pauseMs = this.#awaited > 0 ? this.#endedMs + this.#parts.limits.commitPauseMs - performance.now() : 0
+    if (pauseMs > 0) this.#pause = setTimeout(() => this.#commitSoon(), pauseMs)
+    else this.#commitSoon()
+  }
+
+  #commitSoon(): void {
+    clearTimeout(this.#pause)
+    this.#pause = undefined
+    setImmediate(() => {
       this.#scheduled = false
       void this.#commit()
-    }
-    const rests = this.#lastEntries < smallCommitEntries && performance.now() - this.#startedMs < commitPauseMs
-    if (rests) setTimeout(commit, commitPauseMs)
-    else setImmediate(commit)
+    })
   }
 
   async #commit(): Promise<void> {
@@ -98,7 +114,8 @@ export class GroupCommit {
     this.#startedMs = performance.now()
     const withBucket = taken.filter(hasBucket)
     const outcomes = await this.#store(withBucket.map(({ bucket }) => bucket))
-    const durationMs = performance.now() - this.#startedMs
+    this.#endedMs = performance.now()
+    const durationMs = this.#endedMs - this.#startedMs
     this.#inFlight = undefined
     this.#conclude(withBucket, outcomes, durationMs)
     // The next write starts before the fan-out of this one.
@@ -145,7 +162,7 @@ export class GroupCommit {
       }
       if (outcomes[index] === 'stored') this.add(stream)
     })
-    this.#lastEntries = entries
+    this.#awaited = entries > largeCommitEntries ? 0 : entries
     if (entries === 0) return
     this.#parts.telemetry.committed(parts.length, entries, bytes, durationMs)
     this.#parts.telemetry.appended(this.#parts.clock.now() - oldestMs)

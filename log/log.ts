@@ -147,7 +147,7 @@ export class Log {
     stream.used = true
     stream.pending.push(draft)
     this.#pendingBytes += draft.bytes
-    this.#commits.add(stream)
+    this.#commits.arrived(stream)
   }
 
   /** As `append`, for those who wait for one entry: resolves with the settled draft, rejects with its error. */
