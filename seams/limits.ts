@@ -54,7 +54,7 @@ export const defaultLimits = {
   commitStreamsMax: 1_024,
   /** Bytes of buckets in one commit. */
   commitBytesMax: 16 * 1024 * 1024,
-  /** Pause between commits while they are small: halves the processor time and costs no latency. */
+  /** How long a commit waits for publishers to answer the one before it: they share one sync. */
   commitPauseMs: 1,
   /** Bytes of the newest buckets kept in memory, for the whole node. */
   tailCacheBytesMax: 64 * 1024 * 1024,

@@ -6,10 +6,10 @@
  * After a failed write the handle is dead: it would go on accepting writes behind a torn record that hides
  * them at the next open. So the database is closed and opened again before anything else is written.
  */
-import { open, type FileHandle } from 'node:fs/promises'
 import { ClassicLevel } from 'classic-level'
 import { SyncError } from '../../protocol/errors.ts'
 import type { Logger } from '../../seams/logger.ts'
+import { DurableFolder } from './durable-folder.ts'
 import { findDamage, takeBackUnfinished } from './level-check.ts'
 
 export type LevelDatabase = ClassicLevel<Buffer, Buffer>
@@ -33,7 +33,7 @@ export class LevelWriter {
   readonly #options: LevelOptions
   /** Made where it is opened: a ClassicLevel that nobody opens opens itself, and would make what is missing. */
   #database: LevelDatabase | undefined = undefined
-  #folder: FileHandle | undefined = undefined
+  #folder: DurableFolder | undefined = undefined
   #queue: { operations: readonly WriteOperation[]; done: () => void; failed: (error: unknown) => void }[] = []
   #writing = false
   #closed = false
@@ -56,7 +56,7 @@ export class LevelWriter {
     const database = this.#create(createIfMissing)
     try {
       await openDatabase(database, folder, this.#options.logger)
-      this.#folder = await open(folder, 'r')
+      this.#folder = await DurableFolder.open(folder)
       await this.#syncFolder()
     } catch (error) {
       await database.close().catch(() => {}) // It never opened; the first error is the one to tell.
@@ -158,7 +158,7 @@ export class LevelWriter {
   }
 
   async #syncFolder(): Promise<void> {
-    if (this.#options.unsafe?.folderSync !== false) await this.#folder?.sync()
+    if (this.#options.unsafe?.folderSync !== false) await this.#folder?.syncNames()
   }
 
   #create(createIfMissing: boolean): LevelDatabase {
