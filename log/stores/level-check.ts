@@ -6,7 +6,7 @@
  * no longer names are then deleted. Both can be told from a crash. A torn write is the last thing in
  * its file, because a batch is on disk before the next is written; so a whole record behind a broken one means damage. And a
  * log that the MANIFEST still needs is deleted only after a newer MANIFEST is on disk; so if it is missing while
- * there are newer files, what named them is gone.
+ * there are newer files, what named them is gone. And a table whose index is damaged hides what it holds.
  *
  * The other way round LevelDB refuses what a loss of power left, though nothing is lost: a last record of the MANIFEST
  * that is torn, or that reached the disk before the name of the table it adds. Nothing was deleted yet on the strength
@@ -14,6 +14,8 @@
  */
 import { open, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { checksum, storedChecksum } from './level-checksum.ts'
+import { damageOfTable } from './level-tables.ts'
 
 const blockBytes = 32_768
 const headerBytes = 7
@@ -32,7 +34,7 @@ const tagPreviousLog = 9
 export async function findDamage(folder: string): Promise<string | undefined> {
   try {
     const names = await readdir(folder)
-    return (await damageOfLogs(folder, names)) ?? (await damageOfManifest(folder, names))
+    return (await damageOfLogs(folder, names)) ?? (await damageOfManifest(folder, names)) ?? (await damageOfTables(folder, names))
   } catch (error) {
     // Another process has the folder and removed a file just now: the lock will say so.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
@@ -55,6 +57,17 @@ async function damageOfManifest(folder: string, names: readonly string[]): Promi
   const newer = names.find((name) => numbered.test(name) && Number.parseInt(name, 10) > needed.log)
   if (newer === undefined) return undefined
   return `${manifest.name} needs ${fileName(needed.log)}.log, which is gone, and does not know ${newer}: its end is missing`
+}
+
+/** Tables that nothing names may be what a crash left half written: LevelDB deletes them. */
+async function damageOfTables(folder: string, names: readonly string[]): Promise<string | undefined> {
+  const manifest = await readManifest(folder, names)
+  const needed = manifest && neededFiles(manifest.records)
+  for (const name of names.filter((file) => tableName.test(file) && needed?.tables.has(Number.parseInt(file, 10)))) {
+    const damage = await damageOfTable(join(folder, name))
+    if (damage !== undefined) return `${name}: ${damage}`
+  }
+  return undefined
 }
 
 /**
@@ -81,6 +94,7 @@ async function readManifest(folder: string, names: readonly string[]): Promise<(
 }
 
 const numbered = /^\d+\.(?:ldb|sst|log)$/
+const tableName = /^\d+\.(?:ldb|sst)$/
 
 /** What a MANIFEST says must be there: the oldest log (0 where it does not say) and the tables. */
 interface NeededFiles {
@@ -136,7 +150,7 @@ function readRecords(file: Buffer): Records {
     const length = file.readUInt16LE(at + 4)
     const type = file[at + 6] as number
     const end = at + headerBytes + length
-    if (end > blockEnd || type < typeFull || type > typeLast || unmask(file.readUInt32LE(at)) !== crc32c(file, at + 6, end)) {
+    if (end > blockEnd || type < typeFull || type > typeLast || storedChecksum(file, at) !== checksum(file, at + 6, end)) {
       brokenAt ??= at
       pieces = []
       // The length may be what is broken: then the next block is where reading can go on.
@@ -201,22 +215,3 @@ function neededFiles(records: readonly Buffer[]): NeededFiles | undefined {
   }
   return { log, tables }
 }
-
-/** LevelDB stores its checksums rotated and shifted. */
-function unmask(masked: number): number {
-  const rotated = (masked - 0xa282ead8) >>> 0
-  return ((rotated >>> 17) | (rotated << 15)) >>> 0
-}
-
-/** CRC-32C (Castagnoli); Node has only the other polynomial. */
-function crc32c(bytes: Buffer, start: number, end: number): number {
-  let crc = 0xffffffff
-  for (let at = start; at < end; at++) crc = (crcTable[(crc ^ (bytes[at] as number)) & 255] as number) ^ (crc >>> 8)
-  return (crc ^ 0xffffffff) >>> 0
-}
-
-const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1
-  return crc
-})

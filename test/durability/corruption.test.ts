@@ -108,8 +108,8 @@ describe('a data folder', function () {
     }
     process.stdout.write([...tally].map(([kind, counts]) => `      ${kind}: ${JSON.stringify(counts)}\n`).join(''))
     expect([...tally.values()].reduce((sum, { opening, reading }) => sum + opening + reading, 0)).to.be.at.least(40)
-    // LevelDB reads its tables without looking at their checksums: a flipped bit in an index or a key hides what stands
-    // behind it, about once in a thousand flips. Everything else must be told.
+    // LevelDB reads its tables without looking at their checksums: a flipped bit in a key can hide what stands under it,
+    // less than once in a thousand flips. Everything else must be told.
     const hidden = silent.filter((each) => /^\d+\.ldb flipped/.test(each))
     process.stdout.write(hidden.map((each) => `      KNOWN LIMIT, not told: ${each}\n`).join(''))
     expect(silent.filter((each) => !hidden.includes(each))).to.deep.equal([])

@@ -159,6 +159,27 @@ describe('the embedded store', () => {
       expect(told).to.be.greaterThan(30)
     })
 
+    it('of the index of a table: LevelDB itself would hide what it leads to', async () => {
+      const source = await newFolder()
+      await (await filled(source, 300, 64 * 1024)).close()
+      const name = (await readdir(source)).find((file) => file.endsWith('.ldb')) as string
+      const { size } = await stat(join(source, name))
+      const seen = { told: 0, whole: 0 }
+      for (let at = size - 200; at < size; at += 3) {
+        const folder = await newFolder()
+        await cp(dirname(source), dirname(folder), { recursive: true })
+        await flip(join(folder, name), at)
+        const message = await findings(folder, 300)
+        expect(message, `flipped at ${at} of ${size}`).to.be.a('string')
+        if (message?.startsWith('all')) seen.whole++
+        else {
+          expect(message, `flipped at ${at} of ${size}`).to.include(name)
+          seen.told++
+        }
+      }
+      expect(seen.told).to.be.greaterThan(30)
+    })
+
     it('of a MANIFEST cut short anywhere: tables that it no longer names are not deleted', async () => {
       const source = await newFolder()
       await (await filled(source, 200, 64 * 1024)).close()
