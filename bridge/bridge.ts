@@ -12,7 +12,10 @@ export class Bridge {
   static async open(parts: BridgeParts): Promise<Bridge> {
     const life = { stopping: false }
     const rules = { ...parts.limits, openEnabled: parts.openEnabled }
-    return new Bridge(await buildApplication({ ...parts, rules, life }), life)
+    const app = await buildApplication({ ...parts, rules, life })
+    app.server.maxConnections = parts.limits.connectionsPerListenerMax
+    app.server.on('drop', () => parts.metrics.refused('http', 'too-many-requests'))
+    return new Bridge(app, life)
   }
 
   private constructor(app: App, life: RouteParts['life']) {

@@ -104,6 +104,7 @@ export class Broker {
   listenTcp(at: { host: string; port: number }): Promise<number> {
     return this.#listen(
       createServer({ noDelay: true }, (socket) => this.#accept(socket, 'tcp')),
+      'tcp',
       at,
     )
   }
@@ -113,6 +114,7 @@ export class Broker {
     const [cert, key] = await Promise.all([readFile(at.certFile), readFile(at.keyFile)])
     return await this.#listen(
       createTlsServer({ cert, key, noDelay: true }, (socket) => this.#accept(socket, 'tls')),
+      'tls',
       at,
     )
   }
@@ -155,7 +157,9 @@ export class Broker {
     Link.open(this.#hub, wire, door, request)
   }
 
-  #listen(server: TcpServer, { host, port }: { host: string; port: number }): Promise<number> {
+  #listen(server: TcpServer, door: string, { host, port }: { host: string; port: number }): Promise<number> {
+    server.maxConnections = this.#hub.limits.connectionsPerListenerMax
+    server.on('drop', () => this.#hub.telemetry.refused(door, 'too-many-requests'))
     return new Promise((resolve, reject) => {
       server.once('error', reject)
       server.listen({ host, port, backlog: 4_096 }, () => {

@@ -87,6 +87,8 @@ export const defaultLimits = {
   atIntervalMs: 30_000,
   /** A session of which nobody was connected for this long is forgotten. */
   sessionExpiryMs: 30 * 24 * 3_600_000,
+  /** Connections that one listener serves: the memory of the node. HTTP and WebSocket share one. */
+  connectionsPerListenerMax: 50_000,
   /** Per user; 0 is off. */
   connectionsPerUserMax: 100,
   sessionsPerUserMax: 100,
