@@ -3,8 +3,7 @@
  * A setting `mqttPort` has the flag `--mqtt-port` and the variable `TIDEMARK_MQTT_PORT`.
  */
 import { Type, type Static, type TObject, type TSchema } from 'typebox'
-import { tokenAgeMaxMs } from '../seams/limits.ts'
-import { defaultLimits, type Limits } from '../seams/limits.ts'
+import { defaultLimits, revocationDelayMs, tokenAgeMaxMs, type Limits } from '../seams/limits.ts'
 
 export const mqttsPortDefault = 8883
 const timerMsMax = 2 ** 31 - 1
@@ -18,7 +17,7 @@ const mayBeZero: ReadonlySet<string> = new Set<keyof Limits>([
   'newStreamsPerUserPerHourMax',
 ])
 
-/** What MQTT or the form of a bucket cannot exceed. */
+/** What MQTT, the form of a bucket or a fixed bound does not allow to be exceeded. */
 const ceilings: Partial<Record<keyof Limits, number>> = {
   streamTopicBytesMax: 65_535,
   topicBytesMax: 65_535,
@@ -29,6 +28,7 @@ const ceilings: Partial<Record<keyof Limits, number>> = {
   inflightMax: 65_535,
   qos2OpenMax: 65_535,
   bucketEntriesMax: 65_535,
+  revocationPollMs: revocationDelayMs / 2,
 }
 
 const limitSchemas = Object.fromEntries(

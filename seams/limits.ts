@@ -95,7 +95,7 @@ export const defaultLimits = {
   newStreamsPerUserPerHourMax: 10_000,
   /** Warned this long before a token's end. */
   authWarningMs: 60_000,
-  /** Revocations are read this often; a node that could not for `revocationBlindMs` stops delivering. */
+  /** Revocations are read this often, at least twice in `revocationDelayMs`; a node that could not for `revocationBlindMs` stops delivering. */
   revocationPollMs: 1_000,
   revocationBlindMs: 5_000,
   /** History: entries of a page if the request does not say, and at most; bytes at most. */
@@ -117,6 +117,8 @@ export const tokenLifetimeMs = 3_600_000
 export const tokenAheadMs = 30_000
 /** A key set is asked for again, because of an unknown kid or a failure, at most this often [P-10.7]. */
 export const jwksRefetchMs = 30_000
+/** Live connections on a revoked token are closed within this time [P-10.25]. */
+export const revocationDelayMs = 2_000
 /** A key set that was never had, or that is a file, is asked for at most this often. */
 export const jwksRetryMs = 1_000
 /** A key set older than this is asked for before it is used, so that a key its issuer withdrew does not stay for ever. */
