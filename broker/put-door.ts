@@ -1,4 +1,5 @@
 /** The put door [P-5.1]: JSON in, the answer on `reply/{client}/{id}`, then the PUBACK. */
+import { isUtf8 } from 'node:buffer'
 import { encodeEnvelope } from '../log/envelope.ts'
 import { Draft, encodeFrame } from '../log/draft.ts'
 import { conflictingEntry, idOfPut, parsePut } from '../log/put.ts'
@@ -100,6 +101,8 @@ function checkPayload(link: Link, topic: string, payload: Buffer): void {
 }
 
 function parseJson(payload: Buffer): unknown {
+  // Decoding would put U+FFFD where the client has written something else.
+  if (!isUtf8(payload)) return undefined
   try {
     return JSON.parse(payload.toString())
   } catch {
