@@ -9,7 +9,7 @@ import { beginning, checkPosition, firstPosition, headPosition } from '../log/hi
 import { Reader } from '../log/reader.ts'
 import type { Stream } from '../log/stream.ts'
 import { controlTopic, TopicFilter, type SyncStart } from '../protocol/filters.ts'
-import { formatPosition, type Position } from '../protocol/positions.ts'
+import { emptyMark, formatPosition, type Position } from '../protocol/positions.ts'
 import { openStream } from '../protocol/topics.ts'
 import type { DeliveryOwner, Outlet } from './outlet.ts'
 import { encodePublish, lengthBytes, writeLength } from './packets.ts'
@@ -37,9 +37,10 @@ export class SyncCursor implements DeliveryOwner {
   readonly #whole: boolean
   /** `closed`: nothing more comes until the client subscribes again. */
   #state: 'starting' | 'snapshot' | 'tail' | 'closed' = 'starting'
-  #next = 0
-  #markBefore = ''
-  #snapshot: { readonly entries: readonly Retained[]; readonly pos: string; at: number } | undefined = undefined
+  /** The place after what the client has got: it may go on from there, also within a snapshot [P-6.17]. */
+  #next = 1
+  #markBefore = emptyMark
+  #snapshot: { readonly entries: readonly Retained[]; readonly seq: number; readonly mark: string; at: number } | undefined = undefined
   /** The client has been told that it is caught up at this seq. */
   #announced = -1
   #lastSentMs = 0
@@ -67,14 +68,14 @@ export class SyncCursor implements DeliveryOwner {
     if (start === 'now') from = { epoch: log.epoch, ...captured }
     else if (start === 'earliest') from = beginning(log, this.stream)
     else from = start
+    this.#next = from.seq + 1
+    this.#markBefore = from.mark
     const unservable = await checkPosition(log, this.stream, from)
     if (this.#closed) return
     if (unservable) return this.#reset(unservable.reason)
     const first = await firstPosition(log, this.stream)
     if (this.#closed) return
     this.#state = 'tail'
-    this.#next = from.seq + 1
-    this.#markBefore = from.mark
     this.#at(first)
     this.#outlet.kick()
   }
@@ -118,7 +119,7 @@ export class SyncCursor implements DeliveryOwner {
   /** The grants no longer cover it [P-6.12]. */
   end(reason: 'grant'): void {
     if (this.#state === 'closed') return
-    const pos = formatPosition(this.#outlet.log.epoch, Math.max(this.#next - 1, 0), this.#markBefore || this.stream.headMark)
+    const pos = formatPosition(this.#outlet.log.epoch, this.#next - 1, this.#markBefore)
     this.close()
     this.#control({ ctl: 'ended', reason, pos })
   }
@@ -142,13 +143,11 @@ export class SyncCursor implements DeliveryOwner {
     await log.confirmHead(this.stream)
     const fold = await log.state(this.stream)
     if (this.#closed) return
-    const pos = formatPosition(log.epoch, fold.seq, fold.mark)
+    const { seq, mark } = fold
     const entries = fold.states().filter(({ entry }) => this.#deliverable(entry.topic))
-    this.#next = fold.seq + 1
-    this.#markBefore = fold.mark
-    this.#snapshot = { entries, pos, at: 0 }
+    this.#snapshot = { entries, seq, mark, at: 0 }
     this.#state = 'snapshot'
-    this.#control({ ctl: 'snapshot-start', pos })
+    this.#control({ ctl: 'snapshot-start', pos: formatPosition(log.epoch, seq, mark) })
     this.#outlet.kick()
   }
 
@@ -160,9 +159,13 @@ export class SyncCursor implements DeliveryOwner {
       if (this.#outlet.bytesLeft <= 0 || inflight.room <= 0) return true
       const { entry } = snapshot.entries[snapshot.at++] as Retained
       this.#send(this.#topicPrefix + entry.topic, encodeEnvelope(entry, formatPosition(log.epoch, entry.seq, entry.mark)), entry.seq)
+      this.#next = entry.seq + 1
+      this.#markBefore = entry.mark
     }
     this.#snapshot = undefined
-    this.#control({ ctl: 'snapshot-end', pos: snapshot.pos })
+    this.#next = snapshot.seq + 1
+    this.#markBefore = snapshot.mark
+    this.#control({ ctl: 'snapshot-end', pos: formatPosition(log.epoch, snapshot.seq, snapshot.mark) })
     this.#state = 'tail'
     this.#sendAt().catch((error: unknown) => this.#outlet.fail('the log cannot be read', error))
     return true
