@@ -8,6 +8,14 @@ import { within } from '../support/waiting.ts'
 
 type Json = Record<string, unknown>
 
+class SickStore extends GatedStore {
+  sick = false
+
+  override get healthy(): boolean {
+    return !this.sick && super.healthy
+  }
+}
+
 describe('Connection control', () => {
   afterEach(closeAll)
 
@@ -75,6 +83,30 @@ describe('Connection control', () => {
       expect(await control(client), token.slice(0, 20)).to.deep.equal({ ctl: 'renew-refused', reason })
     }
     await client.publish('users/alice/a', 'still alice')
+  })
+
+  it('[P-7.3] tells a connection of its token on reply/{client}/$ctl if one of its filters covers that, else not', async () => {
+    const it = await testBroker()
+    for (const [at, filter, hears] of [
+      [0, '#', true],
+      [1, '+', true],
+      [2, '$ctl', true],
+      [3, 'one', false],
+      [4, undefined, false],
+    ] as const) {
+      const clientId = `c${at}`
+      const client = await it.client('alice', { clientId })
+      if (filter !== undefined) expect(await client.subscribe(`reply/${clientId}/${filter}`), filter).to.deep.equal([0])
+      await client.publish('auth/renew', await it.token('alice'))
+      await client.ping()
+      const told = client.unread().map(({ topic, text }) => [topic, (JSON.parse(text) as Json)['ctl']])
+      expect(told, filter).to.deep.equal(hears ? [[`reply/${clientId}/$ctl`, 'renewed']] : [])
+      if (filter === undefined) continue
+      await client.unsubscribe(`reply/${clientId}/${filter}`)
+      await client.publish('auth/renew', await it.token('alice'))
+      await client.ping()
+      expect(client.unread(), `${filter} is unsubscribed`).to.have.length(hears ? 1 : 0)
+    }
   })
 
   it('[P-7.9] closes a renewal with QoS 2 or retain', async () => {
@@ -181,6 +213,44 @@ describe('Connection control', () => {
       expect(await answer(it, { clientId: 'four', clean: false, password })).to.equal(3)
       await it.lines.until(() => it.broker.stats().connections <= 2, 'the refused ones to be gone')
       expect(await answer(it, { clientId: 'five', password })).to.equal(0)
+    })
+
+    it('[P-7.15, P-12.23] answers 3 while the store is not usable, and serves again when it is', async () => {
+      const store = new SickStore(new MemoryStore())
+      const it = await testBroker({ store })
+      const password = await it.token('alice')
+      store.sick = true
+      expect(await answer(it, { clientId: 'a', password })).to.equal(3)
+      expect(it.refusals.at(-1)).to.equal('tcp store-unavailable')
+      store.sick = false
+      const mend = store.fail(calls('documents.claim', 'sessions'))
+      expect(await answer(it, { clientId: 'a', clean: false, password })).to.equal(3)
+      mend()
+      expect(await answer(it, { clientId: 'a', clean: false, password })).to.equal(0)
+    })
+
+    it('[P-7.18] gives an empty client id with clean=1 an id, by which it cannot know its reply topics', async () => {
+      const it = await testBroker()
+      const password = await it.token('alice')
+      const reader = await it.client('alice')
+      await reader.subscribe('sync/users/alice/#')
+      await reader.message() // at
+      const ids = new Set<unknown>()
+      const nameless = await Promise.all([it.raw(), it.raw()])
+      for (const client of nameless) {
+        expect(await client.connect({ clientId: '', clean: true, password })).to.include({ returnCode: 0, sessionPresent: false })
+        expect(await client.subscribe(['reply//#', 'reply/+/#', 'reply/#', 'users/alice/#'])).to.deep.equal([128, 128, 128, 1])
+      }
+      for (const client of nameless) {
+        await client.publish('users/alice/a', 'x')
+        ids.add((JSON.parse((await reader.message('sync/users/alice/a')).text) as Json)['client'])
+      }
+      expect(ids).to.have.property('size', 2)
+      for (const id of ids) expect(id).to.match(/^[A-Za-z0-9_-]+$/)
+      for (const client of nameless) await client.ping()
+      const [first] = nameless
+      first.publishNow('put/users/alice/a', '{"id":"one","text":"x"}')
+      await first.gone('nobody would see the answer to its put')
     })
 
     it('[P-7.16, P-7.17] answers 4 to a bad token, 5 to a will that is not allowed', async () => {

@@ -38,6 +38,30 @@ describe('A tap', () => {
     expect((await back.message()).text).to.equal('back')
   })
 
+  for (const openEnabled of [false, true]) {
+    it(`[P-1.32] never shows messages on auth, reply or put, open ${openEnabled ? 'on' : 'off'}`, async () => {
+      const it = await testBroker({ openEnabled })
+      const tap = await it.client('admin', { token: { tap: true } })
+      await tap.subscribe(['#', '+/#', '+/+', '+/renew', '+/alice/+', '+/users/alice/a', 'users/#'])
+      const writer = await it.client('alice')
+      await writer.subscribe('reply/alice/#')
+      await writer.publish('put/users/alice/a', '{"id":"one","text":"the entry of a put"}')
+      await writer.message('reply/alice/one')
+      await writer.publish('put/users/alice/a', '{')
+      await writer.message('reply/alice/$ctl')
+      for (const qos of [0, 1] as const) {
+        await writer.publish('auth/renew', await it.token('alice'), { qos })
+        await writer.message('reply/alice/$ctl')
+      }
+      await writer.publish('users/alice/a', 'end')
+      await tap.ping()
+      expect(tap.unread().map(({ topic, text }) => [topic, text])).to.deep.equal([
+        ['users/alice/a', 'the entry of a put'],
+        ['users/alice/a', 'end'],
+      ])
+    })
+  }
+
   it('[P-1.33] does not help on the sync and put doors', async () => {
     const it = await testBroker()
     const client = await it.client('admin', { token: { tap: true } })
