@@ -61,7 +61,7 @@ describe('the token exchange', () => {
     await jwtVerify(token, createPublicKey({ key, format: 'jwk' }), { currentDate: new Date(clock.ms) })
   })
 
-  it('gives at most an hour, and never more than the subject has left', async () => {
+  it('gives at most an hour, and never more than the subject has left [P-10.20, P-13.34]', async () => {
     const { authority, clock } = await open()
     expect(decodeJwt(await tokenFrom(authority, {}, { exp: now + 7200 })).exp).to.equal(now + 3600)
     expect(decodeJwt(await tokenFrom(authority, {}, { exp: now + 60.9 })).exp).to.equal(now + 60)

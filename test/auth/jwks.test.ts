@@ -78,7 +78,7 @@ describe('a key set behind a URL', () => {
     expect(server.requests).to.equal(1)
   })
 
-  it('is fetched again for an unknown kid, at most every 30 s [P-10.7]', async () => {
+  it('is fetched again for an unknown kid, at most every 30 s [P-10.7, P-13.37]', async () => {
     const { server, authority, clock } = await openUrl()
     const fresh = makePair()
     server.serve(jwk('k1', ec))

@@ -116,7 +116,7 @@ describe('an app token', () => {
     })
   }
 
-  it('issued 30 s ahead of our clock, or for one audience of several, is accepted [P-10.5]', async () => {
+  it('issued 30 s ahead of our clock, or for one audience of several, is accepted [P-10.5, P-13.35]', async () => {
     const { authority } = await open()
     await authority.authenticate(await sign({ claims: { iat: now + 30, aud: ['other', audience] } }), undefined)
   })

@@ -72,7 +72,7 @@ describe('bridge: with the real authority', () => {
     expect((await ask(world, '/v1/streams/users/bob/entries')).status).to.equal(403)
   })
 
-  it('a forged and an expired token are 401 with their codes [P-10.2] [P-10.4]', async () => {
+  it('a forged and an expired token are 401 with their codes [P-10.2] [P-10.4] [P-12.11]', async () => {
     const bob = await mint('bob')
     expect((await ask(world, '/v1/streams/users/bob/entries', { token: bob })).status).to.equal(200)
     const [head = '', claims = ''] = bob.split('.')

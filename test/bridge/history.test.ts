@@ -50,7 +50,7 @@ describe('bridge: history', () => {
     expect(await bare()).to.deep.equal(first)
   })
 
-  it('the limit is 100 by default and 1,000 at most [P-11.20]', async () => {
+  it('the limit is 100 by default and 1,000 at most [P-11.20] [P-13.30] [P-13.31]', async () => {
     await append(world, 'users/alice', notes(1_100))
     expect((await history(world)).entries).to.have.length(100)
     expect((await history(world, 'limit=1000')).entries).to.have.length(1_000)
@@ -58,7 +58,7 @@ describe('bridge: history', () => {
     expect([status, body['code']]).to.deep.equal([400, 'bad-request'])
   })
 
-  it('a page ends at pageBytesMax, and one entry always has room [P-11.20]', async () => {
+  it('a page ends at pageBytesMax, and one entry always has room [P-11.20] [P-13.32]', async () => {
     await world.close()
     world = await makeWorld({ limits: { pageBytesMax: 1_000 } })
     await append(world, 'users/alice', [{ topic: 'users/alice/big', payload: 'y'.repeat(3_000) }, ...notes(20)])
@@ -103,7 +103,7 @@ describe('bridge: history', () => {
   })
 
   for (const parameter of ['after', 'before']) {
-    it(`${parameter} that cannot be served is 410 with reason, first and head, checked in order [P-11.26] [P-2.9 – P-2.13]`, async () => {
+    it(`${parameter} that cannot be served is 410 with reason, first and head, checked in order [P-11.26] [P-2.9 – P-2.13] [P-12.17 – P-12.19]`, async () => {
       await append(world, 'users/alice', notes(5))
       const old = (await history(world)).entries[1]?.pos ?? ''
       await append(world, 'users/alice', notes(5))
@@ -128,7 +128,7 @@ describe('bridge: history', () => {
     })
   }
 
-  it('malformed and unknown parameters are bad-request, other words for positions bad-position, filters bad-filter [P-11.14 – P-11.20]', async () => {
+  it('malformed and unknown parameters are bad-request, other words for positions bad-position, filters bad-filter [P-11.14 – P-11.20] [P-12.5]', async () => {
     const expected: Record<string, string> = {
       'limit=-1': 'bad-request',
       'limit=1.5': 'bad-request',

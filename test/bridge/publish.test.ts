@@ -1,5 +1,7 @@
 /** `POST …/entries`. */
 import { expect } from 'chai'
+import { MemoryStore } from '../../log/stores/memory.ts'
+import { GatedStore } from '../support/gated-store.ts'
 import { append, ask, history, makeWorld, refusals, seqOf, type Answer, type Shown, type World } from './support.ts'
 
 const path = '/v1/streams/users/alice/entries'
@@ -13,7 +15,7 @@ describe('bridge: publish', () => {
   const post = (json: unknown, headers: Record<string, string> = {}, to = path, token = 'alice'): Promise<Answer> =>
     ask(world, to, { token, json, headers })
 
-  it('201 with id and pos; the entry stands there under both [P-8.5] [P-11.29]', async () => {
+  it('201 with id and pos; the entry stands there under both [P-8.5] [P-11.3] [P-11.29]', async () => {
     const { status, body } = await post({ topic: 'notes/1', id: 'one', data: { a: 1 } })
     expect(status).to.equal(201)
     expect(body).to.have.all.keys('id', 'pos')
@@ -56,7 +58,7 @@ describe('bridge: publish', () => {
     for (const part of ['"text":"grüße"', '"base64":"/wD/"', '"data":null', '"data":{"__proto__":{"x":1}}']) expect(text).to.include(part)
   })
 
-  it('the same id and content is 200 with duplicate and the first position; other content is 422 [P-9.6] [P-9.7] [P-11.29]', async () => {
+  it('the same id and content is 200 with duplicate and the first position; other content is 422 [P-9.6] [P-9.7] [P-11.29] [P-12.15]', async () => {
     const first = await post({ topic: 'a', id: 'one', data: 1 })
     const again = await post({ topic: 'a', id: 'one', data: 1 })
     expect([again.status, again.body]).to.deep.equal([200, { id: 'one', pos: first.body['pos'], duplicate: true }])
@@ -94,7 +96,7 @@ describe('bridge: publish', () => {
     expect((await history(world)).entries).to.have.length(1)
   })
 
-  it('a condition holds for a position, none and id:{entry id}; else 412 with the current envelope, byte for byte [P-9.12 – P-9.15]', async () => {
+  it('a condition holds for a position, none and id:{entry id}; else 412 with the current envelope, byte for byte [P-9.12 – P-9.15] [P-12.14]', async () => {
     const first = await post({ topic: 'a', id: 'v1', text: '1.0', retain: true, if: 'none' })
     expect(first.status).to.equal(201)
     const second = await ask(world, path, {
@@ -132,7 +134,7 @@ describe('bridge: publish', () => {
     }
   })
 
-  it('since behind the window of ids is 409 unknown-outcome and appends nothing [P-9.9] [P-11.29]', async () => {
+  it('since behind the window of ids is 409 unknown-outcome and appends nothing [P-9.9] [P-11.29] [P-12.16]', async () => {
     const { status, body } = await post({ topic: 'a', id: 'lost', data: 1, since: 'OTHEREPO.5.abcd' })
     expect([status, body['code']]).to.deep.equal([409, 'unknown-outcome'])
     expect((await history(world)).entries).to.have.length(0)
@@ -195,7 +197,7 @@ describe('bridge: publish', () => {
     expect((await post({ topic: '/legacy', data: 1 }, {}, '/v1/streams/open/-/entries')).status).to.equal(201)
   })
 
-  it('a publish outside the grants is forbidden [P-10.9]', async () => {
+  it('a publish outside the grants is forbidden [P-10.9] [P-11.3]', async () => {
     for (const [to, token, topic] of [
       [path, 'bob', 'a'],
       [board, 'reader', 'a'],
@@ -237,7 +239,20 @@ describe('bridge: publish', () => {
     expect((await waiting).status).to.equal(201)
   })
 
-  it('what the store did not take is 503 with Retry-After, never 201 [P-8.7]', async () => {
+  it('what the store did not take is 503 with Retry-After, never 201, until it takes it [P-8.7] [P-12.23]', async () => {
+    const store = new GatedStore(new MemoryStore())
+    await world.close()
+    world = await makeWorld({ store })
+    store.committing = async (buckets) => buckets.map(() => 'unknown')
+    const { status, body, headers } = await post({ topic: 'a', id: 'one', data: 1 })
+    expect([status, body['code']]).to.deep.equal([503, 'store-unavailable'])
+    expect(Number(headers.get('retry-after'))).to.be.greaterThan(0)
+    store.committing = undefined
+    expect((await post({ topic: 'a', id: 'one', data: 1 })).status).to.equal(201)
+    expect((await history(world)).entries).to.have.length(1)
+  })
+
+  it('a publish while the log closes is 503 stopping, never 201 [P-8.7] [P-12.24]', async () => {
     await world.log.close()
     const { status, body, headers } = await post({ topic: 'a', data: 1 })
     expect([status, body['code']]).to.deep.equal([503, 'stopping'])

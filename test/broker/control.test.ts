@@ -23,7 +23,7 @@ describe('Connection control', () => {
     JSON.parse((await client.message(`reply/${id}/$ctl`)).text) as Json
   const blind = { revocationBlindMs: 365 * 24 * 3_600_000 }
 
-  it('[P-7.4, P-10.23] warns before a token expires, then closes', async () => {
+  it('[P-7.4, P-10.23, P-13.36, P-12.11] warns before a token expires, then closes', async () => {
     const clock = new TestClock()
     const it = await testBroker({ clock, limits: blind })
     const client = await it.client('alice', { token: { ttlMs: 120_000 } })
@@ -68,7 +68,7 @@ describe('Connection control', () => {
     expect(JSON.stringify(it.lines.all)).to.not.contain('eyJ')
   })
 
-  it('[P-7.6, P-10.24] refuses a renewal that is not of the same user, and leaves all as it was', async () => {
+  it('[P-7.6, P-10.24, P-12.11] refuses a renewal that is not of the same user, and leaves all as it was', async () => {
     const it = await testBroker()
     const client = await it.client('alice')
     await client.subscribe('reply/alice/#')
@@ -155,7 +155,7 @@ describe('Connection control', () => {
     await other.ping()
   })
 
-  it('[P-10.26] delivers nothing while revocations cannot be learned, and goes on afterwards', async () => {
+  it('[P-10.26, P-13.39] delivers nothing while revocations cannot be learned, and goes on afterwards', async () => {
     const store = new GatedStore(new MemoryStore())
     const it = await testBroker({ store, limits: { revocationBlindMs: 200, revocationPollMs: 20 } })
     const reader = await it.client('alice', { clientId: 'reader' })
@@ -201,7 +201,7 @@ describe('Connection control', () => {
       expect(await answer(it, { clientId: '', clean: true, password })).to.equal(0)
     })
 
-    it('[P-7.15] answers 3 above connectionsPerUserMax and sessionsPerUserMax, and to nobody else', async () => {
+    it('[P-7.15, P-13.21, P-13.22] answers 3 above connectionsPerUserMax and sessionsPerUserMax, and to nobody else', async () => {
       const it = await testBroker({ limits: { connectionsPerUserMax: 2, sessionsPerUserMax: 1 } })
       const password = await it.token('alice')
       const first = await it.client('alice', { clientId: 'one', clean: false })
@@ -253,7 +253,7 @@ describe('Connection control', () => {
       await first.gone('nobody would see the answer to its put')
     })
 
-    it('[P-7.16, P-7.17] answers 4 to a bad token, 5 to a will that is not allowed', async () => {
+    it('[P-7.16, P-7.17, P-12.11] answers 4 to a bad token, 5 to a will that is not allowed', async () => {
       const it = await testBroker()
       const password = await it.token('alice')
       expect(await answer(it, { clientId: 'a' })).to.equal(4)
@@ -268,7 +268,7 @@ describe('Connection control', () => {
       expect(it.broker.stats()).to.include({ connections: 0, sessions: 0 })
     })
 
-    it('[P-7.13] closes an authentication that does not end in time', async () => {
+    it('[P-7.13, P-13.12] closes an authentication that does not end in time', async () => {
       const clock = new TestClock()
       const store = new GatedStore(new MemoryStore())
       const it = await testBroker({ clock, store, limits: blind })
@@ -282,7 +282,7 @@ describe('Connection control', () => {
       await it.client('alice', { clientId: 'a', clean: false })
     })
 
-    it('[P-7.11] closes what does not begin with a complete CONNECT in time, and a second one', async () => {
+    it('[P-7.11, P-13.11] closes what does not begin with a complete CONNECT in time, and a second one', async () => {
       const clock = new TestClock()
       const it = await testBroker({ clock, limits: blind })
       const [silent, partial] = [await it.raw(), await it.raw()]

@@ -2,7 +2,7 @@
 import { expect } from 'chai'
 import { generate } from 'mqtt-packet'
 import { defaultLimits } from '../../seams/limits.ts'
-import { closeAll, testBroker } from '../support/broker.ts'
+import { closeAll, TestClock, testBroker } from '../support/broker.ts'
 
 describe('Limits', () => {
   afterEach(closeAll)
@@ -98,6 +98,66 @@ describe('Limits', () => {
     for (let at = 0; it.broker.stats().unsentBytes === 0 && at < 1_000; at++) await writer.publish('users/alice/a', Buffer.alloc(90_000))
     await it.close()
     expect(it.broker.stats().connections).to.equal(0)
+  })
+
+  it('[P-13.23] lets a user begin newStreamsPerUserPerHourMax streams in an hour, and write on in those', async () => {
+    const clock = new TestClock()
+    const it = await testBroker({ clock, limits: { newStreamsPerUserPerHourMax: 2, revocationBlindMs: 24 * 3_600_000 } })
+    const spaces = { a: 'write', b: 'write', c: 'write' } as const
+    const open = (name: string): ReturnType<typeof it.client> => it.client(name, { token: { spaces, ttlMs: 6 * 3_600_000 } })
+    const client = await open('alice')
+    for (const stream of ['spaces/a', 'spaces/b', 'spaces/a']) await client.publish(`${stream}/x`, 'taken')
+    client.publishNow('spaces/c/x', 'one too many')
+    await client.gone('it may begin two streams in an hour')
+    expect(it.refusals.at(-1)).to.equal('tcp too-many-requests')
+    expect(client.inbox.waiting).to.deep.equal([])
+    const again = await open('alice')
+    await again.publish('spaces/b/x', 'an old stream')
+    await (await open('bob')).publish('users/bob/x', 'another user')
+    clock.ms += 3_600_000
+    await again.publish('spaces/c/x', 'an hour later')
+    expect((await it.log.stream('spaces/c')).headSeq).to.equal(1)
+  })
+
+  it('[P-13.1] has no bound per user where it is 0', async () => {
+    const it = await testBroker({ limits: { connectionsPerUserMax: 0, sessionsPerUserMax: 0, newStreamsPerUserPerHourMax: 0 } })
+    for (const clientId of ['one', 'two', 'three']) {
+      const client = await it.client('alice', { clientId, clean: false, token: { spaces: { [clientId]: 'write' } } })
+      await client.publish(`spaces/${clientId}/x`, 'taken')
+    }
+    expect(it.broker.stats()).to.include({ connections: 3, sessions: 3 })
+  })
+
+  it('[P-13.41] closes a peer that has not read for unreadTimeoutMs, and leaves one in peace that has read again', async () => {
+    const clock = new TestClock()
+    const { unreadTimeoutMs } = defaultLimits
+    const limits = { unsentBytesMax: 32 * 1024, revocationBlindMs: 24 * 3_600_000 }
+    const it = await testBroker({ clock, limits })
+    const writer = await it.client('alice', { clientId: 'writer' })
+    const stalled = await it.client('alice', { clientId: 'stalled' })
+    await stalled.subscribe('users/alice/#', 0)
+    const stall = async (): Promise<number> => {
+      stalled.socket.pause()
+      let count = 0
+      for (; it.broker.stats().unsentBytes === 0 && count < 1_000; count++) await writer.publish('users/alice/a', Buffer.alloc(90_000))
+      return count
+    }
+    const count = await stall()
+    clock.ms += unreadTimeoutMs
+    stalled.socket.resume()
+    await stalled.messages(count)
+    await stalled.ping()
+    await stall()
+    // It comes after the others in every look at the clock.
+    const silent = await it.raw()
+    clock.ms += unreadTimeoutMs
+    await silent.gone('it has not connected in time, which shows that the clock was looked at')
+    expect(it.broker.stats().connections).to.equal(2)
+    clock.ms += 1
+    const line = await it.lines.take(({ fields }) => fields['code'] === 'unread', 'the end of the stalled connection')
+    expect(line.fields['client']).to.equal('stalled')
+    await writer.publish('users/alice/a', 'served')
+    expect(it.broker.stats().connections).to.equal(1)
   })
 
   it('[P-4.30] goes on with a backlog at QoS 0 that is larger than unsentBytesMax, although nobody acknowledges', async () => {

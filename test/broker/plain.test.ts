@@ -59,13 +59,14 @@ describe('The plain door', () => {
     expect((await reader.message()).text).to.equal('one')
   })
 
-  it('[P-8.7] closes the connection of a publish that the store did not take', async () => {
+  it('[P-8.7, P-12.23] closes the connection of a publish that the store did not take', async () => {
     const store = new GatedStore(new MemoryStore())
     const it = await testBroker({ store })
     const writer = await it.client('alice')
     store.committing = () => Promise.resolve(['unknown'])
     writer.publishNow(topic, 'lost')
     await writer.gone('the store did not take its publish')
+    expect(it.refusals.at(-1)).to.equal('tcp store-unavailable')
     expect(writer.inbox.waiting.filter(({ cmd }) => cmd === 'puback')).to.deep.equal([])
     store.committing = undefined
     const again = await it.client('alice')
@@ -320,7 +321,7 @@ describe('The plain door', () => {
     }
   })
 
-  it('[P-4.30] lets at most inflightMax deliveries wait, and goes on as they are acknowledged', async () => {
+  it('[P-4.30, P-13.16] lets at most inflightMax deliveries wait, and goes on as they are acknowledged', async () => {
     const it = await testBroker({ limits: { inflightMax: 5 } })
     const reader = await it.client('alice', { clientId: 'reader' })
     reader.acknowledges = false

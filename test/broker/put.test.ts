@@ -24,7 +24,7 @@ describe('The put door', () => {
     return { it, client }
   }
 
-  it('[P-5.10] answers with id and position, and again with the same one as a duplicate', async () => {
+  it('[P-5.10, P-12.15] answers with id and position, again with the same one as a duplicate, and other content with id-reused', async () => {
     const { it, client } = await asAlice()
     const first = await put(client, 'users/alice/a', { id: 'one', data: { b: 1 } })
     expect(first).to.have.all.keys('id', 'pos')
@@ -170,7 +170,7 @@ describe('The put door', () => {
     expect(it.broker.stats()).to.include({ connections: 1, sessions: 1 })
   })
 
-  it('[P-9.15] refuses a condition that does not hold with the current entry', async () => {
+  it('[P-9.15, P-12.14] refuses a condition that does not hold with the current entry', async () => {
     const { client } = await asAlice()
     const topic = 'users/alice/doc'
     const first = await put(client, topic, { id: 'v1', data: 1, retain: true, if: 'none' })

@@ -51,7 +51,7 @@ describe('Sessions', () => {
     expect(again.unread()).to.deep.equal([])
   })
 
-  it('[P-4.25] removes a session that nobody came back to', async () => {
+  it('[P-4.25, P-13.24] removes a session that nobody came back to', async () => {
     const clock = new TestClock()
     const store = new MemoryStore()
     const first = await testBroker({ store, clock })
@@ -59,9 +59,13 @@ describe('Sessions', () => {
     await phone.subscribe('users/alice/#')
     await phone.disconnect()
     await first.close()
-    clock.ms += 31 * 24 * 3_600_000
+    clock.ms += 29 * 24 * 3_600_000
     const second = await testBroker({ store, clock, folder: first.folder })
-    await second.client('alice', { clientId: 'phone', clean: false, present: false })
+    await (await second.client('alice', { clientId: 'phone', clean: false, present: true })).disconnect()
+    await second.close()
+    clock.ms += 31 * 24 * 3_600_000
+    const third = await testBroker({ store, clock, folder: first.folder })
+    await third.client('alice', { clientId: 'phone', clean: false, present: false })
   })
 
   it('[P-4.16] keeps sessions of two users with one client id apart', async () => {
@@ -266,7 +270,7 @@ describe('Sessions', () => {
     }
   })
 
-  it('[P-4.19] stores places in time, at disconnect, and at a graceful stop', async () => {
+  it('[P-4.19, P-13.25] stores places in time, at disconnect, and at a graceful stop', async () => {
     const inner = new MemoryStore()
     const store = new GatedStore(inner)
     const it = await testBroker({ store, limits: { cursorFlushMs: 20 } })

@@ -90,7 +90,7 @@ describe('The sync door', () => {
     expect([entry['text'], seqOf(entry['pos'])]).to.deep.equal(['mine', 5])
   })
 
-  it('[P-6.11, P-6.19] answers a position that cannot be served with reset, and bad syntax with 0x80', async () => {
+  it('[P-6.11, P-6.19, P-12.17 to P-12.19] answers a position that cannot be served with reset, and bad syntax with 0x80', async () => {
     const { it, client, writer } = await withEntries(6)
     await client.subscribe('sync@earliest/users/alice/#')
     const positions: string[] = []
@@ -140,7 +140,7 @@ describe('The sync door', () => {
     expect(seqOf((await nextEntry(client))['pos'])).to.equal(8)
   })
 
-  it('[P-6.16] delivers a snapshot: start, the state in ascending position, end, then what follows', async () => {
+  it('[P-6.16, P-6.13, P-6.14] delivers a snapshot: start, the state in ascending position, end, then what follows', async () => {
     const { client, writer } = await withEntries(1)
     for (const [topic, text] of [
       ['x', '1'],
@@ -224,7 +224,7 @@ describe('The sync door', () => {
     expect(client.unread().filter(({ text }) => !('ctl' in (JSON.parse(text) as Json)))).to.deep.equal([])
   })
 
-  it('[P-6.15] says at least every atIntervalMs how far it is complete', async () => {
+  it('[P-6.15, P-13.29] says at least every atIntervalMs how far it is complete', async () => {
     const clock = new TestClock()
     const it = await testBroker({ clock, limits: { revocationBlindMs: 3_600_000 } })
     const client = await it.client('alice')

@@ -87,7 +87,7 @@ describe('the fold of a log', () => {
     expect(fold.seq).to.equal(3)
   })
 
-  it('remembers an id exactly as long as the window says [P-9.5]', () => {
+  it('remembers an id exactly as long as the window says [P-9.5, P-13.26, P-13.27]', () => {
     const wide = { idWindowMs: 1_000, idWindowEntries: 3, idWindowBytesMax: 10_000 }
     const at = (seq: number, ts: number): Fold => {
       const fold = new Fold(wide)
@@ -109,7 +109,7 @@ describe('the fold of a log', () => {
     expect(at(4, 6_000).idsForgottenUpTo).to.equal(1)
   })
 
-  it('forgets the oldest ids first when their bytes are too many', () => {
+  it('forgets the oldest ids first when their bytes are too many [P-9.5, P-13.28]', () => {
     const narrow = { idWindowMs: 1e9, idWindowEntries: 1e9, idWindowBytesMax: 40 * 5 }
     const fold = new Fold(narrow)
     for (let seq = 1; seq <= 8; seq++) fold.apply(bucketOf([draftOf({ from: 'alice', id: `${seq}` })], { firstSeq: seq })) // 40 bytes each.
