@@ -50,8 +50,9 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   readonly log: Log
   readonly inflight: Inflight
   readonly clean: boolean
-  /** Something moved that the record does not show yet. */
+  /** Something moved that the record does not show yet, and when that was made. */
   dirty = false
+  recordedMs = 0
   readonly #parts: SessionParts
   readonly #grants: FilterGrants
   readonly #cursors: PlainCursor[] = []

@@ -165,7 +165,8 @@ export class Sessions {
 
   async #store(holder: SessionHolder, session: Session, ended: boolean): Promise<void> {
     session.dirty = false
-    const record = session.record(ended ? '' : this.run, this.#parts.log.clock.now())
+    session.recordedMs = this.#parts.log.clock.now()
+    const record = session.record(ended ? '' : this.run, session.recordedMs)
     try {
       const outcome = await this.#documents.put(sessionsCollection, holder.key, record, holder.generation)
       if (outcome === 'fenced') holder.close('the session was taken over on another node', 'takeover')
@@ -176,9 +177,12 @@ export class Sessions {
   }
 
   #saveMoved(): void {
+    const { clock, limits } = this.#parts.log
+    // A session of somebody who is there does not look forgotten, also if nothing has moved for long.
+    const old = clock.now() - limits.sessionExpiryMs / 2
     for (const [key, holder] of this.#holders) {
       const { session } = holder
-      if (!session || session.clean || !session.dirty) continue
+      if (!session || session.clean || (!session.dirty && session.recordedMs > old)) continue
       this.save(holder).catch((error: unknown) => {
         // The stored place is older: entries may come twice after a crash, none is lost. The next flush tries again.
         this.#parts.logger.warn({ error, session: key }, 'the place of a session could not be stored')

@@ -62,7 +62,11 @@ describe('A put', () => {
     expect(await put(client, { id: 'lost', text: 'x', since: positions[0] })).to.include({ id: 'lost', error: 'unknown-outcome' })
     expect(await put(client, { id: 'lost', text: 'x', since: 'OTHEREPO.9.abcd' })).to.include({ error: 'unknown-outcome' })
     expect((await it.log.stream('users/alice')).headSeq).to.equal(headSeq)
-    expect(await put(client, { id: 'id7', text: 'x', since: positions[0] })).to.deep.equal({ id: 'id7', pos: positions[7], duplicate: true })
+    expect(await put(client, { id: 'id7', text: 'x', since: positions[0] })).to.deep.equal({
+      id: 'id7',
+      pos: positions[7],
+      duplicate: true,
+    })
     expect(await put(client, { id: 'lost', text: 'x', since: again['pos'] })).to.have.property('pos')
   })
 

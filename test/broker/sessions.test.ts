@@ -1,4 +1,5 @@
 /** Sessions: places in the log that outlive their connection. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect } from 'chai'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import { abandon, closeAll, TestClock, testBroker, type TestBroker } from '../support/broker.ts'
@@ -66,6 +67,27 @@ describe('Sessions', () => {
     clock.ms += 31 * 24 * 3_600_000
     const third = await testBroker({ store, clock, folder: first.folder })
     await third.client('alice', { clientId: 'phone', clean: false, present: false })
+  })
+
+  it('[P-4.25] keeps a session that was connected until a crash, however long nothing came for it', async () => {
+    const clock = new TestClock()
+    const inner = new MemoryStore()
+    const store = new GatedStore(inner)
+    const limits = { sessionExpiryMs: 60_000, cursorFlushMs: 20, revocationBlindMs: 3_600_000 }
+    const it = await testBroker({ store, clock, limits })
+    const phone = await it.client('alice', { clientId: 'phone', clean: false })
+    await phone.subscribe('users/alice/#')
+    const gate = store.hold(calls('documents.put', 'sessions'))
+    clock.ms += 40_000
+    await within(gate.reached, 'the session to be stored again')
+    gate.release()
+    await nextTurn()
+    expect((await inner.documents.get('sessions', 'alice/phone'))?.value).to.include({ seenMs: clock.ms })
+    store.crash()
+    abandon(it)
+    clock.ms += 40_000
+    const again = await testBroker({ store: inner, clock, limits, folder: it.folder })
+    await again.client('alice', { clientId: 'phone', clean: false, present: true })
   })
 
   it('[P-4.16] keeps sessions of two users with one client id apart', async () => {

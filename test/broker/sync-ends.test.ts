@@ -116,7 +116,7 @@ async function state(client: RawClient): Promise<Json> {
   await client.subscribe('sync@snapshot/users/alice/#')
   const held: Json = {}
   await until(client, 'snapshot-end', ({ topic, text }) => {
-    if (topic !== undefined) held[String(topic)] = text
+    if (topic !== undefined) held[topic as string] = text
   })
   return held
 }

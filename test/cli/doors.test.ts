@@ -28,7 +28,10 @@ describe('the doors of a server', function () {
 
   async function http(path: string, json?: Json): Promise<{ status: number; body: Json }> {
     const headers = { authorization: `Bearer ${token}`, ...(json ? { 'content-type': 'application/json' } : {}) }
-    const response = await fetch(server.urls.http + streamPath + path, { headers, ...(json ? { method: 'POST', body: JSON.stringify(json) } : {}) })
+    const response = await fetch(server.urls.http + streamPath + path, {
+      headers,
+      ...(json ? { method: 'POST', body: JSON.stringify(json) } : {}),
+    })
     return { status: response.status, body: (await response.json()) as Json }
   }
 

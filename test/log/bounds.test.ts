@@ -23,7 +23,15 @@ describe('the log', () => {
   async function publish(payloads: readonly Buffer[], to = stream): Promise<void> {
     await Promise.all(
       payloads.map((payload) =>
-        log.publish(to, { topic: `${to}/a`, ...encodeFrame(topic, payload), qos: 1, retain: false, from: 'alice', client: 'phone', receivedMs: 1 }),
+        log.publish(to, {
+          topic: `${to}/a`,
+          ...encodeFrame(topic, payload),
+          qos: 1,
+          retain: false,
+          from: 'alice',
+          client: 'phone',
+          receivedMs: 1,
+        }),
       ),
     )
   }
