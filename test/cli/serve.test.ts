@@ -3,7 +3,6 @@ import mqtt from 'mqtt'
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -11,6 +10,7 @@ import { promisify } from 'node:util'
 import { startServer } from '../../cli/server.ts'
 import { SyncError } from '../../protocol/errors.ts'
 import { childServer, freePorts, testServer, type ChildExit, type ChildServer } from '../support/server.ts'
+import { need } from '../support/skipping.ts'
 import { tempFolder } from '../support/temp.ts'
 import { rawPublisher } from './raw-publisher.ts'
 import { tidemark } from './run.ts'
@@ -51,7 +51,8 @@ describe('tidemark serve', function () {
   })
 
   it('prints lines to copy that work as they stand', async function () {
-    if (!existsSync('/usr/bin/mosquitto_sub')) this.skip()
+    need(this, 'mosquitto_sub', 'apt-get install mosquitto-clients')
+    need(this, 'curl', 'apt-get install curl')
     const child = await serve()
     const lines = [...child.stdout.matchAll(/^ {2}((?:TOKEN|mosquitto|curl).*)$/gm)].map(([, line]) => line as string)
     expect(lines).to.have.length(5)

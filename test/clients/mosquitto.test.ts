@@ -1,7 +1,8 @@
 /** mosquitto_sub and mosquitto_pub, as Debian ships them. */
 import { expect } from 'chai'
 import { testServer, type TestServer } from '../support/server.ts'
-import { endPrograms, need, Program } from './tools.ts'
+import { need } from '../support/skipping.ts'
+import { endPrograms, Program } from './tools.ts'
 
 describe('mosquitto_sub and mosquitto_pub', function () {
   this.timeout(120_000)

@@ -6,7 +6,8 @@ import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { testServer, type TestServer } from '../support/server.ts'
 import { root } from '../support/source-files.ts'
-import { endPrograms, need, Program, skipLoudly } from './tools.ts'
+import { need, skipLoudly } from '../support/skipping.ts'
+import { endPrograms, Program } from './tools.ts'
 
 const version = '2.1.0'
 const venv = join(root, '.cache', `paho-mqtt-${version}`)

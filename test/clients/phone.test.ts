@@ -3,7 +3,8 @@ import { expect } from 'chai'
 import { connect, type MqttClient } from 'mqtt'
 import { childServer, type ChildServer } from '../support/server.ts'
 import { Inbox, within } from '../support/waiting.ts'
-import { endPrograms, need, Program } from './tools.ts'
+import { need } from '../support/skipping.ts'
+import { endPrograms, Program } from './tools.ts'
 
 const messages = 100_000
 

@@ -1,20 +1,8 @@
-/** Programs that the tests of foreign clients need, and processes of theirs. */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+/** Programs that the tests of foreign clients run. */
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { expect } from 'chai'
 import { Inbox, within } from '../support/waiting.ts'
-
-/** Skips the test, loudly, where the program is missing; fails where CI is set. */
-export function need(context: Mocha.Context, program: string, install: string): void {
-  if (spawnSync('which', [program]).status === 0) return
-  skipLoudly(context, `${program} is missing here (${install})`)
-}
-
-export function skipLoudly(context: Mocha.Context, reason: string): never {
-  if (process.env['CI']) throw new Error(reason)
-  console.log(`      SKIPPED: ${reason}`)
-  return context.skip()
-}
 
 const living = new Set<ChildProcess>()
 

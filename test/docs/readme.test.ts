@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { childServer, cleanEnvironment, type ChildServer } from '../support/server.ts'
+import { need } from '../support/skipping.ts'
 import { read, root } from '../support/source-files.ts'
 import { tempFolder } from '../support/temp.ts'
 import { within } from '../support/waiting.ts'
@@ -37,12 +38,8 @@ describe('README.md', function () {
   })
 
   it('runs them in order, and shows what they promise', async function () {
-    for (const tool of ['mosquitto_sub', 'curl']) {
-      if (spawnSync('which', [tool]).status === 0) continue
-      if (process.env['CI']) throw new Error(`${tool} is needed for the README's commands`)
-      console.log(`      SKIPPED: ${tool} is not installed here`)
-      this.skip()
-    }
+    need(this, 'mosquitto_sub', 'apt-get install mosquitto-clients')
+    need(this, 'curl', 'apt-get install curl')
     for (const port of defaultPorts) await mustBeFree(port)
     const [mqttPort, httpPort] = defaultPorts
     server = await childServer({ settings: { mqttPort, httpPort } })
