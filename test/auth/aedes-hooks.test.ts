@@ -1,10 +1,9 @@
 import { once, type EventEmitter } from 'node:events'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
-import { Aedes } from 'aedes'
 import { expect } from 'chai'
 import { connectAsync, type IClientOptions, type IPublishPacket, type MqttClient } from 'mqtt'
 import { aedesHooks } from '../../auth/index.ts'
 import { defaultLimits } from '../../seams/limits.ts'
+import { openStockAedes } from '../support/stock-aedes.ts'
 import { closeAll, developmentSetting, later, ManualClock, mint, open, RecordingLogger, type Opened } from './support.ts'
 
 /** Real time, because the client library and aedes keep real time too. */
@@ -27,16 +26,10 @@ async function start(config: { anonymous?: boolean; openEnabled?: boolean } = {}
   const hookLog = new RecordingLogger()
   const limits = { ...defaultLimits }
   const hooks = aedesHooks(opened.authority, { limits, openEnabled: config.openEnabled ?? false, clock: opened.clock, logger: hookLog })
-  const aedes = await Aedes.createBroker(hooks)
-  const server = createServer((socket: Socket) => void aedes.handle(socket))
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  later(async () => {
-    await new Promise<void>((resolve) => aedes.close(resolve))
-    server.close()
-  })
+  const { port, close } = await openStockAedes(hooks)
+  later(close)
   const token = (name: string, more = {}) => mint(key, name, { now: Date.now(), ...more })
-  return { ...opened, port: (server.address() as AddressInfo).port, token, hookLog }
+  return { ...opened, port, token, hookLog }
 }
 
 async function connect(broker: Broker, password: string | undefined, options: IClientOptions = {}): Promise<MqttClient> {

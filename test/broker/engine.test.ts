@@ -1,15 +1,15 @@
 /** What broker/engine.ts relies on in aedes: each of these promises is in the code of 1.2.0 and in nobody's documentation. */
 import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { Aedes, type Client } from 'aedes'
+import type { Client } from 'aedes'
 import { expect } from 'chai'
 import { generate, type Packet } from 'mqtt-packet'
 import { ConnectRefusal, Engine, type ConnectRequest, type EnginePeer } from '../../broker/engine.ts'
 import { Pipe, type PipeEnd } from '../../broker/pipe.ts'
 import { closeAll, testBroker } from '../support/broker.ts'
 import { connectPacket, destroyRawClients, RawClient, type ConnectOptions } from '../support/raw-mqtt.ts'
+import { openStockAedes, type StockAedes } from '../support/stock-aedes.ts'
 import { Inbox, within } from '../support/waiting.ts'
 
 const root = new URL('../../', import.meta.url)
@@ -97,16 +97,10 @@ async function openEngine(): Promise<{ engine: Engine; errors: Error[] }> {
   return { engine, errors }
 }
 
-/** aedes as it comes, on a free port. */
-async function openStock(options: ConstructorParameters<typeof Aedes>[0] = {}): Promise<{ aedes: Aedes; port: number }> {
-  const aedes = await Aedes.createBroker(options)
-  const server = createServer((socket) => void aedes.handle(socket)).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  closing.push(async () => {
-    server.close()
-    await new Promise<void>((resolve) => aedes.close(resolve))
-  })
-  return { aedes, port: (server.address() as AddressInfo).port }
+async function openStock(...options: Parameters<typeof openStockAedes>): Promise<StockAedes> {
+  const stock = await openStockAedes(...options)
+  closing.push(() => stock.close())
+  return stock
 }
 
 async function stockClient(port: number, options: ConnectOptions): Promise<RawClient> {

@@ -3,13 +3,12 @@
  * runs against both. What happens by chance elsewhere is made certain here by gates that the scenario opens.
  */
 import { fork, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { Aedes, type Client } from 'aedes'
+import type { Client } from 'aedes'
 import { expect } from 'chai'
 import { generate } from 'mqtt-packet'
 import { encodePublish, writeLength } from '../../broker/packets.ts'
@@ -18,6 +17,7 @@ import type { Limits } from '../../seams/limits.ts'
 import { closeAll, testBroker } from '../support/broker.ts'
 import { calls, GatedStore, type Gate } from '../support/gated-store.ts'
 import { destroyRawClients, RawClient, type ConnectOptions } from '../support/raw-mqtt.ts'
+import { openStockAedes } from '../support/stock-aedes.ts'
 import { tempFolder } from '../support/temp.ts'
 import { Inbox, within } from '../support/waiting.ts'
 
@@ -82,7 +82,7 @@ async function stock(): Promise<Side> {
   const users = new WeakMap<Client, string>()
   let authenticating: Barrier | undefined
   let publishing: Barrier | undefined
-  const aedes = await Aedes.createBroker({
+  const { aedes, port, sockets, close } = await openStockAedes({
     authenticate(client, username, _password, done) {
       users.set(client, String(username))
       void (authenticating?.pass() ?? Promise.resolve()).then(() => done(null, true))
@@ -94,20 +94,8 @@ async function stock(): Promise<Side> {
       done(null, subscription.topic.startsWith(`users/${users.get(client)}/`) ? subscription : null)
     },
   })
+  closing.push(close)
   const { persistence, clients } = aedes as unknown as { persistence: Persistence; clients: Record<string, Client> }
-  const sockets = new Set<Socket>()
-  const server = createServer({ noDelay: true }, (socket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-    aedes.handle(socket)
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  closing.push(async () => {
-    for (const socket of sockets) socket.destroy()
-    server.close()
-    await new Promise<void>((resolve) => aedes.close(resolve))
-  })
-  const { port } = server.address() as AddressInfo
   let filters = 0
   const { addSubscriptions } = persistence
   persistence.addSubscriptions = (client, added) => {
