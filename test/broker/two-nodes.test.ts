@@ -1,122 +1,28 @@
 /** Two brokers over one store that both write to: what holds on one server holds on several [P-14.2]. */
 import { expect } from 'chai'
-import type { IPublishPacket } from 'mqtt-packet'
 import { encodeFrame } from '../../log/draft.ts'
-import { MemoryStore } from '../../log/stores/memory.ts'
-import { formatPosition, parsePosition } from '../../protocol/positions.ts'
-import type { Limits } from '../../seams/limits.ts'
-import { closeAll, testBroker, type TestBroker } from '../support/broker.ts'
-import { calls, GatedStore, type Gate } from '../support/gated-store.ts'
-import { deafHintHub, flakyHintHub, hintHub, type HintHub } from '../support/hints.ts'
-import { toMessage, type Message, type RawClient } from '../support/raw-mqtt.ts'
+import { parsePosition } from '../../protocol/positions.ts'
+import { deafHintHub, flakyHintHub, hintHub } from '../support/hints.ts'
+import {
+  closeAllNodes,
+  control,
+  deafPair,
+  headOf,
+  hold,
+  longMs,
+  numbered,
+  pairOf,
+  publishAll,
+  put,
+  receive,
+  stored,
+  stream,
+  texts,
+  topic,
+  type Json,
+} from '../support/nodes.ts'
+import type { Message } from '../support/raw-mqtt.ts'
 import { within } from '../support/waiting.ts'
-
-type Json = Record<string, unknown>
-
-const longMs = 60_000
-const stream = 'users/alice'
-const topic = 'users/alice/notes/1'
-
-/** Gates that a failed test may leave closed. */
-const gatesHeld: Gate[] = []
-
-function hold(node: Node, ...what: Parameters<typeof calls>): Gate {
-  const gate = node.gates.hold(calls(...what))
-  gatesHeld.push(gate)
-  return gate
-}
-
-async function closeAllNodes(): Promise<void> {
-  for (const gate of gatesHeld.splice(0)) gate.release()
-  await closeAll()
-}
-
-interface Node extends TestBroker {
-  readonly gates: GatedStore
-}
-
-interface Pair {
-  readonly a: Node
-  readonly b: Node
-  readonly inner: MemoryStore
-  /** How often a commit of this pair found its place taken. */
-  readonly taken: () => number
-}
-
-async function pairOf(hub: HintHub, limits: Partial<Limits> = {}): Promise<Pair> {
-  const inner = new MemoryStore({ shared: true })
-  let taken = 0
-  const open = async (folder?: string): Promise<Node> => {
-    const gates = new GatedStore(inner)
-    gates.committing = async (_buckets, commit) => {
-      const outcomes = await commit()
-      taken += outcomes.filter((outcome) => outcome === 'taken').length
-      return outcomes
-    }
-    const options = { store: gates, hints: hub.join(), limits: { headPollMs: 10, cursorFlushMs: 10, ...limits } }
-    return { ...(await testBroker(folder === undefined ? options : { ...options, folder })), gates }
-  }
-  const a = await open()
-  return { a, b: await open(a.folder), inner, taken: () => taken }
-}
-
-/** Nodes that hear nothing of each other: what one knows of the other's entries is old until it asks the store. */
-const deafPair = (limits: Partial<Limits> = {}): Promise<Pair> => pairOf(deafHintHub(), { headPollMs: 3_600_000, ...limits })
-
-const texts = (messages: readonly { text: string }[]): string[] => messages.map(({ text }) => text)
-const numbered = (prefix: string, count: number): string[] => Array.from({ length: count }, (_unused, index) => `${prefix}${index}`)
-
-/** Everything the store holds of the stream. */
-async function stored({ inner }: Pair): Promise<{ seq: number; topic: string; text: string; pos: string }[]> {
-  const { epoch } = await inner.open()
-  const buckets = await inner.read(stream, { from: 1, to: Infinity, bytesMax: Infinity })
-  return buckets.flatMap((bucket) =>
-    Array.from({ length: bucket.count }, (_unused, index) => {
-      const seq = bucket.firstSeq + index
-      return { seq, topic: bucket.topic(index), text: bucket.payload(index).toString(), pos: formatPosition(epoch, seq, bucket.mark) }
-    }),
-  )
-}
-
-async function headOf(pair: Pair): Promise<string> {
-  return (await stored(pair)).at(-1)?.pos ?? ''
-}
-
-/** The next PUBLISH packets, however long a busy machine takes. */
-async function receive(client: RawClient, count: number): Promise<Message[]> {
-  const messages: Message[] = []
-  while (messages.length < count) {
-    const packet = await client.expect(({ cmd }) => cmd === 'publish', `PUBLISH ${messages.length + 1} of ${count}`, longMs)
-    messages.push(toMessage(packet as IPublishPacket))
-  }
-  return messages
-}
-
-/** The next control message of a kind, for a sync filter. */
-async function control(client: RawClient, ctl: string): Promise<Json> {
-  const isIt = (packet: { cmd: string }): boolean => {
-    if (packet.cmd !== 'publish') return false
-    const message = toMessage(packet as IPublishPacket)
-    return message.topic.endsWith('/$ctl') && (JSON.parse(message.text) as Json)['ctl'] === ctl
-  }
-  return JSON.parse(toMessage((await client.expect(isIt, ctl, longMs)) as IPublishPacket).text) as Json
-}
-
-async function put(client: RawClient, id: string, json: Json, at = topic): Promise<Json> {
-  const messageId = client.publishNow(`put/${at}`, JSON.stringify({ id, ...json }))
-  const reply = await client.expect(
-    (packet) => packet.cmd === 'publish' && packet.topic.startsWith('reply/') && packet.topic.endsWith(`/${id}`),
-    `the reply to ${id}`,
-    longMs,
-  )
-  await client.expect((packet) => packet.cmd === 'puback' && packet.messageId === messageId, `the PUBACK of ${id}`, longMs)
-  return JSON.parse(toMessage(reply as IPublishPacket).text) as Json
-}
-
-async function publishAll(client: RawClient, all: readonly string[], at = topic): Promise<void> {
-  const ids = all.map((text) => client.publishNow(at, text))
-  for (const id of ids) await client.expect((packet) => packet.cmd === 'puback' && packet.messageId === id, `PUBACK ${id}`, longMs)
-}
 
 for (const { name, hub } of [
   { name: 'the reliable hub', hub: hintHub },
@@ -146,6 +52,24 @@ for (const { name, hub } of [
       }
       expect(envelopes.map(({ text }) => text)).to.deep.equal(wanted)
       expect(envelopes.map(({ pos }) => parsePosition(pos as string).seq)).to.deep.equal(wanted.map((_text, index) => index + 1))
+    })
+
+    it('[P-4.11] [P-6.8] entries published one by one reach readers on the other, with nothing after them that would tell of them', async () => {
+      const { a, b } = await pairOf(hub())
+      const plain = await b.client('alice', { clientId: 'plain' })
+      await plain.subscribe('users/alice/#')
+      const sync = await b.client('alice', { clientId: 'sync' })
+      await sync.subscribe('sync/users/alice/#')
+      const desk = await a.client('alice', { clientId: 'desk' })
+      for (const text of numbered('m', 5)) {
+        await publishAll(desk, [text])
+        expect(texts(await receive(plain, 1))).to.deep.equal([text])
+        let envelope: Json = {}
+        while (envelope['text'] === undefined) envelope = JSON.parse((await receive(sync, 1))[0]?.text as string) as Json
+        expect(envelope['text']).to.equal(text)
+      }
+      await plain.ping()
+      expect(plain.unread()).to.deep.equal([])
     })
 
     it('[P-8.9] [P-1.1] appends of both collide and leave one contiguous log: nothing lost, nothing twice, each publisher in order', async () => {
@@ -424,6 +348,33 @@ describe('Two nodes', function () {
     expect(refused).to.include({ error: 'conflict' })
     expect(refused['current']).to.include({ pos, text: 'theirs' })
     expect(await put(here, 'two', { text: 'ours', retain: true, if: pos })).to.have.all.keys('id', 'pos')
+  })
+
+  it('[P-9.12] [P-9.16] a condition that names what the other node has just written is taken by one that knows only older entries', async () => {
+    const pair = await deafPair()
+    const here = await pair.b.client('alice', { clientId: 'here' })
+    await here.subscribe(['users/alice/#', 'reply/here/#'])
+    const desk = await pair.a.client('alice', { clientId: 'desk' })
+    let mine = await put(here, 'v0', { text: 'mine 0', retain: true, if: 'none' })
+    for (let round = 1; round <= 3; round++) {
+      const knownBefore = (await pair.b.log.stream(stream)).headSeq
+      for (const text of ['theirs', `theirs ${round}`]) await desk.publish(topic, text, { retain: true })
+      const newest = await headOf(pair)
+      expect((await pair.b.log.stream(stream)).headSeq, 'the node knows nothing of it').to.equal(knownBefore)
+      const taken = await put(here, `v${round}`, { text: `mine ${round}`, retain: true, if: newest })
+      expect(taken, `round ${round}`).to.deep.equal({ id: `v${round}`, pos: await headOf(pair) })
+      const outdated = await put(here, `w${round}`, { text: 'outdated', retain: true, if: newest })
+      expect(outdated).to.include({ error: 'conflict' })
+      expect(outdated['current']).to.include({ id: `v${round}`, pos: taken['pos'], text: `mine ${round}` })
+      // And one whose node last saw its own entry, which the other one has overwritten.
+      await desk.publish(topic, `theirs after ${round}`, { retain: true })
+      const overwritten = await put(here, `x${round}`, { text: 'outdated', retain: true, if: taken['pos'] })
+      expect(overwritten).to.include({ error: 'conflict' })
+      expect(overwritten['current']).to.include({ pos: await headOf(pair), text: `theirs after ${round}`, client: 'desk' })
+      expect(await put(here, `y${round}`, { text: 'outdated', retain: true, if: mine['pos'] })).to.include({ error: 'conflict' })
+      mine = taken
+    }
+    expect(texts(await stored(pair)).filter((text) => text === 'outdated')).to.deep.equal([])
   })
 
   it('[P-6.20] a node whose knowledge ends before what the other has trimmed goes on from there', async () => {
