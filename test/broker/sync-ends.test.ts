@@ -1,7 +1,10 @@
 /** Where a sync filter ends, and where a client goes on that stopped within a snapshot. */
 import { expect } from 'chai'
+import { MemoryStore } from '../../log/stores/memory.ts'
 import { closeAll, testBroker } from '../support/broker.ts'
+import { calls, GatedStore } from '../support/gated-store.ts'
 import type { RawClient } from '../support/raw-mqtt.ts'
+import { within } from '../support/waiting.ts'
 
 type Json = Record<string, unknown>
 
@@ -50,6 +53,24 @@ describe('A sync filter', () => {
     await client.subscribe(`sync@${String(ended['pos'])}/spaces/board/#`)
     await until(client, 'at')
     expect([await next(client), await next(client)].map(({ text }) => text)).to.deep.equal(['after its end', 'e5'])
+  })
+
+  it('[P-6.12] that ends before it has begun names the position where it would have', async () => {
+    const store = new GatedStore(new MemoryStore())
+    const it = await testBroker({ store, limits: { tailCacheBytesMax: 1 } })
+    const spaces = { board: 'write' } as const
+    const writer = await it.client('bob', { token: { spaces } })
+    for (let at = 1; at <= 3; at++) await writer.publish('spaces/board/a', `e${at}`)
+    const { headMark } = await it.log.stream('spaces/board')
+    const client = await it.client('alice', { token: { spaces } })
+    const gate = store.hold(calls('read', 'spaces/board'))
+    await client.subscribe('sync/spaces/board/#')
+    await within(gate.reached, 'the first entry to be looked up')
+    await client.publish('auth/renew', await it.token('alice'))
+    gate.release()
+    expect(await next(client)).to.include({ ctl: 'ended', reason: 'grant', pos: `${it.log.epoch}.3.${headMark}` })
+    await client.ping()
+    expect(client.unread()).to.deep.equal([])
   })
 
   for (const [inflightMax, held] of [
