@@ -1,6 +1,7 @@
 /** The put message: what SDKs publish over MQTT and HTTP, with an id and perhaps a condition [P-5.1]. */
 import { SyncError } from '../protocol/errors.ts'
 import { parsePosition } from '../protocol/positions.ts'
+import { loneSurrogate } from '../protocol/topics.ts'
 import type { Condition, Draft } from './draft.ts'
 import type { Entry } from './entry.ts'
 
@@ -62,6 +63,7 @@ function payloadOf(json: Record<string, unknown>, retain: boolean): Buffer {
   if (data !== undefined) return Buffer.from(JSON.stringify(data))
   if (text !== undefined) {
     if (typeof text !== 'string') throw badPut('text must be a string')
+    if (loneSurrogate.test(text)) throw badPut('text holds half of a surrogate pair, which UTF-8 cannot say; send base64')
     return Buffer.from(text)
   }
   if (typeof base64 !== 'string' || !canonicalBase64.test(base64)) throw badPut('base64 must be base64 with padding')

@@ -79,11 +79,14 @@ export function checkLevel(level: string, whole: string, code: 'bad-topic' | 'ba
   if (/[*?]/.test(level)) throw new SyncError(code, `${quote(whole)}: * and ? are not portable`)
 }
 
+/** Half of a surrogate pair: JSON can hold one, UTF-8 cannot. */
+export const loneSurrogate = /\p{Surrogate}/u
+
 /** [MQTT-1.5.3]: no NUL, no broken UTF-8 (decoding leaves U+FFFD, which is refused with it). */
 export function checkCharacters(text: string, code: 'bad-topic' | 'bad-filter'): void {
   if (text === '') throw new SyncError(code, 'the topic is empty')
   if (text.includes('\0')) throw new SyncError(code, `${quote(text)}: NUL in a topic [MQTT-1.5.3-2]`)
-  if (text.includes('\ufffd')) throw new SyncError(code, `${quote(text)}: not UTF-8 [MQTT-1.5.3-1]`)
+  if (text.includes('\ufffd') || loneSurrogate.test(text)) throw new SyncError(code, `${quote(text)}: not UTF-8 [MQTT-1.5.3-1]`)
 }
 
 function checkSize(topic: string, levels: readonly string[], rules: TopicRules): void {

@@ -99,6 +99,7 @@ describe('The put door', () => {
       [{ data: 1, text: 'x' }, 'bad-put'],
       [{}, 'bad-put'],
       [{ text: 1 }, 'bad-put'],
+      [{ text: '\ud800' }, 'bad-put'],
       [{ base64: '*' }, 'bad-put'],
       [{ data: 1, retain: 'yes' }, 'bad-put'],
       [{ data: 1, if: 'none' }, 'bad-put'],

@@ -22,4 +22,12 @@ describe('the stream of a topic', () => {
       expect(streamOfTopic(topic, rules)).to.equal(stream)
     })
   }
+
+  for (const topic of ['users/alice/\ud800', 'users/alice/\ufffd', 'users/alice/\0', 'lamp/\udc00x']) {
+    it(`there is none for ${JSON.stringify(topic)}, which UTF-8 cannot say or MQTT not carry [P-1.20]`, () => {
+      expect(() => streamOfTopic(topic, rules))
+        .to.throw()
+        .with.property('code', 'bad-topic')
+    })
+  }
 })
