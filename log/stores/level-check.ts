@@ -9,7 +9,7 @@
  * there are newer files, what named them is gone. And a table whose index is damaged hides what it holds.
  *
  * The other way round LevelDB refuses what a loss of power left, though nothing is lost: a last record of the MANIFEST
- * that is torn, or that reached the disk before the name of the table it adds. Nothing was deleted yet on the strength
+ * that is torn, or that reached the disk before the name of a file it adds. Nothing was deleted yet on the strength
  * of that record, so where all that the records before it name is there, it is cut off.
  */
 import { open, readdir, readFile } from 'node:fs/promises'
@@ -53,7 +53,7 @@ async function damageOfLogs(folder: string, names: readonly string[]): Promise<s
 async function damageOfManifest(folder: string, names: readonly string[]): Promise<string | undefined> {
   const manifest = await readManifest(folder, names)
   const needed = manifest && neededFiles(manifest.records)
-  if (!needed || hasLog(needed, names)) return undefined
+  if (!needed || hasLog(needed, names) || isWholeBefore(manifest.records, names)) return undefined
   const newer = names.find((name) => numbered.test(name) && Number.parseInt(name, 10) > needed.log)
   if (newer === undefined) return undefined
   return `${manifest.name} needs ${fileName(needed.log)}.log, which is gone, and does not know ${newer}: its end is missing`
@@ -80,8 +80,7 @@ export async function takeBackUnfinished(folder: string): Promise<boolean> {
   const needed = manifest && neededFiles(manifest.records)
   if (!needed || (manifest.brokenAt === undefined && hasTables(needed, names))) return false
   const kept = manifest.brokenAt === undefined ? manifest.records.slice(0, -1) : manifest.records
-  const before = neededFiles(kept)
-  if (!before?.log || !hasLog(before, names) || !hasTables(before, names)) return false
+  if (!isWhole(neededFiles(kept), names)) return false
   await truncateDurably(join(folder, manifest.name), manifest.ends[kept.length - 1] as number)
   return true
 }
@@ -100,6 +99,15 @@ const tableName = /^\d+\.(?:ldb|sst)$/
 interface NeededFiles {
   readonly log: number
   readonly tables: ReadonlySet<number>
+}
+
+/** Whether all is there that the MANIFEST named before its last change: that one reached the disk in front of what it adds. */
+function isWholeBefore(records: readonly Buffer[], names: readonly string[]): boolean {
+  return isWhole(neededFiles(records.slice(0, -1)), names)
+}
+
+function isWhole(needed: NeededFiles | undefined, names: readonly string[]): boolean {
+  return needed !== undefined && needed.log > 0 && hasLog(needed, names) && hasTables(needed, names)
 }
 
 function hasLog({ log }: NeededFiles, names: readonly string[]): boolean {

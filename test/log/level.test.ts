@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
 import { ClassicLevel } from 'classic-level'
+import { checksum } from '../../log/stores/level-checksum.ts'
 import { LevelStore } from '../../log/stores/level.ts'
 import { SyncError } from '../../protocol/errors.ts'
 import { silentLogger } from '../../seams/logger.ts'
@@ -260,6 +261,22 @@ describe('the embedded store', () => {
       }
     })
 
+    it('or a change of the MANIFEST that came to the disk before the names of the files it adds', async () => {
+      const folder = await newFolder()
+      await (await filled(folder, 300, 64 * 1024)).close()
+      const names = await readdir(folder)
+      const numbers = names.map((name) => Number.parseInt(name.replace('MANIFEST-', ''), 10)).filter((number) => number > 0)
+      const next = Math.max(...numbers) + 1
+      const key = (user: string): number[] => [user.length + 8, ...Buffer.from(user), 1, 1, 0, 0, 0, 0, 0, 0]
+      // A log was begun and the table of the last one added; neither has a name yet, but a table that is still being written has.
+      const record = Buffer.from([2, next, 7, 0, next + 2, 100, ...key('La'), ...key('Lb')])
+      await appendFile(join(folder, names.find((name) => name.startsWith('MANIFEST')) as string), logRecord(record))
+      await writeFile(join(folder, `${String(next + 1).padStart(6, '0')}.ldb`), 'half a table')
+      const store = await opened(folder)
+      expect((await store.read('users/alice', { ...everything, bytesMax: 1e9 })).length).to.equal(300)
+      await store.close()
+    })
+
     it('and takes whatever a process that was killed left', async () => {
       const folder = await newFolder()
       const { acknowledged } = await runChild(folder, 'write')
@@ -274,6 +291,15 @@ describe('the embedded store', () => {
     })
   })
 })
+
+/** A record as it stands in a log or MANIFEST of LevelDB, if it fits the block. */
+function logRecord(record: Buffer): Buffer {
+  const framed = Buffer.concat([Buffer.alloc(6), Buffer.from([1]), record])
+  framed.writeUInt16LE(record.length, 4)
+  const crc = checksum(framed, 6, framed.length)
+  framed.writeUInt32LE((((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0, 0)
+  return framed
+}
 
 async function newFolder(): Promise<string> {
   return join(await tempFolder(), 'log')
