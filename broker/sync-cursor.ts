@@ -36,7 +36,7 @@ export class SyncCursor implements DeliveryOwner {
   /** Whether every entry of the stream matches. */
   readonly #whole: boolean
   /** `closed`: nothing more comes until the client subscribes again. */
-  #state: 'starting' | 'snapshot' | 'tail' | 'closed' = 'starting'
+  #state: 'starting' | 'snapshot' | 'tail' | 'resetting' | 'closed' = 'starting'
   /** The place after what the client has got: it may go on from there, also within a snapshot [P-6.17]. */
   #next = 1
   #markBefore = emptyMark
@@ -73,7 +73,13 @@ export class SyncCursor implements DeliveryOwner {
     const unservable = await checkPosition(log, this.stream, from)
     if (this.#closed) return
     if (unservable) return this.#reset(unservable.reason)
-    const first = await firstPosition(log, this.stream)
+    await this.#startTail()
+  }
+
+  /** From the first `at` on, entries follow: none comes before it [P-6.15]. */
+  async #startTail(): Promise<void> {
+    this.#state = 'starting'
+    const first = await firstPosition(this.#outlet.log, this.stream)
     if (this.#closed) return
     this.#state = 'tail'
     this.#at(first)
@@ -166,9 +172,8 @@ export class SyncCursor implements DeliveryOwner {
     this.#next = snapshot.seq + 1
     this.#markBefore = snapshot.mark
     this.#control({ ctl: 'snapshot-end', pos: formatPosition(log.epoch, snapshot.seq, snapshot.mark) })
-    this.#state = 'tail'
-    this.#sendAt().catch((error: unknown) => this.#outlet.fail('the log cannot be read', error))
-    return true
+    this.#startTail().catch((error: unknown) => this.#outlet.fail('the log cannot be read', error))
+    return false
   }
 
   #deliverRun(bucket: Bucket, room: number, bytesLeft: number): void {
@@ -233,9 +238,13 @@ export class SyncCursor implements DeliveryOwner {
 
   async #reset(reason: 'trimmed' | 'epoch' | 'ahead'): Promise<void> {
     const { log } = this.#outlet
-    this.close()
+    this.#state = 'resetting'
     try {
-      this.#control({ ctl: 'reset', reason, first: await firstPosition(log, this.stream), head: headPosition(log, this.stream) })
+      const first = await firstPosition(log, this.stream)
+      // A filter that was subscribed again meanwhile, or ended, has nothing more to say: its successor would be taken for over.
+      if (this.#closed) return
+      this.close()
+      this.#control({ ctl: 'reset', reason, first, head: headPosition(log, this.stream) })
     } catch (error) {
       this.#outlet.fail('the log cannot be read', error)
     }

@@ -1,7 +1,10 @@
 /** The sync door: envelopes with positions, and control messages in order with them. */
 import { expect } from 'chai'
+import { MemoryStore } from '../../log/stores/memory.ts'
 import { closeAll, testBroker, TestClock, type TestBroker } from '../support/broker.ts'
+import { calls, GatedStore } from '../support/gated-store.ts'
 import type { RawClient } from '../support/raw-mqtt.ts'
+import { within } from '../support/waiting.ts'
 
 type Json = Record<string, unknown>
 
@@ -166,6 +169,43 @@ describe('The sync door', () => {
     const deleted = await nextEntry(client)
     expect(deleted).to.include({ deleted: true, retain: true, topic: 'sync@snapshot/users/alice/y' })
     expect(deleted).to.not.have.any.keys('data', 'text', 'base64')
+  })
+
+  /** One entry is in memory, the others are read from the store. */
+  async function withFewInMemory(): Promise<{ client: RawClient; writer: RawClient; gates: GatedStore }> {
+    const gates = new GatedStore(new MemoryStore())
+    const it = await testBroker({ store: gates, limits: { tailCacheBytesMax: 300 } })
+    const [client, writer] = [await it.client('alice'), await it.client('alice', { clientId: 'writer' })]
+    // The state is in memory from here on.
+    await writer.publish(`${stream}/a`, '0', { retain: true })
+    await client.subscribe(`${stream}/none`)
+    for (const text of ['1', '2', '3']) await writer.publish(`${stream}/b`, text.repeat(200))
+    return { client, writer, gates }
+  }
+
+  it('[P-6.15] no entry comes between the end of a snapshot and the first at', async () => {
+    const { client, writer, gates } = await withFewInMemory()
+    const reading = gates.hold(calls('read'))
+    await client.subscribe('sync@snapshot/users/alice/#')
+    await within(reading.reached, 'the first entry to be read')
+    await writer.publish(`${stream}/b`, 'after')
+    reading.release()
+    const shown = [await next(client), await next(client), await next(client), await next(client), await next(client)]
+    expect(shown.map(({ ctl, pos }) => ctl ?? seqOf(pos))).to.deep.equal(['snapshot-start', 1, 'snapshot-end', 'at', 5])
+  })
+
+  it('[P-6.18] a filter subscribed again hears nothing of what it was before', async () => {
+    const { client, gates } = await withFewInMemory()
+    // The position is judged by one read; the next one is for what the reset says.
+    let reads = 0
+    const reading = gates.hold(({ name }) => name === 'read' && ++reads > 1)
+    await client.subscribe('sync@AAAAAAAA.1.AAAA/users/alice/#')
+    await within(reading.reached, 'the first entry to be read')
+    await client.subscribe('sync@AAAAAAAA.1.AAAA/users/alice/#')
+    reading.release()
+    expect(await next(client)).to.include({ ctl: 'reset', reason: 'epoch' })
+    await client.ping()
+    expect(client.unread()).to.deep.equal([])
   })
 
   it('[P-6.6, P-6.18] serves each filter by itself, and restarts one that is subscribed again', async () => {
