@@ -339,7 +339,7 @@ export class Log {
   /** Reads what other nodes appended. */
   async #catchUp(stream: Stream): Promise<void> {
     const { last, record } = await this.#store.load(stream.name)
-    if (record) stream.record = record
+    stream.takeRecord(record)
     const newest = last?.lastSeq ?? 0
     while (stream.headSeq < newest) {
       const from = stream.headSeq + 1

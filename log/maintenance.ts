@@ -48,9 +48,10 @@ export class Maintenance {
   trim(stream: Stream, first: number): Promise<number> {
     return this.#inTurn(stream, async () => {
       if (first <= stream.first) return stream.first
-      if ((stream.record?.snapshot?.seq ?? 0) < first - 1) await this.#snapshot(stream)
+      // Another node's snapshot may come in the way of ours; it need not reach as far.
+      while ((stream.record?.snapshot?.seq ?? 0) < first - 1) await this.#snapshot(stream)
       const markBefore = (await this.#parts.readBucket(stream, first - 1)).mark
-      await this.#record(stream, (record) => (first > record.first ? { ...record, first, markBefore } : record))
+      await this.#change(stream, (record) => (first > record.first ? { ...record, first, markBefore } : record))
       await this.#parts.store.removeBelow(stream.name, first)
       return first
     })
@@ -65,16 +66,15 @@ export class Maintenance {
     await states.load(stream)
     const old = stream.record?.snapshot ?? null
     const snapshot = await snapshots.write(stream.name, stream.fold as Fold, stream.record)
-    await this.#record(stream, (record) => ({ ...record, snapshot }))
-    await snapshots.removeStale(stream.name, old, snapshot)
+    // It is built of chunks of the old one: where another node has replaced that meanwhile, those may be gone.
+    const stored = await this.#change(stream, (record) => (record.snapshot?.seq === old?.seq ? { ...record, snapshot } : record))
+    for (const stale of [old, snapshot]) await snapshots.removeStale(stream.name, stale, stored.snapshot)
   }
 
-  /** Changes the record as the store has it: another node may have trimmed since this one read it. */
-  async #record(stream: Stream, change: (record: StreamRecord) => StreamRecord): Promise<void> {
-    const { record: stored } = await this.#parts.store.load(stream.name)
-    const record = change(stored ?? recordOf(stream))
-    await this.#parts.store.putRecord(stream.name, record)
-    stream.record = record
+  async #change(stream: Stream, change: (record: StreamRecord) => StreamRecord): Promise<StreamRecord> {
+    const record = await this.#parts.store.changeRecord(stream.name, (stored) => change(stored ?? unwritten))
+    stream.takeRecord(record)
+    return record
   }
 
   #inTurn<Result>(stream: Stream, work: () => Promise<Result>): Promise<Result> {
@@ -89,6 +89,4 @@ export class Maintenance {
   }
 }
 
-function recordOf(stream: Stream): StreamRecord {
-  return stream.record ?? { first: 1, markBefore: emptyMark, snapshot: null }
-}
+const unwritten: StreamRecord = { first: 1, markBefore: emptyMark, snapshot: null }

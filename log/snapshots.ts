@@ -77,7 +77,7 @@ export class Snapshots {
   }
 
   /** Removes the chunks that only the old manifest names; call it when the record with the new one is durable. */
-  async removeStale(stream: string, old: SnapshotManifest | null, now: SnapshotManifest): Promise<void> {
+  async removeStale(stream: string, old: SnapshotManifest | null, now: SnapshotManifest | null): Promise<void> {
     const named = new Set(namesOf(now))
     const stale = namesOf(old).filter((name) => !named.has(name))
     await Promise.all(stale.map((name) => this.#store.removeChunk(stream, name)))

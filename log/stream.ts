@@ -52,9 +52,15 @@ export class Stream {
     return this.record?.markBefore ?? emptyMark
   }
 
+  /** Takes the record as the store has it, unless a later one is known already: answers may overtake each other. */
+  takeRecord(record: StreamRecord | undefined): void {
+    const older = (record?.first ?? 1) < this.first || (record?.snapshot?.seq ?? 0) < (this.record?.snapshot?.seq ?? 0)
+    if (!older) this.record = record
+  }
+
   /** Takes the ends as the store knows them. */
   load({ last, record }: StreamTail): void {
-    this.record = record
+    this.takeRecord(record)
     if (last) this.#take(last)
     this.loaded = true
   }

@@ -8,7 +8,7 @@ import { LevelDocuments } from './level-documents.ts'
 import { bucketKey, chunkKey, isRecordKey, logRange, metaKey, recordKey, streamOfKey } from './level-keys.ts'
 import { decodeValue, encodeValue } from './level-values.ts'
 import { isLocked, LevelWriter, readFailure, type LevelOptions, type WriteOperation } from './level-writer.ts'
-import type { CommitOutcome, ReadRange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
+import type { CommitOutcome, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
 
 const schema = 1
 /** Stands beside the database once its first open has ended: without it, what is there was never acknowledged to anybody. */
@@ -19,6 +19,8 @@ export class LevelStore implements Store {
   readonly #options: LevelOptions
   #writer: LevelWriter
   #documents: LevelDocuments | undefined = undefined
+  /** Changes of records take turns. */
+  #recordChanged: Promise<unknown> = Promise.resolve()
 
   constructor(options: LevelOptions) {
     this.#options = options
@@ -128,8 +130,14 @@ export class LevelStore implements Store {
     return buckets
   }
 
-  putRecord(stream: string, record: StreamRecord): Promise<void> {
-    return this.#writer.write([{ key: recordKey(stream), value: encodeValue(record) }])
+  changeRecord(stream: string, change: RecordChange): Promise<StreamRecord> {
+    const changed = this.#recordChanged.then(async () => {
+      const record = change((await this.load(stream)).record)
+      await this.#writer.write([{ key: recordKey(stream), value: encodeValue(record) }])
+      return record
+    })
+    this.#recordChanged = changed.catch(() => {}) // Its caller hears of it; the next one only waits for the end.
+    return changed
   }
 
   async removeBelow(stream: string, seq: number): Promise<void> {

@@ -1,7 +1,7 @@
 /** The store in memory: for tests and throw-away servers. Several logs may share one, as nodes share a database. */
 import { drawNonce, type Bucket } from '../bucket.ts'
 import { MemoryDocuments } from './memory-documents.ts'
-import type { CommitOutcome, ReadRange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
+import type { CommitOutcome, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
 
 export class MemoryStore implements Store {
   readonly healthy = true
@@ -59,8 +59,9 @@ export class MemoryStore implements Store {
     })
   }
 
-  async putRecord(stream: string, record: StreamRecord): Promise<void> {
-    this.#stream(stream).record = record
+  async changeRecord(stream: string, change: RecordChange): Promise<StreamRecord> {
+    const held = this.#stream(stream)
+    return (held.record = change(held.record))
   }
 
   async removeBelow(stream: string, seq: number): Promise<void> {

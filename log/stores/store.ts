@@ -37,8 +37,12 @@ export interface Store {
    * bucket that holds `to` downwards, in descending order.
    */
   read(stream: string, range: ReadRange): Promise<Bucket[]>
-  /** Stores a small record of the stream (where it begins, its snapshot), durable when it resolves. */
-  putRecord(stream: string, record: StreamRecord): Promise<void>
+  /**
+   * Puts in place of the small record of the stream (where it begins, its snapshot) what `change` makes of the one
+   * that is stored, with nothing in between; durable when it resolves with what is stored now. `change` may be
+   * called more than once.
+   */
+  changeRecord(stream: string, change: RecordChange): Promise<StreamRecord>
   /** Deletes the buckets that end before `seq`; the newest bucket always stays. */
   removeBelow(stream: string, seq: number): Promise<void>
   /** Binary values that never change (chunks of snapshots), by a name below the stream. */
@@ -76,6 +80,8 @@ export interface StreamRecord {
   /** The newest snapshot of the state, or none. */
   readonly snapshot: SnapshotManifest | null
 }
+
+export type RecordChange = (stored: StreamRecord | undefined) => StreamRecord
 
 export interface SnapshotManifest {
   /** The state at this seq. */

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { Draft, encodeFrame } from '../../log/draft.ts'
 import { Log } from '../../log/log.ts'
 import { LevelStore } from '../../log/stores/level.ts'
-import type { StreamRecord } from '../../log/stores/store.ts'
+import type { RecordChange, StreamRecord } from '../../log/stores/store.ts'
 import { silentLogger } from '../../seams/logger.ts'
 import { seededRandom } from './support/random.ts'
 import { collection, documentAfter, documentKeys, entryAt, limits, streams, uid, writeBufferBytes } from './workload.ts'
@@ -26,8 +26,8 @@ class TellingStore extends LevelStore {
     return during('snapshot', () => super.putChunk(stream, name, value))
   }
 
-  override putRecord(stream: string, record: StreamRecord): Promise<void> {
-    return during('snapshot', () => super.putRecord(stream, record))
+  override changeRecord(stream: string, change: RecordChange): Promise<StreamRecord> {
+    return during('snapshot', () => super.changeRecord(stream, change))
   }
 
   override removeChunk(stream: string, name: string): Promise<void> {

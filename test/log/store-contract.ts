@@ -137,14 +137,25 @@ export function storeContract(name: string, factory: StoreFactory): void {
         snapshot: { seq: 3, mark: 'efgh', chunks: [{ name: 's3-x', live: 1, total: 2 }], ids: null },
       }
       await commitAll(plainBucket('users/alice', 1, 3))
-      await store.putRecord('users/alice', record)
+      expect(await store.changeRecord('users/alice', () => record)).to.deep.equal(record)
       const { last, record: found } = await store.load('users/alice')
       expect(found).to.deep.equal(record)
       expect(last?.lastSeq).to.equal(3)
-      await store.putRecord('users/alice', { ...record, first: 3 })
+      await store.changeRecord('users/alice', () => ({ ...record, first: 3 }))
       expect((await store.load('users/alice')).record?.first).to.equal(3)
       expect((await store.read('users/alice', everything)).length).to.equal(1)
       expect((await store.load('users/alicf')).record).to.equal(undefined)
+    })
+
+    it('changes a record as it is stored: of changes at the same time none is lost', async () => {
+      const change = (stored: StreamRecord | undefined): StreamRecord => ({
+        first: (stored?.first ?? 0) + 1,
+        markBefore: '0000',
+        snapshot: null,
+      })
+      const changed = await Promise.all(Array.from({ length: 20 }, () => store.changeRecord('users/alice', change)))
+      expect(changed.map(({ first }) => first).toSorted((a, b) => a - b)).to.deep.equal(Array.from({ length: 20 }, (_, at) => at + 1))
+      expect((await store.load('users/alice')).record?.first).to.equal(20)
     })
 
     it('removes what ends before a seq and nothing else', async () => {
@@ -184,7 +195,7 @@ export function storeContract(name: string, factory: StoreFactory): void {
       const names = Array.from({ length: 25 }, (_, index) => `users/u${index}`).concat('spaces/b', 'users/u', 'open/-', 'users/u=C3=9F')
       await store.commit(names.map((stream) => plainBucket(stream, 1)))
       await commitAll(plainBucket('users/u7', 2), plainBucket('users/u7', 3))
-      await store.putRecord('users/u7', { first: 1, markBefore: '0000', snapshot: null })
+      await store.changeRecord('users/u7', () => ({ first: 1, markBefore: '0000', snapshot: null }))
       await store.putChunk('users/zz', 'chunk', Buffer.from('no stream'))
       const found: string[] = []
       for (let page = await store.streams('', 4); page.length > 0; page = await store.streams(page.at(-1) as string, 4)) {
@@ -237,7 +248,7 @@ export function storeContract(name: string, factory: StoreFactory): void {
     wherePersistent('finds everything again when opened anew', async (again) => {
       const buckets = await tenBuckets()
       const record: StreamRecord = { first: 2, markBefore: 'abcd', snapshot: null }
-      await store.putRecord('users/alice', record)
+      await store.changeRecord('users/alice', () => record)
       await store.putChunk('users/alice', 'one', Buffer.from('chunk'))
       const claimed = await store.documents.claim('sessions', 'alice/phone', 'node-1')
       await store.documents.put('sessions', 'alice/phone', { cursor: 7 }, claimed.generation)

@@ -1,6 +1,6 @@
 /** A store in front of another one, whose calls a test can hold, fail, answer for, or cut off for good. */
 import type { Bucket } from '../../log/bucket.ts'
-import type { CommitOutcome, ReadRange, Store, StoreIdentity, StreamRecord, StreamTail } from '../../log/stores/store.ts'
+import type { CommitOutcome, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from '../../log/stores/store.ts'
 import type { Documents } from '../../seams/documents.ts'
 
 export interface StoreCall {
@@ -24,6 +24,8 @@ export class GatedStore implements Store {
   readonly #gates = new Set<{ matches: Matcher; arrived: () => void; open: Promise<void> }>()
   readonly #faults = new Set<{ matches: Matcher; error: Error }>()
   #crashed = false
+  /** Every call waits for it on its way in and on its way out, where given. */
+  pause: ((call: StoreCall, way: 'in' | 'out') => Promise<void>) | undefined
   /** Answers for the commit instead of the inner store, where given. */
   committing: ((buckets: readonly Bucket[], commit: () => Promise<CommitOutcome[]>) => Promise<CommitOutcome[]>) | undefined
 
@@ -97,8 +99,8 @@ export class GatedStore implements Store {
   read(stream: string, range: ReadRange): Promise<Bucket[]> {
     return this.#pass('read', [stream, range], () => this.#inner.read(stream, range))
   }
-  putRecord(stream: string, record: StreamRecord): Promise<void> {
-    return this.#pass('putRecord', [stream, record], () => this.#inner.putRecord(stream, record))
+  changeRecord(stream: string, change: RecordChange): Promise<StreamRecord> {
+    return this.#pass('changeRecord', [stream], () => this.#inner.changeRecord(stream, change))
   }
   removeBelow(stream: string, seq: number): Promise<void> {
     return this.#pass('removeBelow', [stream, seq], () => this.#inner.removeBelow(stream, seq))
@@ -123,9 +125,11 @@ export class GatedStore implements Store {
       gate.arrived()
       await gate.open
     }
+    await this.pause?.(call, 'in')
     if (this.#crashed) return await never()
     for (const { matches, error } of this.#faults) if (matches(call)) throw error
     const result = await run()
+    await this.pause?.(call, 'out')
     return this.#crashed ? await never() : result
   }
 }

@@ -1,0 +1,98 @@
+/** Two logs on one store: what one trims, snapshots or has no answer for must not lead the other astray [P-14.2]. */
+import { expect } from 'chai'
+import { encodeFrame } from '../../log/draft.ts'
+import { Log } from '../../log/log.ts'
+import { MemoryStore } from '../../log/stores/memory.ts'
+import { defaultLimits, type Limits } from '../../seams/limits.ts'
+import { calls, GatedStore } from '../support/gated-store.ts'
+import { within } from '../support/waiting.ts'
+
+const stream = 'users/alice'
+const opened: Log[] = []
+
+interface Node {
+  readonly log: Log
+  readonly gates: GatedStore
+}
+
+async function nodeOn(store: MemoryStore, limits: Partial<Limits> = {}): Promise<Node> {
+  const gates = new GatedStore(store)
+  const log = await Log.open({ store: gates, limits: { ...defaultLimits, headPollMs: 3_600_000, ...limits } })
+  opened.push(log)
+  return { log, gates }
+}
+
+async function publish(log: Log, text: string, name = text): Promise<void> {
+  const topic = `${stream}/${name}`
+  const draft = { topic, ...encodeFrame(topic, Buffer.from(text)), qos: 1 as const, retain: true, from: 'alice', client: 'desk' }
+  await log.publish(stream, { ...draft, receivedMs: 0 })
+}
+
+/** Holds the answer of the next call of a method; resolves when it is there. */
+function holdAnswer({ gates }: Node, name: string): { reached: Promise<void>; release(): void } {
+  let [arrived, release] = [(): void => {}, (): void => {}]
+  const reached = new Promise<void>((resolve) => (arrived = resolve))
+  const open = new Promise<void>((resolve) => (release = resolve))
+  gates.pause = async (call, way) => {
+    if (call.name !== name || way !== 'out') return
+    gates.pause = undefined
+    arrived()
+    await open
+  }
+  return { reached, release }
+}
+
+describe('Two logs on one store', () => {
+  let store: MemoryStore
+
+  beforeEach(() => (store = new MemoryStore({ shared: true })))
+  afterEach(() => Promise.all(opened.splice(0).map((log) => log.close())))
+
+  it('[P-2.12] a late answer of the store does not take back what was trimmed meanwhile', async () => {
+    const a = await nodeOn(store)
+    for (const text of ['one', 'two', 'three']) await publish(a.log, text)
+    const known = await a.log.stream(stream)
+    const gate = a.gates.hold((call) => call.name === 'changeRecord' && known.record?.snapshot?.seq === 3)
+    const trimming = a.log.trim(stream, 3)
+    await within(gate.reached, 'the trim to be recorded')
+    const answer = holdAnswer(a, 'load')
+    const confirming = a.log.confirmHead(known)
+    await within(answer.reached, 'the older record')
+    gate.release()
+    expect(await trimming).to.equal(3)
+    answer.release()
+    await confirming
+    expect(known.first).to.equal(3)
+  })
+
+  it('[P-2.12] a snapshot of one does not take back what the other has trimmed meanwhile', async () => {
+    const a = await nodeOn(store)
+    for (const text of ['one', 'two', 'three']) await publish(a.log, text)
+    const b = await nodeOn(store, { snapshotEntriesMax: 1 })
+    const gate = b.gates.hold(calls('changeRecord'))
+    await publish(b.log, 'four')
+    await within(gate.reached, 'the snapshot to be recorded')
+    await a.log.trim(stream, 3)
+    gate.release()
+    await b.log.close()
+    expect((await store.load(stream)).record?.first).to.equal(3)
+  })
+
+  it('[P-9.1] of two snapshots at the same time one counts, and the state can be read', async () => {
+    const a = await nodeOn(store)
+    for (const text of ['one', 'two', 'three']) await publish(a.log, text)
+    await a.log.trim(stream, 2)
+    const b = await nodeOn(store, { snapshotEntriesMax: 1 })
+    const gate = b.gates.hold(calls('changeRecord'))
+    // It keeps the chunk of the snapshot before it, which the one of the other log makes stale.
+    await publish(b.log, 'four')
+    await within(gate.reached, 'the snapshot to be recorded')
+    for (const name of ['one', 'two', 'three']) await publish(a.log, 'changed', name)
+    await a.log.trim(stream, 5)
+    gate.release()
+    await b.log.close()
+    const c = await nodeOn(store)
+    const state = await c.log.state(await c.log.stream(stream))
+    expect(state.states().map(({ entry }) => entry.seq)).to.deep.equal([4, 5, 6, 7])
+  })
+})
