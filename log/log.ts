@@ -82,6 +82,7 @@ export class Log {
     this.#states = new StateCache({
       snapshots,
       read: (stream, from) => this.read(stream, from),
+      confirm: (stream) => this.confirmHead(stream),
       bytesMax: limits.stateCacheBytesMax,
       pinned: (stream) => this.#maintenance.holds(stream),
     })

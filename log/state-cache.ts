@@ -6,6 +6,7 @@ import type { Stream } from './stream.ts'
 export class StateCache {
   readonly #snapshots: Snapshots
   readonly #read: (stream: Stream, from: number) => Promise<Bucket[]>
+  readonly #confirm: (stream: Stream) => Promise<void>
   readonly #bytesMax: number
   /** Streams whose state must stay: a snapshot of it is being written, and older chunks go when that ends. */
   readonly #pinned: (stream: Stream) => boolean
@@ -17,11 +18,14 @@ export class StateCache {
   constructor(parts: {
     snapshots: Snapshots
     read: (stream: Stream, from: number) => Promise<Bucket[]>
+    /** Brings in what other nodes have changed. */
+    confirm: (stream: Stream) => Promise<void>
     bytesMax: number
     pinned: (stream: Stream) => boolean
   }) {
     this.#snapshots = parts.snapshots
     this.#read = parts.read
+    this.#confirm = parts.confirm
     this.#bytesMax = parts.bytesMax
     this.#pinned = parts.pinned
   }
@@ -52,7 +56,20 @@ export class StateCache {
     stream.fold = undefined
   }
 
+  /** While a snapshot is being read another node may replace it, and remove its chunks and the entries that it holds. */
   async #load(stream: Stream): Promise<void> {
+    for (;;) {
+      const before = stream.record?.snapshot?.seq
+      try {
+        return await this.#loadOnce(stream)
+      } catch (error) {
+        await this.#confirm(stream)
+        if (stream.record?.snapshot?.seq === before) throw error
+      }
+    }
+  }
+
+  async #loadOnce(stream: Stream): Promise<void> {
     const fold = await this.#snapshots.load(stream.name, stream.record)
     while (fold.seq < stream.headSeq) {
       const buckets = await this.#read(stream, fold.seq + 1)

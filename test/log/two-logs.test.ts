@@ -95,4 +95,16 @@ describe('Two logs on one store', () => {
     const state = await c.log.state(await c.log.stream(stream))
     expect(state.states().map(({ entry }) => entry.seq)).to.deep.equal([4, 5, 6, 7])
   })
+
+  it('[P-9.1] a state is read again when its snapshot is replaced meanwhile', async () => {
+    const a = await nodeOn(store)
+    for (const text of ['one', 'two', 'three']) await publish(a.log, text)
+    await a.log.trim(stream, 2)
+    const b = await nodeOn(store)
+    const known = await b.log.stream(stream)
+    for (const name of ['one', 'two', 'three']) await publish(a.log, 'changed', name)
+    await a.log.trim(stream, 5)
+    const state = await b.log.state(known)
+    expect(state.states().map(({ entry }) => entry.seq)).to.deep.equal([4, 5, 6])
+  })
 })
