@@ -253,7 +253,7 @@ export class GroupCommit {
         if (found === 'stored') {
           this.#advance(part)
           this.#settleStored(part)
-        } else if (found === 'taken') {
+        } else if (found === 'taken' && !(await this.#wasTrimmed(part))) {
           return await this.#setAside(this.#tryAgain({ ...part, drafts: drafts.filter(({ settled }) => !settled) }))
         } else {
           refuse(drafts, unavailable())
@@ -270,6 +270,12 @@ export class GroupCommit {
         await new Promise<void>((resolve) => void setTimeout(resolve, pauseMs).unref())
       }
     }
+  }
+
+  /** Whether what stood at its place is gone: then nobody can tell whose it was, and a second try might append it twice [P-8.8]. */
+  async #wasTrimmed({ stream, bucket }: PartWithBucket): Promise<boolean> {
+    await this.#parts.catchUp(stream)
+    return bucket.firstSeq < stream.first
   }
 
   /** The drafts of the next commit: the oldest dirty streams, within the bounds of a commit and of a bucket. */

@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { encodeFrame } from '../../log/draft.ts'
 import { Log } from '../../log/log.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
+import { SyncError } from '../../protocol/errors.ts'
 import { defaultLimits, type Limits } from '../../seams/limits.ts'
 import { calls, GatedStore } from '../support/gated-store.ts'
 import { within } from '../support/waiting.ts'
@@ -106,5 +107,26 @@ describe('Two logs on one store', () => {
     await a.log.trim(stream, 5)
     const state = await b.log.state(known)
     expect(state.states().map(({ entry }) => entry.seq)).to.deep.equal([4, 5, 6])
+  })
+
+  it('[P-8.8] an entry whose outcome stays unknown until it is trimmed is not appended again', async () => {
+    const a = await nodeOn(store)
+    const b = await nodeOn(store)
+    a.gates.committing = async (_buckets, commit) => {
+      await commit()
+      throw new Error('the answer is lost')
+    }
+    const gate = a.gates.hold(calls('settle'))
+    const refused = publish(a.log, 'once').catch((error: unknown) => error)
+    await within(gate.reached, 'the log to ask what became of the commit')
+    for (const text of ['one', 'two']) await publish(b.log, text)
+    await b.log.trim(stream, 3)
+    a.gates.committing = undefined
+    gate.release()
+    expect(await refused)
+      .to.be.instanceOf(SyncError)
+      .with.property('code', 'store-unavailable')
+    await publish(a.log, 'three')
+    expect((await store.load(stream)).last?.lastSeq).to.equal(4)
   })
 })
