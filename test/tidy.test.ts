@@ -41,7 +41,6 @@ const longFiles: Readonly<Record<string, { readonly max: number; readonly why: s
   'test/broker/plain.test.ts': { max: 450, why: 'one chapter of the protocol, clause by clause' },
   'test/broker/sessions.test.ts': { max: 500, why: 'one chapter of the protocol, clause by clause' },
   'test/broker/two-nodes.test.ts': { max: 460, why: 'one store, two servers, and everything that can go wrong between them' },
-  'test/broker/catch-up.model.ts': { max: 1_250, why: 'a model, the real thing, and the commands that drive both' },
   'test/broker/regressions.test.ts': { max: 660, why: 'one test per finding, each against stock aedes as well' },
 }
 

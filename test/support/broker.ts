@@ -43,6 +43,7 @@ export interface TestBroker {
   readonly authority: Authority
   readonly broker: Broker
   readonly store: Store
+  readonly http: Server
   readonly clock: Clock
   readonly folder: string
   readonly lines: Inbox<LogLine>
@@ -127,6 +128,7 @@ export async function testBroker(options: TestBrokerOptions = {}): Promise<TestB
     authority,
     broker,
     store,
+    http,
     clock,
     folder,
     lines,
@@ -153,6 +155,9 @@ export function abandon(broker: TestBroker): void {
   destroyRawClients()
   void broker.broker.close()
   void broker.authority.close()
+  void broker.log.close()
+  broker.http.close()
+  broker.http.closeAllConnections()
 }
 
 function loggerTo(lines: Inbox<LogLine>): Logger {
