@@ -9,6 +9,7 @@ import type { Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
 import { drawNonce, markOf, packBucket, type Bucket } from './bucket.ts'
+import { CommitPace } from './commit-pace.ts'
 import type { Draft } from './draft.ts'
 import { Judge } from './judge.ts'
 import type { CommitOutcome, Store } from './stores/store.ts'
@@ -40,22 +41,12 @@ interface Part {
   known: boolean
 }
 
-/** A commit of more entries is large: waiting for others to join the next one would save little for each of them. */
-const largeCommitEntries = 1_024
-
 export class GroupCommit {
   readonly #parts: GroupCommitParts
   #dirty: Stream[] = []
   #inFlight: Part[] | undefined = undefined
-  #scheduled = false
   #startedMs = 0
-  #endedMs = 0
-  /**
-   * Drafts that the next commit waits for: as many as the last one has settled. Who publishes with a window answers an
-   * acknowledgement with the next message, and all of them together cost one sync, not one for each half of them.
-   */
-  #awaited = 0
-  #pause: NodeJS.Timeout | undefined = undefined
+  readonly #pace: CommitPace
   /** Streams whose drafts are judged again, or wait for that, outside any commit. */
   #aside = 0
   #drained: (() => void)[] = []
@@ -63,12 +54,13 @@ export class GroupCommit {
 
   constructor(parts: GroupCommitParts) {
     this.#parts = parts
+    this.#pace = new CommitPace(() => void this.#commit(), parts.limits.commitPauseMs)
     this.#watch = setInterval(() => this.#refuseStalled(), 1_000).unref()
   }
 
   /** Another draft waits in this stream. */
   arrived(stream: Stream): void {
-    if (this.#awaited > 0 && --this.#awaited === 0 && this.#pause) this.#commitSoon()
+    this.#pace.arrived()
     this.add(stream)
   }
 
@@ -77,7 +69,7 @@ export class GroupCommit {
     if (stream.dirty || stream.committing || !stream.loaded || stream.pending.length === 0) return
     stream.dirty = true
     this.#dirty.push(stream)
-    this.#schedule()
+    if (!this.#inFlight) this.#pace.schedule()
   }
 
   /** Resolves when nothing waits and nothing is in flight. */
@@ -90,23 +82,6 @@ export class GroupCommit {
     clearInterval(this.#watch)
   }
 
-  #schedule(): void {
-    if (this.#inFlight || this.#scheduled) return
-    this.#scheduled = true
-    const pauseMs = this.#awaited > 0 ? this.#endedMs + this.#parts.limits.commitPauseMs - performance.now() : 0
-    if (pauseMs > 0) this.#pause = setTimeout(() => this.#commitSoon(), pauseMs)
-    else this.#commitSoon()
-  }
-
-  #commitSoon(): void {
-    clearTimeout(this.#pause)
-    this.#pause = undefined
-    setImmediate(() => {
-      this.#scheduled = false
-      void this.#commit()
-    })
-  }
-
   async #commit(): Promise<void> {
     const taken = this.#take()
     if (taken.length === 0) return this.#next()
@@ -114,8 +89,7 @@ export class GroupCommit {
     this.#startedMs = performance.now()
     const withBucket = taken.filter(hasBucket)
     const outcomes = await this.#store(withBucket.map(({ bucket }) => bucket))
-    this.#endedMs = performance.now()
-    const durationMs = this.#endedMs - this.#startedMs
+    const durationMs = performance.now() - this.#startedMs
     this.#inFlight = undefined
     this.#conclude(withBucket, outcomes, durationMs)
     // The next write starts before the fan-out of this one.
@@ -128,8 +102,9 @@ export class GroupCommit {
   }
 
   #next(): void {
-    if (this.#dirty.length > 0) return this.#schedule()
-    if (this.#inFlight || this.#aside > 0) return
+    if (this.#inFlight) return
+    if (this.#dirty.length > 0) return this.#pace.schedule()
+    if (this.#aside > 0) return
     for (const resolve of this.#drained.splice(0)) resolve()
   }
 
@@ -162,7 +137,7 @@ export class GroupCommit {
       }
       if (outcomes[index] === 'stored') this.add(stream)
     })
-    this.#awaited = entries > largeCommitEntries ? 0 : entries
+    this.#pace.ended(entries)
     if (entries === 0) return
     this.#parts.telemetry.committed(parts.length, entries, bytes, durationMs)
     this.#parts.telemetry.appended(this.#parts.clock.now() - oldestMs)
