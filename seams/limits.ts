@@ -79,6 +79,10 @@ export const defaultLimits = {
   appendTimeoutMs: 10_000,
   /** Where other nodes append too, followed streams are looked at this often, in case a hint was lost. */
   headPollMs: 2_000,
+  /** A node says this often that it is alive, and looks whether its connections have successors elsewhere. */
+  nodeBeatMs: 1_000,
+  /** A node of which the others have heard nothing for so long is taken for dead. */
+  nodeDeadMs: 10_000,
   /** A node whose clock differs more than this from its store's refuses to append. */
   clockSkewMs: 5_000,
   /** Moved cursors are stored this often. */
@@ -139,5 +143,9 @@ export const revocationsMax = 100_000
 export const revocationsPageMax = 1_000
 /** All revocations are read at least this often, even when nothing says they changed. */
 export const revocationsFullReadMs = 60_000
+/** Nodes that serve one store, those remembered as dead among them. */
+export const nodesMax = 1_000
+/** How long a dead node is remembered, so that it finds itself fenced when it was only frozen; and tenures that have ended. */
+export const nodeForgottenMs = 24 * 3_600_000
 /** The longest delay that a timer can have. */
 export const timerMsMax = 2 ** 31 - 1

@@ -51,7 +51,7 @@ export async function pairOf(hub: HintHub, limits: Partial<Limits> = {}): Promis
       return outcomes
     }
     const options = { store: gates, hints: hub.join(), limits: { headPollMs: 10, cursorFlushMs: 10, ...limits } }
-    return { ...(await testBroker(folder === undefined ? options : { ...options, folder })), gates }
+    return Object.assign(await testBroker(folder === undefined ? options : { ...options, folder }), { gates })
   }
   const a = await open()
   return { a, b: await open(a.folder), inner, taken: () => taken }
