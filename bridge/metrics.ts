@@ -1,7 +1,7 @@
 /** What is counted and timed, in Prometheus' words: base units, the prefix `tidemark_`, and no user, topic or client in a label [P-11.10]. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { errorTable } from '../protocol/errors.ts'
-import type { Telemetry } from '../seams/telemetry.ts'
+import type { HintOutcome, Telemetry } from '../seams/telemetry.ts'
 
 /**
  * Values read at each scrape, by names in camel case with their unit last: `backlogBytes` becomes
@@ -42,6 +42,12 @@ export class Metrics implements Telemetry {
   })
   readonly #storeFailures = this.#counter('store_failures_total', 'Failed commits, and times the store left.')
   readonly #discarded = this.#counter('sessions_discarded_total', 'Sessions discarded because their cursor could not be served.')
+  readonly #hints = new Counter({
+    name: 'tidemark_hints_total',
+    help: 'Hints to and from other nodes: sent, received, dropped instead of sent, ignored because they are none.',
+    labelNames: ['outcome'] as const,
+    registers: [this.#registry],
+  })
 
   constructor(gauges: MetricsGauges) {
     this.#gauges = gauges
@@ -87,6 +93,10 @@ export class Metrics implements Telemetry {
 
   sessionDiscarded(): void {
     this.#discarded.inc()
+  }
+
+  hints(outcome: HintOutcome, count: number): void {
+    this.#hints.inc({ outcome }, count)
   }
 
   #counter(name: string, help: string): Counter {

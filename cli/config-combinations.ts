@@ -1,4 +1,5 @@
 /** Settings that are fine one by one and cannot work together. */
+import { redisServer } from '../hints/redis-server.ts'
 import { SyncError } from '../protocol/errors.ts'
 import { mqttsPortDefault, type Config } from './config-schema.ts'
 
@@ -37,6 +38,11 @@ const checks: readonly Check[] = [
     certFile === undefined && mqttsPort !== mqttsPortDefault
       ? `${named('mqttsPort')} needs certFile and keyFile: without them there is no MQTT over TLS`
       : undefined,
+  ({ hints }, named) => (hints === undefined || isRedisUrl(hints) ? undefined : `${named('hints')} is no URL that names a host`),
+  ({ limits: { hintsCheckMs, hintsTimeoutMs } }, named) =>
+    hintsTimeoutMs > hintsCheckMs
+      ? undefined
+      : `${named('limits.hintsTimeoutMs')} must be longer than ${named('limits.hintsCheckMs')}: otherwise Redis counts as lost before it was tried`,
   ({ corsOrigins, issuers }, named) =>
     corsOrigins.length > 0 && issuers.length === 0
       ? `${named('corsOrigins')} needs issuers: in development mode only pages of the server's own host are admitted`
@@ -54,3 +60,12 @@ const checks: readonly Check[] = [
     return undefined
   },
 ]
+
+function isRedisUrl(url: string): boolean {
+  try {
+    redisServer(url)
+    return true
+  } catch {
+    return false
+  }
+}

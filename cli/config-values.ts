@@ -41,8 +41,13 @@ export function allowed(schema: SettingSchema): string {
 /** The value as a person may see it: without secrets, and not endless. */
 export function show(schema: SettingSchema, value: unknown): string {
   const secrets = schema.secrets ?? []
+  if (schema.secrets && typeof value === 'string') value = withoutCredentials(value)
   const text = JSON.stringify(value, (name, inner: unknown) => (secrets.includes(name) ? '********' : inner)) ?? 'nothing'
   return text.length > 2_000 ? `${text.slice(0, 2_000)}…` : text
+}
+
+function withoutCredentials(url: string): string {
+  return url.replace(/:\/\/.*@/, '://********@')
 }
 
 function fromJson(text: string): unknown {

@@ -83,6 +83,11 @@ export const defaultLimits = {
   nodeBeatMs: 1_000,
   /** A node of which the others have heard nothing for so long is taken for dead. */
   nodeDeadMs: 10_000,
+  /** Bytes of hints that Redis has not taken yet; above it they are dropped: a slow Redis takes no memory. */
+  hintsBytesMax: 4 * 1024 * 1024,
+  /** The way over Redis is tried this often; when nothing has come back for `hintsTimeoutMs` it counts as lost. */
+  hintsCheckMs: 2_000,
+  hintsTimeoutMs: 6_000,
   /** A node whose clock differs more than this from its store's refuses to append. */
   clockSkewMs: 5_000,
   /** Moved cursors are stored this often. */
@@ -147,5 +152,8 @@ export const revocationsFullReadMs = 60_000
 export const nodesMax = 1_000
 /** How long a dead node is remembered, so that it finds itself fenced when it was only frozen; and tenures that have ended. */
 export const nodeForgottenMs = 24 * 3_600_000
+/** Redis is tried again after pauses that double from the one to the other, so that nodes do not come all at once. */
+export const hintsRetryMsMin = 100
+export const hintsRetryMsMax = 5_000
 /** The longest delay that a timer can have. */
 export const timerMsMax = 2 ** 31 - 1

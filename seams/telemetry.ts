@@ -12,7 +12,11 @@ export interface Telemetry {
   storeFailed(): void
   /** A persistent session was discarded because its cursor could not be served any more. */
   sessionDiscarded(): void
+  /** Hints were handed to the other nodes or came from them; `dropped`: not sent; `ignored`: messages that are no hints. */
+  hints(outcome: HintOutcome, count: number): void
 }
+
+export type HintOutcome = 'sent' | 'received' | 'dropped' | 'ignored'
 
 export const noTelemetry: Telemetry = {
   committed() {},
@@ -21,4 +25,5 @@ export const noTelemetry: Telemetry = {
   refused() {},
   storeFailed() {},
   sessionDiscarded() {},
+  hints() {},
 }

@@ -8,15 +8,16 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
   seams: [],
   log: ['protocol', 'seams'],
+  hints: ['seams'],
   auth: ['protocol', 'seams'],
   broker: ['log', 'auth', 'protocol', 'seams'],
   bridge: ['log', 'auth', 'protocol', 'seams'],
   // `tidemark bench` runs the loads of bench/.
-  cli: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'bench'],
+  cli: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench'],
   client: ['protocol'],
   bench: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
   examples: ['client', 'protocol', '.'],
-  test: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'cli', 'client', 'bench', 'examples', '.'],
+  test: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'bench', 'examples', '.'],
   '.': ['cli', 'log', 'protocol'],
 }
 

@@ -22,15 +22,18 @@ import {
   type Json,
 } from '../support/nodes.ts'
 import type { Message } from '../support/raw-mqtt.ts'
+import { redisHubs } from '../support/redis.ts'
 import { within } from '../support/waiting.ts'
 
-for (const { name, hub } of [
-  { name: 'the reliable hub', hub: hintHub },
-  { name: 'the flaky hub', hub: () => flakyHintHub(20_261) },
-  { name: 'no hints at all', hub: deafHintHub },
+for (const { name, begin } of [
+  { name: 'the reliable hub', begin: () => hintHub },
+  { name: 'the flaky hub', begin: () => () => flakyHintHub(20_261) },
+  { name: 'no hints at all', begin: () => deafHintHub },
+  { name: 'hints over Redis', begin: redisHubs },
 ]) {
   describe(`Two nodes with ${name}`, function () {
     this.timeout(2 * longMs)
+    const hub = begin()
     afterEach(closeAllNodes)
 
     it('[P-4.11] [P-6.8] everything published on one reaches readers on the other, in order', async () => {

@@ -2,6 +2,7 @@
 import type { IPublishPacket } from 'mqtt-packet'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import { formatPosition } from '../../protocol/positions.ts'
+import type { Hints } from '../../seams/hints.ts'
 import type { Limits } from '../../seams/limits.ts'
 import { closeAll, testBroker, type TestBroker } from './broker.ts'
 import { calls, GatedStore, type Gate } from './gated-store.ts'
@@ -16,6 +17,7 @@ export const topic = 'users/alice/notes/1'
 
 /** Gates that a failed test may leave closed. */
 const gatesHeld: Gate[] = []
+const hintsHeld: Hints[] = []
 
 export function hold(node: Node, ...what: Parameters<typeof calls>): Gate {
   const gate = node.gates.hold(calls(...what))
@@ -26,6 +28,7 @@ export function hold(node: Node, ...what: Parameters<typeof calls>): Gate {
 export async function closeAllNodes(): Promise<void> {
   for (const gate of gatesHeld.splice(0)) gate.release()
   await closeAll()
+  await Promise.all(hintsHeld.splice(0).map((hints) => hints.close()))
 }
 
 export interface Node extends TestBroker {
@@ -50,7 +53,9 @@ export async function pairOf(hub: HintHub, limits: Partial<Limits> = {}): Promis
       taken += outcomes.filter((outcome) => outcome === 'taken').length
       return outcomes
     }
-    const options = { store: gates, hints: hub.join(), limits: { headPollMs: 10, cursorFlushMs: 10, ...limits } }
+    const hints = await hub.join()
+    hintsHeld.push(hints)
+    const options = { store: gates, hints, limits: { headPollMs: 10, cursorFlushMs: 10, ...limits } }
     return Object.assign(await testBroker(folder === undefined ? options : { ...options, folder }), { gates })
   }
   const a = await open()
