@@ -26,19 +26,12 @@ export class RedisLink {
   readonly #options: RedisLinkOptions
   readonly #publisher: Redis
   readonly #listener: Redis
+  #state: 'opening' | 'open' | 'lost' = 'opening'
   #lose: (reason: Error) => void = () => {}
   #check: NodeJS.Timeout | undefined
   #deadline: NodeJS.Timeout | undefined
 
-  /** Resolves once something has come through both ways; rejects with the reason why it does not. */
-  static async open(options: RedisLinkOptions): Promise<RedisLink> {
-    const link = new RedisLink(options)
-    const lost = link.lost.then((reason) => Promise.reject(reason))
-    await Promise.race([link.#begin(), lost])
-    return link
-  }
-
-  private constructor(options: RedisLinkOptions) {
+  constructor(options: RedisLinkOptions) {
     this.#options = options
     const { server, timeoutMs } = options
     const connection = {
@@ -55,6 +48,7 @@ export class RedisLink {
     this.#listener = new Redis(connection)
     this.lost = new Promise((resolve) => {
       this.#lose = (reason) => {
+        this.#state = 'lost'
         clearInterval(this.#check)
         clearTimeout(this.#deadline)
         this.#publisher.disconnect()
@@ -67,6 +61,18 @@ export class RedisLink {
       redis.on('close', () => this.#lose(new Error('the connection has ended')))
     }
     this.#expectEcho()
+  }
+
+  /** Whether messages come and go. */
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  /** Resolves once something has come through both ways, or the link was lost. */
+  async open(): Promise<void> {
+    // Whatever goes wrong on the way is a reason to be lost.
+    const opened = this.#begin().catch((error: Error) => this.#lose(error))
+    await Promise.race([opened, this.lost])
   }
 
   /** Sends the message to whoever listens to the channel. What becomes of it is not known. */
@@ -91,6 +97,8 @@ export class RedisLink {
     await this.#listener.subscribe(channel, echoChannel)
     this.#publish(echoChannel, empty)
     await echoed
+    if (this.#state === 'lost') return
+    this.#state = 'open'
     this.#check = setInterval(() => this.#publish(echoChannel, empty), checkMs).unref()
   }
 

@@ -42,7 +42,7 @@ export class RedisHints implements Hints {
 
   /** Whether hints come and go at present. */
   get connected(): boolean {
-    return this.#link !== undefined
+    return this.#link?.isOpen ?? false
   }
 
   /** Begins to exchange hints with the nodes that serve the store of this epoch. */
@@ -53,7 +53,7 @@ export class RedisHints implements Hints {
   send(hint: Hint): void {
     const { telemetry, limits } = this.#options
     const waiting = (this.#link?.pendingBytes ?? 0) + (this.#batch?.bytes ?? 0)
-    if (!this.#link || waiting + sizeOf(hint) > limits.hintsBytesMax) return telemetry.hints('dropped', 1)
+    if (!this.#link?.isOpen || waiting + sizeOf(hint) > limits.hintsBytesMax) return telemetry.hints('dropped', 1)
     if (!this.#batch) {
       this.#batch = new HintBatch()
       setImmediate(() => this.#flush())
@@ -80,8 +80,8 @@ export class RedisHints implements Hints {
     const batch = this.#batch
     if (!batch) return
     this.#batch = undefined
-    this.#options.telemetry.hints(this.#link ? 'sent' : 'dropped', batch.count)
-    this.#link?.publish(batch.encode(this.#node))
+    this.#options.telemetry.hints(this.connected ? 'sent' : 'dropped', batch.count)
+    if (this.connected) this.#link?.publish(batch.encode(this.#node))
   }
 
   /** Keeps a link open until closed. */
@@ -97,23 +97,19 @@ export class RedisHints implements Hints {
     }
   }
 
-  /** Resolves with the reason why a link could not be opened or was lost. */
+  /** Resolves with the reason why the link could not be opened or was lost. */
   async #exchange(channel: string, opened: () => void): Promise<Error> {
     const { hintsCheckMs: checkMs, hintsTimeoutMs: timeoutMs } = this.#options.limits
     const received = (message: Buffer): void => this.#received(message)
     const echoChannel = `${channel}:${this.#node}`
-    try {
-      const link = await RedisLink.open({ server: this.#server, channel, echoChannel, checkMs, timeoutMs, received })
-      if (this.#closing.signal.aborted) link.close()
-      this.#link = link
+    const link = new RedisLink({ server: this.#server, channel, echoChannel, checkMs, timeoutMs, received })
+    this.#link = link
+    await link.open()
+    if (link.isOpen) {
       opened()
       this.#cameUp()
-      return await link.lost
-    } catch (error) {
-      return error as Error
-    } finally {
-      this.#link = undefined
     }
+    return await link.lost
   }
 
   #received(message: Buffer): void {
