@@ -29,6 +29,8 @@ const ceilings: Partial<Record<keyof Limits, number>> = {
   qos2OpenMax: 65_535,
   bucketEntriesMax: 65_535,
   revocationPollMs: revocationDelayMs / 2,
+  // A timer of three times as long must be possible.
+  hintsCheckMs: Math.floor(timerMsMax / 3),
 }
 
 const limitSchemas = Object.fromEntries(

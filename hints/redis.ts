@@ -17,7 +17,7 @@ export interface RedisHintsOptions {
   readonly url: string
   /** Channels begin with it. */
   readonly prefix: string
-  readonly limits: Pick<Limits, 'hintsBytesMax' | 'hintsCheckMs' | 'hintsTimeoutMs'>
+  readonly limits: Pick<Limits, 'hintsBytesMax' | 'hintsCheckMs'>
   readonly logger: Logger
   readonly telemetry: Telemetry
 }
@@ -99,10 +99,10 @@ export class RedisHints implements Hints {
 
   /** Resolves with the reason why the link could not be opened or was lost. */
   async #exchange(channel: string, opened: () => void): Promise<Error> {
-    const { hintsCheckMs: checkMs, hintsTimeoutMs: timeoutMs } = this.#options.limits
+    const { hintsCheckMs: checkMs } = this.#options.limits
     const received = (message: Buffer): void => this.#received(message)
     const echoChannel = `${channel}:${this.#node}`
-    const link = new RedisLink({ server: this.#server, channel, echoChannel, checkMs, timeoutMs, received })
+    const link = new RedisLink({ server: this.#server, channel, echoChannel, checkMs, timeoutMs: 3 * checkMs, received })
     this.#link = link
     await link.open()
     if (link.isOpen) {

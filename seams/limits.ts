@@ -85,9 +85,8 @@ export const defaultLimits = {
   nodeDeadMs: 10_000,
   /** Bytes of hints that Redis has not taken yet; above it they are dropped: a slow Redis takes no memory. */
   hintsBytesMax: 4 * 1024 * 1024,
-  /** The way over Redis is tried this often; when nothing has come back for `hintsTimeoutMs` it counts as lost. */
+  /** The way over Redis is tried this often; when nothing has come back for three times as long it counts as lost. */
   hintsCheckMs: 2_000,
-  hintsTimeoutMs: 6_000,
   /** A node whose clock differs more than this from its store's refuses to append. */
   clockSkewMs: 5_000,
   /** Moved cursors are stored this often. */

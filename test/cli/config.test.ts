@@ -65,6 +65,7 @@ describe('configuration', () => {
   it('reads every setting by its variable and, if it has one, by its flag', () => {
     const texts: Record<string, [string, unknown]> = {
       store: ['memory:', 'memory:'],
+      hints: ['rediss://tide:a%20b@cache.example:6380', 'rediss://tide:a%20b@cache.example:6380'],
       host: ['localhost', 'localhost'],
       issuers: [JSON.stringify([issuer]), [issuer]],
       publicMqttUrl: ['wss://example.org/mqtt', 'wss://example.org/mqtt'],
@@ -119,6 +120,14 @@ describe('configuration', () => {
     ['neither true nor false', { env: { TIDEMARK_OPEN: 'yes' } }, /^open \(TIDEMARK_OPEN\): "yes" .* true or false$/],
     ['an empty variable', { env: { TIDEMARK_MQTT_PORT: '' } }, /^mqttPort \(TIDEMARK_MQTT_PORT\): "" /],
     ['an unknown store', { flags: { store: 'mongodb://x' } }, /^store \(--store\): .* level:PATH or memory:$/],
+    [
+      'hints over something else',
+      { flags: { hints: 'nats://hush@x' } },
+      /^hints \(--hints\): the value .* redis:\/\/HOST:PORT or, with TLS, rediss:/,
+    ],
+    ['hints with a database, which pub/sub has none of', { flags: { hints: 'redis://:hush@x/1' } }, /^hints \(--hints\): /],
+    ['hints at no port', { env: { TIDEMARK_HINTS: 'redis://:hush@x:port' } }, /^hints \(TIDEMARK_HINTS\) is no URL that can be read$/],
+    ['hints with a prefix that may hold a pattern', { flags: { hintsPrefix: 'a*' } }, /^hintsPrefix \(--hints-prefix\): "a\*"/],
     [
       'an unknown log level',
       { flags: { logLevel: 'loud' } },
@@ -203,6 +212,11 @@ describe('configuration', () => {
     expect(shown).to.include('limits.inflightMax = 1000  # default')
     expect(shown).to.not.include(issuer.secret)
     expect(shown.split('\n')).to.have.length(settings.length)
+  })
+
+  it('shows where hints go, without user and password', () => {
+    const shown = describeConfig(resolveConfig({ env: { TIDEMARK_HINTS: 'redis://tide:hush@cache.example:6380' } }))
+    expect(shown).to.include('hints = "redis://********@cache.example:6380"  # TIDEMARK_HINTS').and.not.include('hush')
   })
 
   it('checks settings that a program gives like any other', () => {

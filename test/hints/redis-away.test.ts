@@ -1,7 +1,6 @@
 /** Redis that is away, stands still, or does not let us in: nobody waits for it, nothing is kept for it, and it is found again. */
 import { expect } from 'chai'
 import type { Hint } from '../../seams/hints.ts'
-import { defaultLimits } from '../../seams/limits.ts'
 import type { LogLine } from '../support/broker.ts'
 import { freePorts } from '../support/server.ts'
 import { closeRedisNodes, redisNode, redisProcess, RedisProcess, type RedisNode } from '../support/redis.ts'
@@ -12,7 +11,6 @@ import { Inbox } from '../support/waiting.ts'
 const head = (seq: number): Hint => ({ type: 'head', stream: `users/u${seq}`, seq })
 const isHead = (seq: number) => (hint: Hint) => hint.type === 'head' && hint.seq === seq
 const isDown = ({ level }: LogLine): boolean => level === 'warn'
-const quick = { hintsCheckMs: 20, hintsTimeoutMs: 400 }
 
 function heardBy({ hints }: RedisNode): Inbox<Hint> {
   const inbox = new Inbox<Hint>()
@@ -74,7 +72,7 @@ describe('Hints while Redis is away', () => {
 
   it('are lost with a Redis that stands still with its connections open; no more wait for it than the bound', async function () {
     redis = await redisProcess(this)
-    const limits = { ...quick, hintsBytesMax: 10_000 }
+    const limits = { hintsCheckMs: 150, hintsBytesMax: 10_000 }
     const pair = await pairAt(redis.url, limits)
     const [a, b] = pair
     const heard = heardBy(b)
@@ -88,7 +86,7 @@ describe('Hints while Redis is away', () => {
     }
     expect(a.counts).to.include({ sent: 9, dropped: 91 })
     await Promise.all(pair.map(({ lines }) => lines.take(isDown, 'the word that nothing comes back')))
-    expect(a.lines.all.find(isDown)?.fields['reason']).to.equal('nothing came back for 400 ms')
+    expect(a.lines.all.find(isDown)?.fields['reason']).to.equal('nothing came back for 450 ms')
     a.hints.send(ephemeral)
     expect(a.counts).to.include({ sent: 9, dropped: 92 })
     redis.resume()
@@ -99,12 +97,13 @@ describe('Hints while Redis is away', () => {
   })
 
   it('do not keep a node from closing', async function () {
-    this.timeout(defaultLimits.hintsTimeoutMs / 2)
     redis = await redisProcess(this)
-    const [standing, opening] = [redisNode({ url: redis.url }), redisNode({ url: redis.url })]
+    const { url } = redis
+    const limits = { hintsCheckMs: 600_000 }
+    const [standing, opening] = [redisNode({ url, limits }), redisNode({ url, limits })]
     await standing.connected()
     redis.pause()
-    const later = redisNode({ url: redis.url })
+    const later = redisNode({ url, limits })
     standing.hints.send(head(1))
     await Promise.all([standing, opening, later].map(({ hints }) => hints.close()))
     expect([standing, opening, later].map(({ hints }) => hints.connected)).to.deep.equal([false, false, false])
