@@ -79,6 +79,8 @@ export const defaultLimits = {
   appendTimeoutMs: 10_000,
   /** Where other nodes append too, followed streams are looked at this often, in case a hint was lost. */
   headPollMs: 2_000,
+  /** Heads read from the store at once in doing so; a slow store is asked more seldom, never by more at once. */
+  headReadsMax: 64,
   /** A node says this often that it is alive, and looks whether its connections have successors elsewhere. */
   nodeBeatMs: 1_000,
   /** A node of which the others have heard nothing for so long is taken for dead. */

@@ -392,7 +392,7 @@ describe('Two nodes', function () {
     for (let at = 0; at < 6; at++) await publishAll(desk, [`m${at}`])
     await a.log.trim(stream, 5)
     const first = (await stored(pair)).find(({ seq }) => seq === 5)?.pos
-    b.log.refresh(await b.log.stream(stream))
+    void b.log.refresh(await b.log.stream(stream))
     expect(await control(sync, 'reset')).to.include({ reason: 'trimmed', first, head: await headOf(pair) })
     await within(plain.closed, 'the plain reader to be closed [P-4.23]', longMs)
     const again = await b.client('alice', { clientId: 'again' })
