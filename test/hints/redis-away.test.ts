@@ -110,7 +110,18 @@ describe('Hints while Redis is away', () => {
   })
 
   it('need the right credentials, which are never logged', async function () {
-    redis = await redisProcess(this, ['--requirepass', 'se cret/@1', '--user', 'tide', 'on', '>hu:sh2', '~*', '&*', '+@all'])
+    redis = await redisProcess(this, [
+      '--requirepass',
+      'se cret/@1',
+      '--user',
+      'tide',
+      'on',
+      '>hu:sh2',
+      'resetchannels',
+      '&test:*',
+      '+publish',
+      '+subscribe',
+    ])
     const at = redis.url.slice('redis://'.length)
     const words = ['se%20cret%2F%401', 'wrong%20one', 'tide', 'hu%3Ash2', 'se cret', 'wrong one', 'hu:sh2']
     const refused = ['', ':wrong%20one@', 'tide:wrong%20one@', 'nobody:hu%3Ash2@'].map((who) => redisNode({ url: `redis://${who}${at}` }))
