@@ -13,7 +13,7 @@ import { need } from './skipping.ts'
 import { tempFolder } from './temp.ts'
 import { Inbox, within } from './waiting.ts'
 
-const installed = 'on Debian: apt-get install redis-server; or REDIS_URL=redis://… of one of yours'
+const installed = 'on Debian: apt-get install redis-server'
 
 /** A process of our own; the test is skipped, loudly, where there is no redis-server. */
 export async function redisProcess(context: Mocha.Context, args: readonly string[] = []): Promise<RedisProcess> {
@@ -27,7 +27,9 @@ export async function redisProcess(context: Mocha.Context, args: readonly string
 /** The user's Redis, or one of our own. */
 export async function anyRedis(context: Mocha.Context): Promise<{ readonly url: string; stop(): Promise<void> }> {
   const url = process.env['REDIS_URL']
-  return url === undefined ? await redisProcess(context) : { url, stop: () => Promise.resolve() }
+  if (url !== undefined) return { url, stop: () => Promise.resolve() }
+  need(context, 'redis-server', `${installed}; or REDIS_URL=redis://… of one of yours`)
+  return await redisProcess(context)
 }
 
 /** To be called within a suite: gives its tests a Redis, and returns what makes a hub over it. */
