@@ -58,7 +58,7 @@ export class MongoBuckets {
 
   /** What stands at the place of the bucket: itself, another one, or nothing that a majority has. */
   async outcomeOf({ stream, firstSeq, nonce }: Bucket): Promise<CommitOutcome | undefined> {
-    const found = await this.#collection.findOne({ _id: numberedKey(stream, firstSeq) }, { projection: { w: 1 } })
+    const found = await this.#collection.findOne({ _id: numberedKey(stream, firstSeq), s: stream }, { projection: { w: 1 } })
     if (!found) return undefined
     return found.w === nonce.toString('base64url') ? 'stored' : 'taken'
   }
@@ -103,11 +103,6 @@ export class MongoBuckets {
     const kept = newest && newest.firstSeq <= seq ? newest : await this.#lastUpTo(stream, seq)
     if (!kept) return
     await this.#collection.deleteMany({ s: stream, _id: { $gte: numberedKey(stream, 0), $lt: numberedKey(stream, kept.firstSeq) } })
-  }
-
-  /** Takes away a bucket that landed where another one had been trimmed. */
-  async remove({ stream, firstSeq, nonce }: Bucket): Promise<void> {
-    await this.#collection.deleteOne({ _id: numberedKey(stream, firstSeq), s: stream, w: nonce.toString('base64url') })
   }
 
   async streams(after: string, limit: number): Promise<string[]> {

@@ -12,6 +12,8 @@ export const durable = { w: 'majority', journal: true, wtimeoutMS: 10_000 } as c
 export const durableWrite = { w: 'majority', j: true, wtimeout: durable.wtimeoutMS } as const
 /** How long an operation may take at most; what takes longer is unknown. */
 export const operationMsMax = 20_000
+/** Of a change that others come in the way of; about ten seconds. */
+const triesMax = 50
 
 const databaseDefault = 'tidemark'
 const duplicateKeyCode = 11_000
@@ -77,6 +79,14 @@ export function unavailable(error: unknown): SyncError {
 /** The insert command itself: the driver's own methods mix what the server refused with what was never answered. */
 export async function insertCommand(database: Db, collection: string, documents: readonly Document[]): Promise<Document> {
   return await database.command({ insert: collection, documents, ordered: false, writeConcern: durableWrite })
+}
+
+/** Lets others finish what came in the way, longer after every try; what never succeeds is given up. Returns the number of the next try. */
+export async function pauseAfter(tries: number): Promise<number> {
+  if (tries >= triesMax)
+    throw new SyncError('store-unavailable', 'others came in the way of a change again and again; it may be tried again')
+  await new Promise<void>((resolve) => void setTimeout(resolve, Math.random() * Math.min(500, 2 ** tries)))
+  return tries + 1
 }
 
 function defaultsFor(url: string): MongoClientOptions {

@@ -3,18 +3,21 @@
  *
  * A claim inserts the next generation, empty, and one of two claims of it wins. From then on it fences: whoever writes under
  * an older one looks for newer ones after the write was stored, and finds it. The claim then brings the value over, so that it
- * takes every write that was told to be stored. Only the owner changes what it owns: nothing here needs a server that compares and sets.
+ * takes every write that was told to be stored. Every write replaces the very one it has read, so that one which its caller
+ * has given up and the server carries out later replaces nothing newer.
  */
 import type { Collection, Db } from 'mongodb'
+import { SyncError } from '../../protocol/errors.ts'
 import type { Documents, StoredDocument } from '../../seams/documents.ts'
-import { isDuplicate } from './mongo-connection.ts'
+import { isDuplicate, pauseAfter } from './mongo-connection.ts'
 import { endOfKeys, nameOfKey, numberedKey, numberOfKey } from './mongo-keys.ts'
 import { Turns } from './turns.ts'
 
-/** `v` is JSON as a text; absent while a claim has not brought the value over. */
+/** `v` is JSON as a text; absent while a claim has not brought the value over. `n` counts the writes. */
 interface Generation {
   readonly _id: string
   readonly o: string
+  readonly n: number
   readonly v?: string
 }
 
@@ -38,7 +41,10 @@ export class MongoDocuments implements Documents {
       const generation = await this.#insertNext(collection, key, owner)
       const before = (await this.#generations(collection, key)).filter(({ _id }) => numberOfKey(_id) < generation)
       const value = documentOf(key, before)?.value ?? null
-      await this.#replace(collection, key, generation, owner, value)
+      const own = { _id: numberedKey(key, generation), o: owner, n: 0 }
+      if (!(await this.#replace(collection, own, own, JSON.stringify(value)))) {
+        throw new SyncError('store-unavailable', `${collection} ${key} was claimed by somebody else at the same moment`)
+      }
       await this.#removeGenerations(collection, key, generation - 1)
       return { key, value, generation, owner }
     })
@@ -47,13 +53,14 @@ export class MongoDocuments implements Documents {
   put(collection: string, key: string, value: unknown, generation?: number): Promise<'stored' | 'fenced'> {
     const text = JSON.stringify(value)
     return this.#inTurn(collection, key, async () => {
-      for (;;) {
-        const old = await this.get(collection, key)
-        const newest = old?.generation ?? 0
-        if (generation !== undefined && newest > generation) return 'fenced'
-        const own = generation ?? newest
-        await this.#replace(collection, key, own, old?.owner ?? '', JSON.parse(text))
-        if (!(await this.#isFenced(collection, key, own))) return 'stored'
+      for (let tries = 1; ; tries = await pauseAfter(tries)) {
+        const newest = (await this.#generations(collection, key)).at(-1)
+        const newestNumber = newest ? numberOfKey(newest._id) : 0
+        if (generation !== undefined && newestNumber > generation) return 'fenced'
+        const own = { _id: numberedKey(key, generation ?? newestNumber), o: newest?.o ?? '', n: 0 }
+        const old = newest?._id === own._id ? newest : undefined
+        if (!(await this.#replace(collection, old, own, text))) continue
+        if (!(await this.#isFenced(collection, key, numberOfKey(own._id)))) return 'stored'
         if (generation !== undefined) return 'fenced'
       }
     })
@@ -61,7 +68,7 @@ export class MongoDocuments implements Documents {
 
   remove(collection: string, key: string, generation?: number): Promise<'stored' | 'fenced'> {
     return this.#inTurn(collection, key, async () => {
-      for (;;) {
+      for (let tries = 1; ; tries = await pauseAfter(tries)) {
         const newest = (await this.get(collection, key))?.generation ?? 0
         if (generation !== undefined && newest > generation) return 'fenced'
         await this.#removeGenerations(collection, key, generation ?? newest)
@@ -102,10 +109,10 @@ export class MongoDocuments implements Documents {
   }
 
   async #insertNext(collection: string, key: string, owner: string): Promise<number> {
-    for (;;) {
+    for (let tries = 1; ; tries = await pauseAfter(tries)) {
       const generation = ((await this.get(collection, key))?.generation ?? 0) + 1
       try {
-        await this.#collection(collection).insertOne({ _id: numberedKey(key, generation), o: owner })
+        await this.#collection(collection).insertOne({ _id: numberedKey(key, generation), o: owner, n: 0 })
         return generation
       } catch (error) {
         if (!isDuplicate(error)) throw error
@@ -123,9 +130,17 @@ export class MongoDocuments implements Documents {
     return (await this.#generations(collection, key, generation + 1)).length > 0
   }
 
-  async #replace(collection: string, key: string, generation: number, owner: string, value: unknown): Promise<void> {
-    const _id = numberedKey(key, generation)
-    await this.#collection(collection).replaceOne({ _id }, { o: owner, v: JSON.stringify(value) }, { upsert: true })
+  /** Puts the value in place of exactly what was read, or of nothing; false where something else stands there by now. */
+  async #replace(collection: string, old: Generation | undefined, own: Generation, text: string): Promise<boolean> {
+    const { _id, o } = own
+    if (old) return (await this.#collection(collection).replaceOne({ _id, n: old.n }, { o, n: old.n + 1, v: text })).matchedCount > 0
+    try {
+      await this.#collection(collection).insertOne({ _id, o, n: 1, v: text })
+      return true
+    } catch (error) {
+      if (isDuplicate(error)) return false
+      throw error
+    }
   }
 
   async #removeGenerations(collection: string, key: string, last: number): Promise<void> {

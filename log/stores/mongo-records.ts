@@ -3,9 +3,9 @@
  * time one is refused and made again. Nothing is ever changed in place.
  */
 import type { Collection, Db } from 'mongodb'
-import { isDuplicate } from './mongo-connection.ts'
+import { isDuplicate, pauseAfter } from './mongo-connection.ts'
 import { endOfKeys, numberedKey, numberOfKey } from './mongo-keys.ts'
-import type { StreamRecord } from './store.ts'
+import type { RecordChange, StreamRecord } from './store.ts'
 import { Turns } from './turns.ts'
 
 interface StoredRecord {
@@ -25,9 +25,9 @@ export class MongoRecords {
     return (await this.#newest(stream)).record
   }
 
-  change(stream: string, change: (stored: StreamRecord | undefined) => StreamRecord): Promise<StreamRecord> {
+  change(stream: string, change: RecordChange): Promise<StreamRecord> {
     return this.#turns.take(stream, async () => {
-      for (;;) {
+      for (let tries = 1; ; tries = await pauseAfter(tries)) {
         const { version, record: stored } = await this.#newest(stream)
         const record = change(stored)
         try {

@@ -27,6 +27,11 @@ export class MongoTrims {
     this.#graceMs = graceMs
   }
 
+  /** Sweeps find what is due by an index. */
+  async prepare(): Promise<void> {
+    await this.#collection.createIndex({ due: 1 })
+  }
+
   /** Durable when it resolves; done by a sweep after the time of grace. */
   async add(stream: string, seq: number): Promise<void> {
     if (this.#graceMs === 0) return await this.#buckets.removeBelow(stream, seq)

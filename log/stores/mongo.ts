@@ -20,7 +20,7 @@ import { numberedKey } from './mongo-keys.ts'
 import { MongoRecords } from './mongo-records.ts'
 import { MongoTrims } from './mongo-trims.ts'
 import { MongoWatch } from './mongo-watch.ts'
-import type { CommitOutcome, ReadRange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
+import type { CommitOutcome, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
 
 export interface MongoOptions {
   /** With the credentials; it is never logged. */
@@ -29,14 +29,11 @@ export interface MongoOptions {
   readonly clock?: Clock
   /** Refuses a server that cannot keep what a majority would. */
   readonly strict?: boolean
-  /** How long trimmed buckets stay; 0 deletes them at once, which is safe only while no other node writes. */
+  /** How long trimmed buckets stay, ms; 600,000. 0 deletes them at once, which is right only where no other node writes. */
   readonly trimGraceMs?: number
 }
 
-/** An end seen longer ago is looked up again: what stood behind it may have been trimmed by then. */
-const endTrustMs = 300_000
-/** Twice as long as an end is trusted, and the time of an insert. */
-const trimGraceMsDefault = 660_000
+const trimGraceMsDefault = 600_000
 const endsMax = 100_000
 const sweepMs = 60_000
 
@@ -53,6 +50,9 @@ export class MongoStore implements Store {
   readonly shared = true
   readonly documents: MongoDocuments
   readonly #options: MongoOptions
+  readonly #trimGraceMs: number
+  /** An end seen longer ago is looked up again: what stood behind it may have been trimmed and deleted by then. */
+  readonly #endTrustMs: number
   #opened: Parts | undefined = undefined
   /** Where buckets may follow, and when that was seen. */
   readonly #ends = new LRUCache<string, { readonly seq: number; readonly seenMs: number }>({ max: endsMax })
@@ -63,6 +63,8 @@ export class MongoStore implements Store {
 
   constructor(options: MongoOptions) {
     this.#options = options
+    this.#trimGraceMs = options.trimGraceMs ?? trimGraceMsDefault
+    this.#endTrustMs = (this.#trimGraceMs || trimGraceMsDefault) / 2
     this.documents = new MongoDocuments(() => this.#parts.connection.database)
   }
 
@@ -71,7 +73,7 @@ export class MongoStore implements Store {
   }
 
   async open(): Promise<StoreIdentity> {
-    const { url, logger, clock = systemClock, strict = false, trimGraceMs = trimGraceMsDefault } = this.#options
+    const { url, logger, clock = systemClock, strict = false } = this.#options
     const connection = await connect(url)
     const { client, database } = connection
     try {
@@ -80,14 +82,9 @@ export class MongoStore implements Store {
       const { epoch } = await openIdentity(database, () => buckets.isEmpty())
       const watch = new MongoWatch(connection, epoch, clock, logger)
       await watch.start()
-      this.#opened = {
-        connection,
-        buckets,
-        records: new MongoRecords(database),
-        chunks: new MongoChunks(database),
-        trims: new MongoTrims(database, buckets, clock, trimGraceMs),
-        watch,
-      }
+      const trims = new MongoTrims(database, buckets, clock, this.#trimGraceMs)
+      await trims.prepare()
+      this.#opened = { connection, buckets, records: new MongoRecords(database), chunks: new MongoChunks(database), trims, watch }
       this.#sweep = setInterval(() => this.#sweepTrims(), sweepMs).unref()
       return { epoch }
     } catch (error) {
@@ -139,12 +136,8 @@ export class MongoStore implements Store {
     return await this.#parts.buckets.read(stream, range)
   }
 
-  async changeRecord(stream: string, change: (stored: StreamRecord | undefined) => StreamRecord): Promise<StreamRecord> {
+  async changeRecord(stream: string, change: RecordChange): Promise<StreamRecord> {
     return await this.#parts.records.change(stream, change)
-  }
-
-  async putRecord(stream: string, record: StreamRecord): Promise<void> {
-    await this.changeRecord(stream, () => record)
   }
 
   async removeBelow(stream: string, seq: number): Promise<void> {
@@ -174,34 +167,52 @@ export class MongoStore implements Store {
 
   async #commit(buckets: readonly Bucket[]): Promise<CommitOutcome[]> {
     const verdicts = await Promise.all(buckets.map((bucket) => this.#verdict(bucket)))
-    const sent = buckets.filter((_bucket, index) => verdicts[index] === undefined)
+    const sent = buckets.filter((_bucket, index) => typeof verdicts[index] === 'number')
     const { buckets: stored, watch } = this.#parts
-    const seenMs = performance.now()
-    const outcomes = (await stored.insert(sent, (error) => watch.failed(error))).values()
-    return buckets.map((bucket, index) => {
-      const outcome = verdicts[index] ?? (outcomes.next().value as CommitOutcome)
-      const { stream, firstSeq, lastSeq, nonce } = bucket
-      if (outcome === 'stored') this.#ends.set(stream, { seq: lastSeq, seenMs })
+    const sentMs = performance.now()
+    const answers = (await stored.insert(sent, (error) => watch.failed(error))).values()
+    const conclude = async (bucket: Bucket, verdict: CommitOutcome | number): Promise<CommitOutcome> => {
+      if (typeof verdict === 'string') return verdict
+      const answer = answers.next().value as CommitOutcome
+      const isLate = performance.now() - verdict > this.#endTrustMs
+      return answer === 'stored' && isLate && (await this.#isTrimmed(bucket)) ? 'unknown' : answer
+    }
+    const outcomes = await Promise.all(buckets.map((bucket, index) => conclude(bucket, verdicts[index] as CommitOutcome | number)))
+    for (const [index, { stream, firstSeq, lastSeq, nonce }] of buckets.entries()) {
+      if (outcomes[index] === 'stored') this.#ends.set(stream, { seq: lastSeq, seenMs: sentMs })
       else this.#ends.delete(stream)
-      if (outcome === 'unknown') this.#unanswered.set(numberedKey(stream, firstSeq), nonce.toString('base64url'))
-      return outcome
-    })
+      if (outcomes[index] === 'unknown') this.#unanswered.set(numberedKey(stream, firstSeq), nonce.toString('base64url'))
+    }
+    return outcomes
   }
 
   /**
-   * What can be said of a bucket without inserting it: nothing where it follows an end that is in the store. One that
-   * begins within another, or where others were trimmed, finds its place empty all the same.
+   * What can be said of a bucket without inserting it, or else when the end that it follows was seen in the store. A bucket
+   * that begins within another one, or where others were trimmed, would find its place empty. Of one whose place was trimmed
+   * nobody can say whose it was, even where its nonce stands there: it may have come after that.
    */
-  async #verdict(bucket: Bucket): Promise<CommitOutcome | undefined> {
+  async #verdict(bucket: Bucket): Promise<CommitOutcome | number> {
     const { stream, firstSeq } = bucket
     const end = this.#ends.get(stream)
-    if (end && end.seq + 1 === firstSeq && performance.now() - end.seenMs < endTrustMs) return undefined
+    if (end && end.seq + 1 === firstSeq && performance.now() - end.seenMs < this.#endTrustMs) return end.seenMs
+    const seenMs = performance.now()
     const { last, record } = await this.load(stream)
     const lastSeq = last?.lastSeq ?? 0
-    if (lastSeq >= firstSeq || (record?.first ?? 1) > firstSeq) return (await this.#parts.buckets.outcomeOf(bucket)) ?? 'taken'
-    if (lastSeq === firstSeq - 1) return undefined
+    if ((record?.first ?? 1) > firstSeq) return 'taken'
+    if (lastSeq >= firstSeq) return (await this.#parts.buckets.outcomeOf(bucket)) ?? 'taken'
+    if (lastSeq === firstSeq - 1) return seenMs
     this.#options.logger.error({ stream, firstSeq, lastSeq }, 'the database has lost entries: nothing is appended to the stream')
     return 'unknown'
+  }
+
+  /** Whether the stream begins behind the first entry of the bucket by now; so too where that cannot be read. */
+  async #isTrimmed({ stream, firstSeq }: Bucket): Promise<boolean> {
+    try {
+      return ((await this.#parts.records.get(stream))?.first ?? 1) > firstSeq
+    } catch (error) {
+      this.#parts.watch.failed(error)
+      return true
+    }
   }
 
   #sweepTrims(): void {

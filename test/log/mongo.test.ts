@@ -1,7 +1,7 @@
 import { MongoStore } from '../../log/stores/mongo.ts'
 import type { Store } from '../../log/stores/store.ts'
 import { silentLogger } from '../../seams/logger.ts'
-import { startMongo, type TestMongo } from '../support/ferretdb.ts'
+import { startMongo, type TestMongo } from '../support/mongo/server.ts'
 import { storeContract } from './store-contract.ts'
 
 describe('the MongoDB store', function () {

@@ -10,9 +10,9 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { MongoClient } from 'mongodb'
-import { skipLoudly } from './skipping.ts'
-import { removeFolder, tempFolder } from './temp.ts'
-import { within } from './waiting.ts'
+import { skipLoudly } from '../skipping.ts'
+import { removeFolder, tempFolder } from '../temp.ts'
+import { within } from '../waiting.ts'
 
 export interface TestMongo {
   /** The address of a database that nobody has used. */
@@ -80,7 +80,7 @@ function databaseUrl(url: string, name: string): string {
 }
 
 function binaryPath(): string {
-  const module = readFileSync(new URL('../servers/ferretdb/go.mod', import.meta.url), 'utf8')
+  const module = readFileSync(new URL('../../servers/ferretdb/go.mod', import.meta.url), 'utf8')
   const version = /^require github\.com\/FerretDB\/FerretDB (\S+)$/m.exec(module)?.[1] ?? ''
   return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'tidemark-ci', `ferretdb-${version}`, 'ferretdb')
 }
