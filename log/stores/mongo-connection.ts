@@ -90,7 +90,7 @@ export async function pauseAfter(tries: number): Promise<number> {
 }
 
 function defaultsFor(url: string): MongoClientOptions {
-  const named = new Set([...(url.split('?')[1] ?? '').split('&')].map((pair) => pair.split('=')[0]?.toLowerCase()))
+  const named = new Set((url.split('?')[1] ?? '').split('&').map((pair) => pair.split('=')[0]?.toLowerCase()))
   return Object.fromEntries(Object.entries(defaults).filter(([name]) => !named.has(name.toLowerCase())))
 }
 

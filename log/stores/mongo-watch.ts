@@ -46,6 +46,11 @@ export class MongoWatch {
     this.#lookAgain(retryMs)
   }
 
+  /** A write went through: what failed before may be over. */
+  succeeded(): void {
+    if (!this.healthy) this.#lookAgain(0)
+  }
+
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)

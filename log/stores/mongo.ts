@@ -178,6 +178,7 @@ export class MongoStore implements Store {
       return answer === 'stored' && isLate && (await this.#isTrimmed(bucket)) ? 'unknown' : answer
     }
     const outcomes = await Promise.all(buckets.map((bucket, index) => conclude(bucket, verdicts[index] as CommitOutcome | number)))
+    if (outcomes.every((outcome) => outcome === 'stored')) watch.succeeded()
     for (const [index, { stream, firstSeq, lastSeq, nonce }] of buckets.entries()) {
       if (outcomes[index] === 'stored') this.#ends.set(stream, { seq: lastSeq, seenMs: sentMs })
       else this.#ends.delete(stream)
