@@ -17,6 +17,7 @@ import { MongoChunks } from './mongo-chunks.ts'
 import { MongoDocuments } from './mongo-documents.ts'
 import { openIdentity } from './mongo-identity.ts'
 import { numberedKey } from './mongo-keys.ts'
+import { MongoQueue } from './mongo-queue.ts'
 import { MongoRecords } from './mongo-records.ts'
 import { MongoTrims } from './mongo-trims.ts'
 import { MongoWatch } from './mongo-watch.ts'
@@ -37,6 +38,9 @@ const trimGraceMsDefault = 600_000
 const endsMax = 100_000
 const sweepMs = 60_000
 
+/** An outcome without inserting, or when the end was seen behind which the bucket is inserted. */
+type Verdict = CommitOutcome | number
+
 interface Parts {
   readonly connection: MongoConnection
   readonly buckets: MongoBuckets
@@ -44,6 +48,7 @@ interface Parts {
   readonly chunks: MongoChunks
   readonly trims: MongoTrims
   readonly watch: MongoWatch
+  readonly queue: MongoQueue
 }
 
 export class MongoStore implements Store {
@@ -84,7 +89,8 @@ export class MongoStore implements Store {
       await watch.start()
       const trims = new MongoTrims(database, buckets, clock, this.#trimGraceMs)
       await trims.prepare()
-      this.#opened = { connection, buckets, records: new MongoRecords(database), chunks: new MongoChunks(database), trims, watch }
+      const [records, chunks, queue] = [new MongoRecords(database), new MongoChunks(database), new MongoQueue(database, logger)]
+      this.#opened = { connection, buckets, records, chunks, trims, watch, queue }
       this.#sweep = setInterval(() => this.#sweepTrims(), sweepMs).unref()
       return { epoch }
     } catch (error) {
@@ -97,6 +103,7 @@ export class MongoStore implements Store {
     clearInterval(this.#sweep)
     await Promise.allSettled(this.#underWay)
     this.#opened?.watch.close()
+    this.#opened?.queue.close()
     await this.#opened?.connection.client.close()
   }
 
@@ -111,7 +118,7 @@ export class MongoStore implements Store {
   }
 
   commit(buckets: readonly Bucket[]): Promise<CommitOutcome[]> {
-    const committing = this.#commit(buckets).finally(() => this.#underWay.delete(committing))
+    const committing = this.#commit(buckets, (bucket) => this.#verdictInTurn(bucket)).finally(() => this.#underWay.delete(committing))
     this.#underWay.add(committing)
     return committing
   }
@@ -124,7 +131,7 @@ export class MongoStore implements Store {
       if (!found) return 'absent'
       return found.nonce.equals(nonce) ? 'stored' : 'taken'
     }
-    const [outcome] = await this.#commit([bucket])
+    const [outcome] = await this.#commit([bucket], () => this.#verdict(bucket))
     if (outcome !== 'stored' && outcome !== 'taken') {
       throw new SyncError('store-unavailable', `what became of ${stream} ${firstSeq} cannot be told yet`)
     }
@@ -165,23 +172,28 @@ export class MongoStore implements Store {
     return this.#opened
   }
 
-  async #commit(buckets: readonly Bucket[]): Promise<CommitOutcome[]> {
-    const verdicts = await Promise.all(buckets.map((bucket) => this.#verdict(bucket)))
+  async #commit(buckets: readonly Bucket[], judge: (bucket: Bucket) => Promise<Verdict>): Promise<CommitOutcome[]> {
+    const verdicts = await Promise.all(buckets.map(judge))
     const sent = buckets.filter((_bucket, index) => typeof verdicts[index] === 'number')
-    const { buckets: stored, watch } = this.#parts
+    const { buckets: stored, watch, queue } = this.#parts
     const sentMs = performance.now()
     const answers = (await stored.insert(sent, (error) => watch.failed(error))).values()
-    const conclude = async (bucket: Bucket, verdict: CommitOutcome | number): Promise<CommitOutcome> => {
+    const conclude = async (bucket: Bucket, verdict: Verdict): Promise<CommitOutcome> => {
       if (typeof verdict === 'string') return verdict
       const answer = answers.next().value as CommitOutcome
       const isLate = performance.now() - verdict > this.#endTrustMs
       return answer === 'stored' && isLate && (await this.#isTrimmed(bucket)) ? 'unknown' : answer
     }
-    const outcomes = await Promise.all(buckets.map((bucket, index) => conclude(bucket, verdicts[index] as CommitOutcome | number)))
+    const outcomes = await Promise.all(buckets.map((bucket, index) => conclude(bucket, verdicts[index] as Verdict)))
     if (outcomes.every((outcome) => outcome === 'stored')) watch.succeeded()
     for (const [index, { stream, firstSeq, lastSeq, nonce }] of buckets.entries()) {
-      if (outcomes[index] === 'stored') this.#ends.set(stream, { seq: lastSeq, seenMs: sentMs })
-      else this.#ends.delete(stream)
+      if (outcomes[index] === 'stored') {
+        this.#ends.set(stream, { seq: lastSeq, seenMs: sentMs })
+        queue.won(stream)
+      } else {
+        this.#ends.delete(stream)
+        queue.lost(stream)
+      }
       if (outcomes[index] === 'unknown') this.#unanswered.set(numberedKey(stream, firstSeq), nonce.toString('base64url'))
     }
     return outcomes
@@ -192,7 +204,7 @@ export class MongoStore implements Store {
    * that begins within another one, or where others were trimmed, would find its place empty. Of one whose place was trimmed
    * nobody can say whose it was, even where its nonce stands there: it may have come after that.
    */
-  async #verdict(bucket: Bucket): Promise<CommitOutcome | number> {
+  async #verdict(bucket: Bucket): Promise<Verdict> {
     const { stream, firstSeq } = bucket
     const end = this.#ends.get(stream)
     if (end && end.seq + 1 === firstSeq && performance.now() - end.seenMs < this.#endTrustMs) return end.seenMs
@@ -204,6 +216,11 @@ export class MongoStore implements Store {
     if (lastSeq === firstSeq - 1) return seenMs
     this.#options.logger.error({ stream, firstSeq, lastSeq }, 'the database has lost entries: nothing is appended to the stream')
     return 'unknown'
+  }
+
+  /** Others stand before this node: the place is left to them as if it were taken. */
+  async #verdictInTurn(bucket: Bucket): Promise<Verdict> {
+    return (await this.#parts.queue.isOurTurn(bucket.stream)) ? await this.#verdict(bucket) : 'taken'
   }
 
   /** Whether the stream begins behind the first entry of the bucket by now; so too where that cannot be read. */

@@ -4,6 +4,8 @@
  */
 import type { Document } from 'mongodb'
 
+export const databaseName = 'tidemark'
+
 interface Held {
   readonly document: Document
   committed: boolean
@@ -32,6 +34,17 @@ export class StubData {
     const limit = Number(body['limit'] ?? 0) || found.length
     const firstBatch = found.slice(0, limit).map(({ document }) => document)
     return { cursor: { id: 0n, ns: `${String(body['$db'])}.${String(body['find'])}`, firstBatch }, ok: 1 }
+  }
+
+  /** Everything in a collection of the database that the stub's URL names. */
+  documents(collection: string): Document[] {
+    return matching(this.#collection(`${databaseName}.${collection}`), {}).map(({ document }) => document)
+  }
+
+  /** Puts documents there as if a client had. */
+  put(collection: string, documents: readonly Document[]): void {
+    const held = this.#collection(`${databaseName}.${collection}`)
+    for (const document of documents) held.set(document['_id'] as string, { document, committed: true })
   }
 
   /** What the majority never had is gone, as after the election of another primary. */

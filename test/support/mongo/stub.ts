@@ -4,7 +4,7 @@
  */
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import type { Document } from 'mongodb'
-import { StubData, type WriteOptions } from './stub-data.ts'
+import { databaseName, StubData, type WriteOptions } from './stub-data.ts'
 import { RequestReader, type Request } from './wire.ts'
 
 export interface StubCommand {
@@ -41,7 +41,7 @@ export class MongoStub {
   }
 
   get url(): string {
-    return `mongodb://${this.#address}/tidemark?serverSelectionTimeoutMS=500&heartbeatFrequencyMS=500`
+    return `mongodb://${this.#address}/${databaseName}?serverSelectionTimeoutMS=500&heartbeatFrequencyMS=500`
   }
 
   get #address(): string {
