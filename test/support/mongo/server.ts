@@ -20,10 +20,18 @@ export interface TestMongo {
   stop(): Promise<void>
 }
 
+export interface MongoOptions {
+  /** Of FerretDB. */
+  readonly flags?: readonly string[]
+  /** Only a FerretDB of our own will do. */
+  readonly alone?: boolean
+}
+
 /** Skips the tests, loudly, where there is no server and none of ours was built; fails where CI is set. */
-export async function startMongo(context: Mocha.Context, ...flags: readonly string[]): Promise<TestMongo> {
+export async function startMongo(context: Mocha.Context, options: MongoOptions = {}): Promise<TestMongo> {
+  const { flags = [], alone = flags.length > 0 } = options
   const given = process.env['MONGODB_URL']
-  if (given !== undefined) return mongoAt(given)
+  if (given !== undefined && !alone) return mongoAt(given)
   const binary = binaryPath()
   if (!existsSync(binary)) skipLoudly(context, 'FerretDB is missing here (run test/servers/ferretdb/build.sh, or set MONGODB_URL)')
   const folder = await tempFolder()
@@ -47,7 +55,6 @@ export async function startMongo(context: Mocha.Context, ...flags: readonly stri
   return {
     ...mongo,
     async stop() {
-      await mongo.stop()
       const gone = new Promise<void>((resolve) => void server.once('exit', () => resolve()))
       if (server.exitCode === null && server.signalCode === null) {
         server.kill('SIGKILL')
@@ -67,6 +74,7 @@ function mongoAt(url: string): TestMongo {
       return databaseUrl(url, name)
     },
     async stop() {
+      if (made.length === 0) return
       const client = await MongoClient.connect(url)
       for (const name of made) await client.db(name).dropDatabase()
       await client.close()

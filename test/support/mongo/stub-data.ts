@@ -47,6 +47,10 @@ export class StubData {
     for (const document of documents) held.set(document['_id'] as string, { document, committed: true })
   }
 
+  clear(collection: string): void {
+    this.#collection(`${databaseName}.${collection}`).clear()
+  }
+
   /** What the majority never had is gone, as after the election of another primary. */
   rollBack(): void {
     for (const held of this.#collections.values()) for (const [id, { committed }] of held) if (!committed) held.delete(id)
