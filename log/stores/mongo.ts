@@ -91,7 +91,7 @@ export class MongoStore implements Store {
       await trims.prepare()
       const [records, chunks, queue] = [new MongoRecords(database), new MongoChunks(database), new MongoQueue(database, logger)]
       this.#opened = { connection, buckets, records, chunks, trims, watch, queue }
-      this.#sweep = setInterval(() => this.#sweepTrims(), sweepMs).unref()
+      this.#sweep = setInterval(() => this.#sweepAgain(), sweepMs).unref()
       return { epoch }
     } catch (error) {
       await client.close()
@@ -167,6 +167,11 @@ export class MongoStore implements Store {
     return await this.#parts.buckets.streams(after, limit)
   }
 
+  /** Deletes what was trimmed long enough ago; happens every minute by itself. */
+  async sweep(): Promise<void> {
+    await this.#parts.trims.sweep()
+  }
+
   get #parts(): Parts {
     if (!this.#opened) throw new SyncError('store-unavailable', 'the store is not open')
     return this.#opened
@@ -233,8 +238,8 @@ export class MongoStore implements Store {
     }
   }
 
-  #sweepTrims(): void {
-    this.#parts.trims.sweep().catch((error: unknown) => {
+  #sweepAgain(): void {
+    this.sweep().catch((error: unknown) => {
       this.#options.logger.warn({ failure: sentenceOf(error) }, 'what was trimmed could not be deleted; it is tried again')
     })
   }
