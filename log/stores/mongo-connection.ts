@@ -27,22 +27,21 @@ export interface MongoConnection {
 }
 
 export async function connect(url: string): Promise<MongoConnection> {
-  const { MongoClient } = await import('mongodb')
+  const { MongoClient, ReadConcern } = await import('mongodb')
   let client: MongoClient | undefined
   try {
     client = new MongoClient(url, {
       ...defaultsFor(url),
       appName: 'tidemark',
-      writeConcern: durable,
-      readConcern: { level: 'majority' },
-      readPreference: 'primary',
       // Every unknown outcome is resolved here, by sending the identical bucket again.
       retryWrites: false,
       promoteBuffers: true,
       socketTimeoutMS: operationMsMax,
     })
     await client.connect()
-    return { client, database: client.db(databaseOf(url)) }
+    // Said here and not of the client, where the URL would win.
+    const concerns = { writeConcern: durable, readConcern: new ReadConcern('majority'), readPreference: 'primary' } as const
+    return { client, database: client.db(databaseOf(url), concerns) }
   } catch (error) {
     await client?.close()
     throw new SyncError('store-unavailable', `the database cannot be used: ${sentenceOf(error)}`)

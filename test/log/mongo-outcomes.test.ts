@@ -164,6 +164,32 @@ describe('MongoDB without a clear answer', function () {
     })
   })
 
+  it('[P-8.2] a URL that asks for less does not get it', async () => {
+    const seen: Document[] = []
+    stub.answer = ({ name, body }) => {
+      if (['insert', 'update', 'delete', 'find'].includes(name)) seen.push({ name, ...body })
+      return undefined
+    }
+    const less = 'w=1&journal=false&readConcernLevel=local&readPreference=secondaryPreferred&retryWrites=true'
+    const log = await logOn(`${stub.url}&${less}`)
+    await publish(log, 'one')
+    await log.documents.put('sessions', 'a', 1)
+    await log.documents.put('sessions', 'a', 2)
+    await log.documents.remove('sessions', 'a')
+    const writes = seen.filter(({ name }) => name !== 'find')
+    expect(new Set(writes.map(({ name }) => name as string))).to.deep.equal(new Set(['insert', 'update', 'delete']))
+    for (const { writeConcern, txnNumber } of writes) {
+      expect(writeConcern).to.include({ w: 'majority', j: true })
+      expect(txnNumber).to.equal(undefined)
+    }
+    const reads = seen.filter(({ name }) => name === 'find')
+    expect(reads.length).to.be.greaterThan(3)
+    for (const read of reads) {
+      expect(read['readConcern']).to.deep.equal({ level: 'majority' })
+      expect((read['$readPreference'] as Document | undefined)?.['mode'] ?? 'primary').to.equal('primary')
+    }
+  })
+
   it('[P-8.8] a primary that steps down takes the answer with it: found out when there is one again', async () => {
     const log = await logOn(stub.url)
     answerFor('one', (turn, command) => {
