@@ -89,6 +89,11 @@ describe('tidy', () => {
     expect(know.sort()).to.deep.equal([...knowAedes].sort())
   })
 
+  // It takes 0.2 s, which only those should wait for whose store is a MongoDB.
+  it('loads the MongoDB driver only where it is used', () => {
+    expect(sources.filter((path) => /^import (?!type\b).*from 'mongodb'/m.test(read(path)))).to.deep.equal([])
+  })
+
   it('has no file that nobody imports', () => {
     const imported = new Set(all.flatMap(relativeImports))
     const mentioned = (path: string): boolean => imported.has(path) || entries.some((entry) => entry.test(path)) || isSpawned(path)
