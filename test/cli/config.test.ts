@@ -121,6 +121,11 @@ describe('configuration', () => {
     ['neither true nor false', { env: { TIDEMARK_OPEN: 'yes' } }, /^open \(TIDEMARK_OPEN\): "yes" .* true or false$/],
     ['an empty variable', { env: { TIDEMARK_MQTT_PORT: '' } }, /^mqttPort \(TIDEMARK_MQTT_PORT\): "" /],
     ['an unknown store', { flags: { store: 'mongo://u:hush@x' } }, /^store \(--store\): the value .* level:PATH, memory: or mongodb:/],
+    [
+      'payloads that no document of MongoDB can hold',
+      { flags: { store: 'mongodb://u:hush@x', limits: { payloadBytesMax: '15728641' } } },
+      /^limits\.payloadBytesMax \(--limit payloadBytesMax\) is 15728641: a MongoDB stores at most 15728640 bytes together$/,
+    ],
     ['a MongoDB without a host', { flags: { store: 'mongodb://' } }, /^store \(--store\): /],
     [
       'hints over something else',
