@@ -17,6 +17,9 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host)
 }
 
+/** MongoDB's own bound on a document is 16 MiB. */
+const mongoBytesMax = 15 * 1024 * 1024
+
 type Check = (config: Config, named: (key: string) => string) => string | undefined
 
 const checks: readonly Check[] = [
@@ -47,6 +50,13 @@ const checks: readonly Check[] = [
     allowedHosts.length > 0 && issuers.length === 0
       ? `${named('allowedHosts')} needs issuers: in development mode the Host header must be localhost, 127.0.0.1 or [::1]`
       : undefined,
+  ({ store, limits }, named) => {
+    if (!store.startsWith('mongodb')) return undefined
+    const key = (['bucketBytesMax', 'payloadBytesMax', 'snapshotChunkBytesMax', 'idWindowBytesMax'] as const).find(
+      (name) => limits[name] > mongoBytesMax,
+    )
+    return key && `${named(`limits.${key}`)} is ${limits[key]}: a MongoDB stores at most ${mongoBytesMax} bytes together`
+  },
   (config, named) => {
     const ports = config.certFile === undefined ? (['mqttPort', 'httpPort'] as const) : (['mqttPort', 'httpPort', 'mqttsPort'] as const)
     for (const [at, key] of ports.entries()) {

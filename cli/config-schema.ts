@@ -72,10 +72,16 @@ export const configSchema = Type.Object(
     }),
     store: Type.String({
       default: 'level:',
-      pattern: '^(level:.*|memory:)$',
+      pattern: '^(level:.*|memory:|mongodb(\\+srv)?://[^\\s]+)$',
       value: 'STORE',
-      allowed: 'level: (in the data folder), level:PATH or memory:',
-      description: 'the store: `level:` is on disk in `{data}/log`, `level:PATH` in that folder, `memory:` is gone when the server stops',
+      secrets: [],
+      allowed: 'level: (in the data folder), level:PATH, memory: or mongodb://…',
+      description:
+        'the store: `level:` is on disk in `{data}/log`, `level:PATH` in that folder, `memory:` is gone when the server stops, `mongodb://USER:PASSWORD@HOSTS/DATABASE?…` is shared by several servers (the URL may also say how TLS is used)',
+    }),
+    strict: Type.Boolean({
+      default: false,
+      description: 'refuse a MongoDB that is no replica set: what one server acknowledges is lost with its disk',
     }),
     hints: Type.Optional(
       Type.String({
