@@ -8,11 +8,12 @@
  * log that the MANIFEST still needs is deleted only after a newer MANIFEST is on disk; so if it is missing while
  * there are newer files, what named them is gone. And a table whose index is damaged hides what it holds.
  *
- * The other way round LevelDB refuses what a loss of power left, though nothing is lost: a last record of the MANIFEST
- * that is torn, or that reached the disk before the name of a file it adds. Nothing was deleted yet on the strength
- * of that record, so where all that the records before it name is there, it is cut off.
+ * What a loss of power left is put right. CURRENT may name an older MANIFEST than there is (`finishSwitch`). And the
+ * MANIFEST may end with a record that is torn, or that reached the disk before the name of a file it adds: LevelDB refuses
+ * that, though nothing was deleted yet on the strength of it; so where all that the records before it name is there, it is
+ * cut off (`takeBackUnfinished`).
  */
-import { open, readdir, readFile } from 'node:fs/promises'
+import { open, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { checksum, storedChecksum } from './level-checksum.ts'
 import { damageOfTable } from './level-tables.ts'
@@ -85,6 +86,29 @@ export async function takeBackUnfinished(folder: string): Promise<boolean> {
   return true
 }
 
+/**
+ * Finishes the switch to a new MANIFEST, and says whether it did. LevelDB writes one when it opens, names it in CURRENT, and deletes
+ * what it has taken over from the logs. Where directory operations are reordered, a loss of power may take back the
+ * new name and leave the deletions: then the older MANIFEST leads to less than there was, without any sign.
+ */
+export async function finishSwitch(folder: string): Promise<boolean> {
+  const names = await readdir(folder)
+  if (!names.includes('CURRENT')) return false
+  const current = (await readFile(join(folder, 'CURRENT'), 'latin1')).trim()
+  const newest = names.filter((name) => manifestName.test(name)).reduce((a, b) => (numberIn(b) > numberIn(a) ? b : a), current)
+  if (newest === current) return false
+  const { records, brokenAt } = readRecords(await readFile(join(folder, newest)))
+  if (brokenAt !== undefined || !isWhole(neededFiles(records), names)) return false
+  // It is whole to those who read it now; it must be so after the next loss of power.
+  await syncPath(join(folder, newest))
+  const renamed = join(folder, 'CURRENT.new')
+  await writeFile(renamed, `${newest}\n`)
+  await syncPath(renamed)
+  await rename(renamed, join(folder, 'CURRENT'))
+  await syncPath(folder)
+  return true
+}
+
 /** What CURRENT names, or undefined where that is missing: LevelDB says so itself. */
 async function readManifest(folder: string, names: readonly string[]): Promise<(Records & { readonly name: string }) | undefined> {
   if (!names.includes('CURRENT')) return undefined
@@ -92,6 +116,7 @@ async function readManifest(folder: string, names: readonly string[]): Promise<(
   return names.includes(name) ? { name, ...readRecords(await readFile(join(folder, name))) } : undefined
 }
 
+const manifestName = /^MANIFEST-\d+$/
 const numbered = /^\d+\.(?:ldb|sst|log)$/
 const tableName = /^\d+\.(?:ldb|sst)$/
 
@@ -118,8 +143,22 @@ function hasTables({ tables }: NeededFiles, names: readonly string[]): boolean {
   return [...tables].every((table) => names.includes(`${fileName(table)}.ldb`) || names.includes(`${fileName(table)}.sst`))
 }
 
+function numberIn(name: string): number {
+  return Number(/\d+/.exec(name)?.[0] ?? 0)
+}
+
 function fileName(number: number): string {
   return String(number).padStart(6, '0')
+}
+
+/** A file or a folder. */
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
 }
 
 async function truncateDurably(path: string, size: number): Promise<void> {

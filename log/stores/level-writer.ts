@@ -10,7 +10,7 @@ import { ClassicLevel } from 'classic-level'
 import { SyncError } from '../../protocol/errors.ts'
 import type { Logger } from '../../seams/logger.ts'
 import { DurableFolder } from './durable-folder.ts'
-import { findDamage, takeBackUnfinished } from './level-check.ts'
+import { findDamage, finishSwitch, takeBackUnfinished } from './level-check.ts'
 
 export type LevelDatabase = ClassicLevel<Buffer, Buffer>
 
@@ -49,6 +49,9 @@ export class LevelWriter {
   /** Opens the database; rejects with `store-unavailable` saying why. One that must be there is looked over for damage first. */
   async open(createIfMissing: boolean): Promise<void> {
     const { folder } = this.#options
+    if (!createIfMissing && (await finishSwitch(folder))) {
+      this.#options.logger.warn({ folder }, 'the switch to a new MANIFEST had not reached the disk: finished')
+    }
     const damage = createIfMissing ? undefined : await findDamage(folder)
     if (damage !== undefined) {
       throw new SyncError('store-unavailable', `the store in ${folder} is damaged: ${damage}; restore it from a backup`)

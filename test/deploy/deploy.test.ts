@@ -97,7 +97,13 @@ describe('charts/tidemark', () => {
 
   it('has values that keep to its schema, which refuses those that cannot be meant', () => {
     expect(isValid(values), JSON.stringify(isValid.errors)).to.equal(true)
-    for (const wrong of [{ replicas: 'none' }, { replica: 3 }, { env: { PATH: '/' } }, { terminationGracePeriodSeconds: 5 }, { publicHttpUrl: 'sync' }])
+    for (const wrong of [
+      { replicas: 'none' },
+      { replica: 3 },
+      { env: { PATH: '/' } },
+      { terminationGracePeriodSeconds: 5 },
+      { publicHttpUrl: 'sync' },
+    ])
       expect(isValid({ ...values, ...wrong }), JSON.stringify(wrong)).to.equal(false)
   })
 

@@ -87,14 +87,18 @@ async function copy(stage: Stage, words: string[], stages: ReadonlyMap<string, S
   const target = words.pop() ?? '.'
   const folder = join(stage.root, stage.workdir, target)
   for (const source of words) {
-    if (from) await cp(join(from.root, source), target.endsWith('/') ? join(folder, source.split('/').at(-1) ?? '') : folder, { recursive: true })
+    if (from)
+      await cp(join(from.root, source), target.endsWith('/') ? join(folder, source.split('/').at(-1) ?? '') : folder, { recursive: true })
     else if (source === '.') await copyTracked(context, folder)
     else await cp(join(context, source), join(folder, source))
   }
 }
 
 async function copyTracked(context: string, folder: string): Promise<void> {
-  const { stdout } = await run('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: context, maxBuffer: bytesMax })
+  const { stdout } = await run('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+    cwd: context,
+    maxBuffer: bytesMax,
+  })
   for (const name of stdout.split('\0').filter((file) => file !== '')) {
     await mkdir(join(folder, dirname(name)), { recursive: true })
     await cp(join(context, name), join(folder, name))

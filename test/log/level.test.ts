@@ -277,6 +277,36 @@ describe('the embedded store', () => {
       await store.close()
     })
 
+    for (const { name, silently } of [
+      { name: 'nor loses what a new MANIFEST has taken over, where CURRENT names the older one', silently: false },
+      {
+        name: 'nor where an older log is still there that the older MANIFEST needs: LevelDB would open without the newer one',
+        silently: true,
+      },
+    ]) {
+      it(name, async () => {
+        const folder = await newFolder()
+        await (await filled(folder, 300, 64 * 1024)).close()
+        const current = await readFile(join(folder, 'CURRENT'), 'latin1')
+        const manifest = join(folder, current.trim())
+        const before = await readFile(manifest)
+        const logBefore = (await readdir(folder)).filter((file) => file.endsWith('.log'))
+        // Opening takes the log over into a table and deletes it.
+        const again = await opened(folder)
+        await again.close()
+        expect(await readdir(folder)).not.to.include.members(logBefore)
+        await writeFile(join(folder, 'CURRENT'), current)
+        await writeFile(manifest, before)
+        if (silently) {
+          await appendFile(manifest, logRecord(Buffer.from([2, 1])))
+          await writeFile(join(folder, '000001.log'), '')
+        }
+        const store = await opened(folder)
+        expect((await store.read('users/alice', { ...everything, bytesMax: 1e9 })).length).to.equal(300)
+        await store.close()
+      })
+    }
+
     it('and takes whatever a process that was killed left', async () => {
       const folder = await newFolder()
       const { acknowledged } = await runChild(folder, 'write')
