@@ -5,7 +5,7 @@ import { SignJWT } from 'jose'
 const [user, ...spaces] = process.argv.slice(2)
 const [issuer] = JSON.parse(process.env.TIDEMARK_ISSUERS ?? '[]')
 if (!user || !issuer?.secret) {
-  console.error('usage: node docker/sign.mjs USER [SPACE=read|write|own …], with TIDEMARK_ISSUERS set')
+  process.stderr.write('usage: node docker/sign.mjs USER [SPACE=read|write|own …], with TIDEMARK_ISSUERS set\n')
   process.exit(2)
 }
 const token = await new SignJWT({ spaces: Object.fromEntries(spaces.map((space) => space.split('='))) })
@@ -16,4 +16,4 @@ const token = await new SignJWT({ spaces: Object.fromEntries(spaces.map((space) 
   .setIssuedAt()
   .setExpirationTime('1h')
   .sign(new TextEncoder().encode(issuer.secret))
-console.log(token)
+process.stdout.write(`${token}\n`)
