@@ -60,7 +60,7 @@ export async function publish(parts: RouteParts, request: PublishRequest): Promi
 
 async function append(log: Log, stream: string, fields: Parameters<Log['publish']>[1]): Promise<Published> {
   try {
-    const { seq, mark, duplicate } = await log.publish(stream, fields)
+    const { seq, mark, duplicate } = await log.relay.publish(stream, fields)
     const id = fields.id ?? (await derivedId(log, stream, seq))
     return { id, pos: formatPosition(log.epoch, seq, mark), duplicate }
   } catch (error) {

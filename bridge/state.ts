@@ -41,7 +41,7 @@ export function stateRoutes(app: App, parts: RouteParts): void {
         response: {
           200: answer('A page, in ascending position.', page),
           ...problems('bad-request', 'bad-topic', 'bad-filter', 'bad-position', 'unauthorized', 'token-expired', 'forbidden', 'not-found'),
-          ...problems('trimmed', 'epoch', 'ahead', 'not-yet-available', 'store-unavailable', 'stopping', 'internal'),
+          ...problems('trimmed', 'epoch', 'ahead', 'store-unavailable', 'stopping', 'internal'),
         },
       },
     },

@@ -3,6 +3,7 @@
  * door, and is answered in that order [P-4.6].
  */
 import { Draft, encodeFrame, type DraftSink, type Frame } from '../log/draft.ts'
+import type { Place } from '../log/relay.ts'
 import { asSyncError, SyncError, type ErrorCode } from '../protocol/errors.ts'
 import { openStream, quote, streamOfTopic, type TopicRules } from '../protocol/topics.ts'
 import type { Link } from './link.ts'
@@ -193,8 +194,8 @@ export class Publisher implements DraftSink {
       tag: packetId,
     })
     this.#enqueue(draft)
-    if (this.#intents.waiting) this.#intents.behind(() => this.#link.hub.log.append(stream, draft))
-    else this.#link.hub.log.append(stream, draft)
+    if (this.#intents.waiting) this.#intents.behind(() => this.#link.hub.log.relay.append(stream, draft))
+    else this.#link.hub.log.relay.append(stream, draft)
   }
 
   #enqueue(step: Draft | Step): void {
@@ -228,9 +229,12 @@ export class Publisher implements DraftSink {
   /** Delivered live when everything before it was appended [P-8.12]. */
   #ephemeral(route: Route, payload: Buffer): void {
     const { hub, uid, client } = this.#link
-    const { stream, topic } = route
-    const finish = (): void => hub.ephemerals.publish({ stream, topic, payload, from: uid, client })
-    this.#await({ settled: false, bytes: payload.length, finish }, undefined)
+    let places: readonly Place[] = [route]
+    const admitted = hub.log.relay.ephemeral(route.stream, route.topic)?.then((found) => void (places = found))
+    const finish = (): void => {
+      for (const { stream, topic } of places) hub.ephemerals.publish({ stream, topic, payload, from: uid, client })
+    }
+    this.#await({ settled: false, bytes: payload.length, finish }, admitted)
   }
 
   /** QoS 2: the entry id it will have is durable before the append, so that a repetition appends nothing [P-4.3]. */
@@ -258,8 +262,8 @@ export class Publisher implements DraftSink {
     if (!draft) return this.#await(step, undefined)
     this.#enqueue(step)
     const { log } = this.#link.hub
-    if (this.#intents.waiting) this.#intents.behind(() => log.append(stream, draft))
-    else log.append(stream, draft)
+    if (this.#intents.waiting) this.#intents.behind(() => log.relay.append(stream, draft))
+    else log.relay.append(stream, draft)
   }
 
   /** [P-7.9]: never logged, stored or shown; the answer comes before the PUBACK. */

@@ -89,9 +89,9 @@ export class Wills {
     try {
       checkPublishGrant(principal.grants, stream, topic)
       if (this.#parts.authority.isRevoked(principal)) throw new SyncError('forbidden', 'its author was revoked')
-      if (!isDurable(will)) return this.#parts.ephemerals.publish({ stream, topic, payload, from: principal.uid, client })
+      if (!isDurable(will)) return await this.#publishLive(will, payload, principal.uid)
       const mayDeleteAny = mayDelete(principal.grants, stream, topic)
-      await log.publish(stream, {
+      await log.relay.publish(stream, {
         topic,
         ...encodeFrame(topic, payload),
         qos,
@@ -110,6 +110,11 @@ export class Wills {
       if (asSyncError(error).meaning.retry === 'yes') return
     }
     await this.#documents.remove(collection, nameOf(key, will))
+  }
+
+  async #publishLive({ stream, topic, client }: Will, payload: Buffer, from: string): Promise<void> {
+    const places = (await this.#parts.log.relay.ephemeral(stream, topic)) ?? [{ stream, topic }]
+    for (const place of places) this.#parts.ephemerals.publish({ stream: place.stream, topic: place.topic, payload, from, client })
   }
 }
 

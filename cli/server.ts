@@ -5,6 +5,7 @@ import { Authority, type ClaimsToGrants } from '../auth/index.ts'
 import { Bridge, Metrics } from '../bridge/index.ts'
 import { Broker } from '../broker/index.ts'
 import { Log } from '../log/log.ts'
+import type { MayDeliver } from '../log/relay.ts'
 import type { Store } from '../log/stores/store.ts'
 import { systemClock, type Clock } from '../seams/clock.ts'
 import { noHints, type Hints } from '../seams/hints.ts'
@@ -25,6 +26,8 @@ export interface ServerOverrides {
   readonly hints?: Hints
   /** From the claims of an app token to grants; pure. */
   readonly claimsToGrants?: ClaimsToGrants
+  /** Whether a user may send messages to another; default everybody to everybody [P-15.6]. */
+  readonly mayDeliver?: MayDeliver
 }
 
 export interface RunningServer {
@@ -109,7 +112,8 @@ const steps: readonly Step<Parts>[] = [
     async start(parts) {
       const { config, overrides, clock, logger, hints, metrics } = parts
       const store = overrides.store ?? openStore(config, logger)
-      parts.log = await Log.open({ store, clock, limits: config.limits, logger, telemetry: metrics, hints })
+      const { mayDeliver } = overrides
+      parts.log = await Log.open({ store, clock, limits: config.limits, logger, telemetry: metrics, hints, mayDeliver })
     },
     stop: ({ log }) => log.close(),
   },

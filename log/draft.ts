@@ -62,6 +62,10 @@ export class Draft {
   readonly receivedMs: number
   readonly sink: DraftSink
   readonly tag: number
+  /** Of another stream: this one is appended together with it or later, never without it. */
+  after: Draft | undefined = undefined
+  /** The commit that it was last built into, by number. */
+  commit = 0
   settled = false
   seq = 0
   mark = ''

@@ -40,8 +40,8 @@ export class Judge {
     if (!fold) return true
     if (draft.needsJudgement) {
       draft.duplicate = false
-      draft.error = undefined
-      if (!this.#idIsFree(fold, draft) || !this.#mayDelete(draft) || !this.#conditionHolds(draft)) return false
+      draft.error = draft.after?.error
+      if (draft.error || !this.#idIsFree(fold, draft) || !this.#mayDelete(draft) || !this.#conditionHolds(draft)) return false
     }
     this.#accept(draft)
     return true

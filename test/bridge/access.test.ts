@@ -90,7 +90,7 @@ describe('bridge: access', () => {
       }
     })
 
-    it('a stream that is none of the kinds is not-found, one that is not canonical bad-topic, mailboxes not-yet-available [P-11.13] [P-1.5]', async () => {
+    it('a stream that is none of the kinds is not-found, one that is not canonical bad-topic [P-11.13]', async () => {
       const expected: Record<string, [number, string]> = {
         'things/x': [404, 'not-found'],
         'open/-': [404, 'not-found'],
@@ -104,8 +104,6 @@ describe('bridge: access', () => {
         'users/~anonymous': [400, 'bad-topic'],
         'spaces/p~board': [400, 'bad-topic'],
         [`users/${'x'.repeat(65)}`]: [400, 'bad-topic'],
-        'outbox/alice': [501, 'not-yet-available'],
-        'inbox/alice': [501, 'not-yet-available'],
       }
       for (const [name, [status, code]] of Object.entries(expected)) {
         for (const [path, more] of [

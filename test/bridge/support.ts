@@ -73,7 +73,9 @@ export class FakeAuthority implements BridgeAuthority {
     const [name = '', bound] = (token ?? '').split('.')
     const extra = this.#grants.get(name)
     if (!extra) throw new SyncError('unauthorized', 'no valid token')
-    const own = [`publish:users/${name}/#`, `subscribe:users/${name}/#`]
+    const own = ['publish:users', 'subscribe:users', 'publish:outbox', 'subscribe:outbox', 'subscribe:inbox'].map(
+      (verb) => `${verb}/${name}/#`,
+    )
     const now = this.#clock.now()
     return {
       uid: name,
