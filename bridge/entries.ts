@@ -1,5 +1,6 @@
 /** `/v1/streams/{kind}/{id}/entries`: history, and publishing [P-11.2, P-11.3]. */
 import { Type } from 'typebox'
+import { mustBeMember } from '../log/members.ts'
 import { authentication, principalOf, readAuthentication } from './access.ts'
 import { UnfinishedBuckets } from './bucket-source.ts'
 import { historyPage } from './history.ts'
@@ -70,7 +71,9 @@ function historyRoute(app: App, parts: RouteParts): void {
       const { filter } = wantedBelow(name, topic, principalOf(request), rules)
       const stream = await log.stream(name)
       const isGone = (): boolean => request.raw.socket.destroyed
+      await mustBeMember(log, name, principalOf(request))
       const document = await historyPage(log, stream, { ...bounds, reverse, limit, filter }, { isGone, unfinished })
+      await mustBeMember(log, name, principalOf(request)) // Who was withdrawn meanwhile is not shown what came after that.
       return reply.header('cache-control', 'no-store').type('application/json; charset=utf-8').send(document)
     },
   )

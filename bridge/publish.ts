@@ -3,6 +3,7 @@ import type { Principal } from '../auth/index.ts'
 import { encodeFrame } from '../log/draft.ts'
 import type { Entry } from '../log/entry.ts'
 import type { Log } from '../log/log.ts'
+import { hasMembers } from '../log/members.ts'
 import { parsePut, type Put } from '../log/put.ts'
 import { SyncError } from '../protocol/errors.ts'
 import { formatPosition } from '../protocol/positions.ts'
@@ -12,7 +13,7 @@ import { RawJson } from './problem.ts'
 import { topicBelow } from './target.ts'
 
 /** The client of entries published with a token that names none [P-1.14]. */
-const httpClient = '~http'
+export const httpClient = '~http'
 
 export interface PublishRequest {
   readonly stream: string
@@ -54,6 +55,7 @@ export async function publish(parts: RouteParts, request: PublishRequest): Promi
     ...(condition ? { condition } : {}),
     ...(since === undefined ? {} : { since }),
     mayDeleteAny: !stream.startsWith('spaces/') || principal.grants.allows('own', granted),
+    ...(hasMembers(stream) && { issuedAtMs: principal.issuedAtMs }),
     receivedMs,
   })
 }

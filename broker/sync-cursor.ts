@@ -6,6 +6,7 @@ import type { Bucket } from '../log/bucket.ts'
 import { encodeEnvelope } from '../log/envelope.ts'
 import type { Retained } from '../log/fold.ts'
 import { beginning, checkPosition, firstPosition, headPosition } from '../log/history.ts'
+import { hasMembers } from '../log/members.ts'
 import { Reader } from '../log/reader.ts'
 import type { Stream } from '../log/stream.ts'
 import { controlTopic, TopicFilter, type SyncStart } from '../protocol/filters.ts'
@@ -73,6 +74,8 @@ export class SyncCursor implements DeliveryOwner {
     const unservable = await checkPosition(log, this.stream, from)
     if (this.#closed) return
     if (unservable) return this.#reset(unservable.reason)
+    // What withdrew the user may stand before the position that was asked for.
+    if (hasMembers(this.stream.name) && !this.#outlet.mayShow(this.stream, await log.state(this.stream))) return this.end('withdrawn')
     await this.#startTail()
   }
 
@@ -122,8 +125,8 @@ export class SyncCursor implements DeliveryOwner {
     this.#outlet.write(encodePublish(this.#topicPrefix + topic, envelope))
   }
 
-  /** The grants no longer cover it [P-6.12]. */
-  end(reason: 'grant'): void {
+  /** It is not for this user any more [P-6.12]. */
+  end(reason: 'grant' | 'withdrawn'): void {
     if (this.#state === 'closed') return
     const pos = formatPosition(this.#outlet.log.epoch, this.#next - 1, this.#markBefore)
     this.close()
@@ -149,6 +152,7 @@ export class SyncCursor implements DeliveryOwner {
     await log.confirmHead(this.stream)
     const fold = await log.state(this.stream)
     if (this.#closed) return
+    if (!this.#outlet.mayShow(this.stream, fold)) return this.end('withdrawn')
     const { seq, mark } = fold
     const entries = fold.states().filter(({ entry }) => this.#deliverable(entry.topic))
     this.#snapshot = { entries, seq, mark, at: 0 }
@@ -183,7 +187,8 @@ export class SyncCursor implements DeliveryOwner {
     const packets: Buffer[] = []
     let bytes = 0
     let index = this.#next - bucket.firstSeq
-    for (; index < bucket.count && room > 0 && bytes < bytesLeft; index++) {
+    const until = this.#outlet.shownUntil(bucket)
+    for (; index < until && room > 0 && bytes < bytesLeft; index++) {
       const topic = bucket.topic(index)
       if (!this.#whole && !this.#deliverable(topic)) continue
       if (this.#whole && this.#tooDeep(topic)) continue
@@ -193,12 +198,15 @@ export class SyncCursor implements DeliveryOwner {
       packets.push(packet)
       bytes += packet.length
     }
+    // Of a bucket whose first entry is not shown the position before stays what it was.
+    if (index > 0) this.#markBefore = bucket.mark
     this.#next = bucket.firstSeq + index
-    this.#markBefore = bucket.mark
-    if (packets.length === 0) return
-    this.#lastSentMs = nowMs
-    this.#outlet.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets, bytes))
-    this.#outlet.delivered(packets.length, bucket.hops?.committed)
+    if (packets.length > 0) {
+      this.#lastSentMs = nowMs
+      this.#outlet.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets, bytes))
+      this.#outlet.delivered(packets.length, bucket.hops?.committed)
+    }
+    if (until < bucket.count && index >= until) this.end('withdrawn')
   }
 
   #deliverable(topic: string): boolean {

@@ -14,6 +14,7 @@ import { randomFillSync } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { publishQos1, type Draft } from './draft.ts'
 import type { Entry } from './entry.ts'
+import { aclTopicOf, withdrawnBy } from './members.ts'
 
 const version = 1
 const headerBytes = 34
@@ -21,6 +22,8 @@ const entryBytes = 4
 const qosFlags = 3
 const retainFlag = 4
 const givenIdFlag = 8
+/** Of the server, about who is a member [P-4.29]. */
+const aclFlag = 16
 
 export class Bucket {
   readonly stream: string
@@ -35,6 +38,7 @@ export class Bucket {
   readonly uniform: boolean
   readonly hasRetained: boolean
   readonly hasGivenIds: boolean
+  readonly hasAcl: boolean
   readonly #topics: (string | undefined)[]
   /** Read when first asked for: live delivery needs none of them. */
   #publishers: readonly Publisher[] | undefined = undefined
@@ -69,6 +73,7 @@ export class Bucket {
     this.uniform = uniform
     this.hasRetained = (flagsAll & retainFlag) !== 0
     this.hasGivenIds = (flagsAll & givenIdFlag) !== 0
+    this.hasAcl = (flagsAll & aclFlag) !== 0
   }
 
   get lastSeq(): number {
@@ -110,6 +115,15 @@ export class Bucket {
 
   retain(index: number): boolean {
     return (this.#flags(index) & retainFlag) !== 0
+  }
+
+  isAcl(index: number): boolean {
+    return (this.#flags(index) & aclFlag) !== 0
+  }
+
+  /** The uid that an entry on `$acl` withdraws. */
+  withdrawn(index: number): string {
+    return withdrawnBy(this.payload(index))
   }
 
   payload(index: number): Buffer {
@@ -260,13 +274,15 @@ export function packBucket(stream: string, firstSeq: number, nonce: Buffer, ts: 
   const topics: string[] = []
   const frameStarts: number[] = []
   const idOffsets: number[] = []
+  const acl = aclTopicOf(stream)
   let meta = metaStart
   let idAt = idsStart
   let frame = framesStart
   for (let index = 0; index < drafts.length; index++) {
     const draft = drafts[index] as Draft
     value.writeUInt16BE(numbers[index] as number, meta)
-    value[meta + 2] = draft.qos | (draft.retain ? retainFlag : 0) | (draft.id === '' ? 0 : givenIdFlag)
+    value[meta + 2] =
+      draft.qos | (draft.retain ? retainFlag : 0) | (draft.id === '' ? 0 : givenIdFlag) | (draft.topic === acl ? aclFlag : 0)
     value[meta + 3] = draft.id.length
     meta += entryBytes
     if (draft.id !== '') idAt += value.write(draft.id, idAt, 'latin1')

@@ -13,6 +13,7 @@ import { CommitPace } from './commit-pace.ts'
 import type { Draft } from './draft.ts'
 import { putBack, refuse, unavailable } from './drafts.ts'
 import { Judge } from './judge.ts'
+import { aclTopicOf } from './members.ts'
 import type { CommitOutcome, Store } from './stores/store.ts'
 import type { Stream } from './stream.ts'
 
@@ -327,7 +328,14 @@ export class GroupCommit {
     const firstSeq = stream.headSeq + 1
     let accepted = drafts
     if (needsFold) {
-      const judge = new Judge(stream.fold, { epoch: this.#parts.epoch, nextSeq: firstSeq, mark, nonce, ts })
+      const judge = new Judge(stream.fold, {
+        epoch: this.#parts.epoch,
+        nextSeq: firstSeq,
+        mark,
+        nonce,
+        ts,
+        aclTopic: aclTopicOf(stream.name),
+      })
       accepted = drafts.filter((draft) => judge.judge(draft))
     }
     if (accepted.length === 0) return { stream, drafts, bucket: undefined, known: false }

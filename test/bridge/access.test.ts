@@ -237,7 +237,7 @@ describe('bridge: access', () => {
       const preflight = { 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization,idempotency-key' }
       const answer = await ask(world, entries, { method: 'OPTIONS', headers: { origin, ...preflight } })
       expect(answer.status).to.equal(204)
-      expect(answer.headers.get('access-control-allow-methods')).to.equal('GET, POST')
+      expect(answer.headers.get('access-control-allow-methods')).to.equal('GET, POST, DELETE')
       expect(answer.headers.get('access-control-allow-headers')).to.match(/Authorization.*Idempotency-Key/)
       const other = await ask(world, entries, { method: 'OPTIONS', headers: { origin: 'https://evil.example', ...preflight } })
       expect([other.status, other.body['code'], other.headers.get('access-control-allow-origin')]).to.deep.equal([403, 'forbidden', null])

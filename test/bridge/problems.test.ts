@@ -48,7 +48,7 @@ describe('bridge: failures of HTTP itself', () => {
       ['GET', '/v1/events'],
       ['GET', '/v1/streams/users/alice'],
       ['DELETE', '/v1/streams/users/alice'],
-      ['DELETE', '/v1/streams/spaces/board/members/bob'],
+      ['GET', '/v1/streams/spaces/board/members/bob'],
       ['PUT', entries],
       ['PATCH', entries],
       ['DELETE', entries],
