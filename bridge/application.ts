@@ -11,6 +11,7 @@ import { operationRoutes } from './operations.ts'
 import { Origins } from './origins.ts'
 import type { App, RouteParts } from './parts.ts'
 import { Refusals } from './refusals.ts'
+import { erasingRoutes } from './erasing.ts'
 import { memberRoutes } from './members.ts'
 import { revocationRoutes } from './revocations.ts'
 import { stateRoutes } from './state.ts'
@@ -49,6 +50,7 @@ export async function buildApplication(parts: RouteParts): Promise<App> {
   entriesRoutes(app, parts)
   stateRoutes(app, parts)
   memberRoutes(app, parts)
+  erasingRoutes(app, parts)
   await tokenRoutes(app, parts)
   revocationRoutes(app, parts)
   keyRoutes(app, parts)

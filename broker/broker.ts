@@ -93,7 +93,7 @@ export class Broker {
       log.observe((bucket) => {
         if (!ephemerals.tapped) return
         for (let index = 0; index < bucket.count; index++) {
-          if (!bucket.isAcl(index)) ephemerals.show(bucket.topic(index), bucket.payload(index))
+          if (!bucket.isNote(index)) ephemerals.show(bucket.topic(index), bucket.payload(index))
         }
       }),
       hints.listen((hint) => {

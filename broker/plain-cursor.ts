@@ -97,7 +97,7 @@ export class PlainCursor implements DeliveryOwner {
     const bucket = this.#reader.at(this.next)
     if (!bucket) return false
     const until = this.#outlet.shownUntil(bucket)
-    const simple = this.#wholeQos === 1 && this.next > this.#allSince && bucket.uniform && !bucket.hasAcl && !this.preferred
+    const simple = this.#wholeQos === 1 && this.next > this.#allSince && bucket.uniform && !bucket.hasNotes && !this.preferred
     const entries = simple ? this.#deliverRun(bucket, room, bytesLeft) : this.#deliverPicked(bucket, room, bytesLeft, until)
     if (entries > 0) this.#outlet.delivered(entries, bucket.hops?.committed)
     if (this.#inFlight === 0 && this.acked !== this.next - 1) {
@@ -151,7 +151,7 @@ export class PlainCursor implements DeliveryOwner {
     let bytes = 0
     let index = this.next - firstSeq
     for (; index < until && room > 0 && bytes < bytesLeft; index++) {
-      if (bucket.isAcl(index)) continue // Nothing for this door [P-4.29].
+      if (bucket.isNote(index)) continue // Nothing for this door [P-4.29].
       const qos = Math.min(this.#qosFor(bucket, index, firstSeq + index), bucket.qos(index))
       if (qos < 0) continue
       picked.push({ index, qos })

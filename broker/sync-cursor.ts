@@ -41,6 +41,8 @@ export class SyncCursor implements DeliveryOwner {
   /** The place after what the client has got: it may go on from there, also within a snapshot [P-6.17]. */
   #next = 1
   #markBefore = emptyMark
+  /** The entry that a filter from `earliest` begins with. */
+  #beginning = -1
   #snapshot: { readonly entries: readonly Retained[]; readonly seq: number; readonly mark: string; at: number } | undefined = undefined
   /** The client has been told that it is caught up at this seq. */
   #announced = -1
@@ -71,6 +73,8 @@ export class SyncCursor implements DeliveryOwner {
     else from = start
     this.#next = from.seq + 1
     this.#markBefore = from.mark
+    // Who begins here holds nothing that this entry could have erased.
+    if (start === 'earliest') this.#beginning = this.#next
     const unservable = await checkPosition(log, this.stream, from)
     if (this.#closed) return
     if (unservable) return this.#reset(unservable.reason)
@@ -126,7 +130,7 @@ export class SyncCursor implements DeliveryOwner {
   }
 
   /** It is not for this user any more [P-6.12]. */
-  end(reason: 'grant' | 'withdrawn'): void {
+  end(reason: 'grant' | 'withdrawn' | 'erased'): void {
     if (this.#state === 'closed') return
     const pos = formatPosition(this.#outlet.log.epoch, this.#next - 1, this.#markBefore)
     this.close()
@@ -207,6 +211,7 @@ export class SyncCursor implements DeliveryOwner {
       this.#outlet.delivered(packets.length, bucket.hops?.committed)
     }
     if (until < bucket.count && index >= until) this.end('withdrawn')
+    else if (bucket.erases && bucket.lastSeq !== this.#beginning) this.end('erased')
   }
 
   #deliverable(topic: string): boolean {

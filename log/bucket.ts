@@ -24,6 +24,8 @@ const retainFlag = 4
 const givenIdFlag = 8
 /** Of the server, about who is a member [P-4.29]. */
 const aclFlag = 16
+/** Of the server as well: what stands before it is erased [P-17.2]. */
+const erasesFlag = 32
 
 export class Bucket {
   readonly stream: string
@@ -39,6 +41,8 @@ export class Bucket {
   readonly hasRetained: boolean
   readonly hasGivenIds: boolean
   readonly hasAcl: boolean
+  /** Its one entry erases the stream before it. */
+  readonly erases: boolean
   readonly #topics: (string | undefined)[]
   /** Read when first asked for: live delivery needs none of them. */
   #publishers: readonly Publisher[] | undefined = undefined
@@ -74,6 +78,7 @@ export class Bucket {
     this.hasRetained = (flagsAll & retainFlag) !== 0
     this.hasGivenIds = (flagsAll & givenIdFlag) !== 0
     this.hasAcl = (flagsAll & aclFlag) !== 0
+    this.erases = (flagsAll & erasesFlag) !== 0
   }
 
   get lastSeq(): number {
@@ -115,6 +120,15 @@ export class Bucket {
 
   retain(index: number): boolean {
     return (this.#flags(index) & retainFlag) !== 0
+  }
+
+  /** Whether an entry may be one of the server, which the plain door does not deliver [P-4.29]. */
+  get hasNotes(): boolean {
+    return this.hasAcl || this.erases
+  }
+
+  isNote(index: number): boolean {
+    return (this.#flags(index) & (aclFlag | erasesFlag)) !== 0
   }
 
   isAcl(index: number): boolean {
@@ -281,8 +295,9 @@ export function packBucket(stream: string, firstSeq: number, nonce: Buffer, ts: 
   for (let index = 0; index < drafts.length; index++) {
     const draft = drafts[index] as Draft
     value.writeUInt16BE(numbers[index] as number, meta)
-    value[meta + 2] =
-      draft.qos | (draft.retain ? retainFlag : 0) | (draft.id === '' ? 0 : givenIdFlag) | (draft.topic === acl ? aclFlag : 0)
+    value[meta + 2] = draft.qos | (draft.retain ? retainFlag : 0) | (draft.id === '' ? 0 : givenIdFlag)
+    if (draft.topic === acl) value[meta + 2] = (value[meta + 2] as number) | aclFlag
+    if (draft.erases) value[meta + 2] = (value[meta + 2] as number) | erasesFlag
     value[meta + 3] = draft.id.length
     meta += entryBytes
     if (draft.id !== '') idAt += value.write(draft.id, idAt, 'latin1')

@@ -67,6 +67,8 @@ export class Draft {
   readonly tag: number
   /** Of another stream: this one is appended together with it or later, never without it. */
   after: Draft | undefined = undefined
+  /** It erases the stream before it [P-17.2], and has a bucket to itself. */
+  erases = false
   /** The commit that it was last built into, by number. */
   commit = 0
   settled = false

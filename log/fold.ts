@@ -130,6 +130,7 @@ export class Fold {
       throw new Error(`the state of ${bucket.stream} stands at seq ${this.seq}: the bucket that begins at ${firstSeq} leaves a gap`)
     }
     const { mark } = bucket
+    if (bucket.erases) this.#erase(lastSeq)
     if (bucket.hasRetained || bucket.hasGivenIds || bucket.hasAcl) this.#applyEntries(bucket, mark)
     this.seq = lastSeq
     this.mark = mark
@@ -152,6 +153,17 @@ export class Fold {
       const entry = bucket.entry(index)
       this.#retain({ entry: { ...entry, payload: Buffer.from(entry.payload) }, creator: before?.creator ?? entry.from })
     }
+  }
+
+  /** Who was withdrawn stays so. */
+  #erase(seq: number): void {
+    this.#retained.clear()
+    this.#retainedBytes = 0
+    this.#ids.clear()
+    this.#idBytes = 0
+    this.#order = []
+    this.#oldest = 0
+    this.#idsForgottenUpTo = seq
   }
 
   #retain(retained: Retained): void {

@@ -300,12 +300,13 @@ export class GroupCommit {
     let needsFold = false
     while (count < pending.length && count < bucketEntriesMax) {
       const draft = pending[count] as Draft
-      if (!this.#mayFollow(draft)) break
+      if (!this.#mayFollow(draft) || (draft.erases && count > 0)) break
       bytes += draft.bytes
       // What a draft takes beside its frame is bounded by its names, id and four bytes.
       if (count > 0 && bytes + count * 256 > bucketBytesMax) break
       needsFold ||= draft.needsJudgement
       count++
+      if (draft.erases) break
     }
     if (count === 0) {
       if (pending.length > 0) this.#behind.add(stream)

@@ -248,11 +248,12 @@ export class Log {
   /**
    * Lets the stream begin at `before`: first the state up to there is durable, then the beginning, then the
    * entries go. Resolves with the first readable seq. The newest bucket stays on disk, so seqs never restart.
+   * The state is not kept as it was before `coveredTo`.
    */
-  async trim(name: string, before: number): Promise<number> {
+  async trim(name: string, before: number, coveredTo?: number): Promise<number> {
     const stream = await this.stream(name)
     await this.confirmHead(stream)
-    const first = await this.#maintenance.trim(stream, Math.min(before, stream.headSeq + 1))
+    const first = await this.#maintenance.trim(stream, Math.min(before, stream.headSeq + 1), coveredTo)
     for (const follower of stream.followers) follower.moved(stream)
     return first
   }

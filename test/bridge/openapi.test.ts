@@ -26,6 +26,7 @@ interface Operation {
 }
 
 const routes = [
+  'DELETE /v1/streams/{kind}/{id}',
   'DELETE /v1/streams/{kind}/{id}/members/{uid}',
   'GET /',
   'GET /.well-known/jwks.json',

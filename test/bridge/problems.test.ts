@@ -47,7 +47,7 @@ describe('bridge: failures of HTTP itself', () => {
       ['GET', '/v1'],
       ['GET', '/v1/events'],
       ['GET', '/v1/streams/users/alice'],
-      ['DELETE', '/v1/streams/users/alice'],
+      ['DELETE', '/v1/streams/users/alice/state'],
       ['GET', '/v1/streams/spaces/board/members/bob'],
       ['PUT', entries],
       ['PATCH', entries],

@@ -58,7 +58,7 @@ export class FakeAuthority implements BridgeAuthority {
     ['bob', ['subscribe:spaces/board/#', 'publish:spaces/board/#']],
     ['carol', ['subscribe:spaces/board/#', 'publish:spaces/board/#', 'own:spaces/board/#']],
     ['narrow', ['subscribe:users/alice/notes/#', 'publish:users/alice/notes/1']],
-    ['ops', ['ops:revoke', 'ops:metrics']],
+    ['ops', ['ops:revoke', 'ops:metrics', 'ops:erase']],
     ['tapper', ['tap']],
     ['reader', ['subscribe:spaces/board/#']],
   ])

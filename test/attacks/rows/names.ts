@@ -242,7 +242,7 @@ export const nameRows: readonly Attack[] = [
         problem(await attack.http(`/v1/streams/${path}/entries`, { token }), 'not-found')
       }
       problem(await attack.http('/v1/events', { token }), 'not-found')
-      problem(await attack.http('/v1/streams/users/alice', { token, method: 'DELETE' }), 'not-found')
+      problem(await attack.http('/v1/streams/put/alice', { token, method: 'DELETE' }), 'not-found')
       problem(await attack.http('/v1/streams/users/alice/members/bob', { token, method: 'DELETE' }), 'not-found')
       problem(await attack.http('/v1/streams/users/alice/entries', { token, method: 'PUT', body: 'x' }), 'not-found')
     },
