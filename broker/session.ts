@@ -311,7 +311,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     const plain: PlainFilter = { text, filter: matcher, qos, since: old?.since ?? stream.headSeq, retainedDue: true }
     cursor.put(plain)
     const retained = fold.states().filter(({ entry }) => matcher.matches(entry.topic))
-    this.#starting.push(() => this.#runs.push(new RetainedRun(plain, retained, this)))
+    this.#starting.push(() => this.#runs.push(new RetainedRun(plain, stream, retained, this)))
     this.moved()
   }
 
@@ -352,7 +352,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   async #restoreRetained(stream: Stream, plain: PlainFilter): Promise<void> {
     const fold = await this.log.state(stream)
     const due = fold.states().filter(({ entry }) => entry.seq <= plain.since && plain.filter.matches(entry.topic))
-    this.#runs.push(new RetainedRun(plain, due, this))
+    this.#runs.push(new RetainedRun(plain, stream, due, this))
   }
 
   /** Filters outside the grants go to cursors of their own, which keep their place and deliver nothing [P-4.24]. */

@@ -169,6 +169,11 @@ export class SyncCursor implements DeliveryOwner {
     const snapshot = this.#snapshot
     if (!snapshot) return false
     const { log, inflight } = this.#outlet
+    // What was erased meanwhile is not sent, and the tail behind it cannot be: the client begins anew.
+    if (snapshot.seq < this.stream.erasedBefore) {
+      void this.#reset('trimmed')
+      return false
+    }
     while (snapshot.at < snapshot.entries.length) {
       if (this.#outlet.bytesLeft <= 0 || inflight.room <= 0) return true
       const { entry } = snapshot.entries[snapshot.at++] as Retained

@@ -61,6 +61,26 @@ describe('A stream that is erased', () => {
     expect(shown(reader).at(-1)).to.include({ ctl: 'reset', reason: 'trimmed', filter: behind })
   })
 
+  it('[P-17.2] is not shown any more to who is in the middle of its state', async () => {
+    const it = await testBroker({ limits: { inflightMax: 1 } })
+    const alice = await it.client('alice')
+    for (const name of ['a', 'b', 'c']) await alice.publish(`users/alice/${name}`, 'old', { retain: true })
+    const plain = await it.client('alice', { clientId: 'plain' })
+    const sync = await it.client('alice', { clientId: 'sync' })
+    plain.acknowledges = sync.acknowledges = false
+    await plain.subscribe('users/alice/#')
+    await sync.subscribe('sync@snapshot/users/alice/#')
+    const [first, start] = [await plain.message(), await sync.message()]
+    expect([first.text, (JSON.parse(start.text) as Json)['ctl']]).to.deep.equal(['old', 'snapshot-start'])
+    await erase(it.log, stream, by)
+    plain.acknowledges = sync.acknowledges = true
+    plain.send({ cmd: 'puback', messageId: first.messageId as number })
+    sync.send({ cmd: 'puback', messageId: start.messageId as number })
+    await alice.publish(note, 'new')
+    expect(await plain.message()).to.include({ topic: note, text: 'new' })
+    expect(JSON.parse((await sync.message()).text)).to.include({ ctl: 'reset', reason: 'trimmed' })
+  })
+
   it('[P-4.29, P-17.4] shows plain readers nothing of it; a session that has missed something begins anew', async () => {
     const { it, alice } = await withNote()
     const away = await it.client('alice', { clientId: 'away', clean: false })

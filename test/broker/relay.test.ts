@@ -55,7 +55,6 @@ describe('Messages between users', () => {
     const envelope = JSON.parse((await reader.message(`sync/${fromAlice}`)).text) as Json
     const own = JSON.parse((await alice.message(`sync/${toBob}`)).text) as Json
     expect(envelope).to.include({ id: own['id'], from: 'alice', client: 'alice', topic: fromAlice, text: 'hello' })
-    bob.send({ cmd: 'puback', messageId: got.messageId as number })
     await bob.disconnect()
     await alice.publish(toBob, 'while away')
     const back = await it.client('bob', { clean: false, present: true })
