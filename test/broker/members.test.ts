@@ -1,5 +1,6 @@
 /** Members withdrawn from a space, on the doors of MQTT. */
 import { expect } from 'chai'
+import type { IPublishPacket, Packet } from 'mqtt-packet'
 import { withdraw } from '../../log/members.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import { formatPosition } from '../../protocol/positions.ts'
@@ -9,6 +10,7 @@ import type { RawClient } from '../support/raw-mqtt.ts'
 
 type Json = Record<string, unknown>
 
+const isEnded = (packet: Packet): boolean => packet.cmd === 'publish' && packet.payload.toString().includes('"ctl":"ended"')
 const board = 'spaces/board'
 const note = `${board}/notes/1`
 
@@ -182,6 +184,28 @@ describe('Withdrawn members', () => {
     expect((await carol.message()).text).to.equal('x')
     await bob.ping()
     expect(bob.unread().filter(({ topic }) => topic.endsWith('typing'))).to.deep.equal([])
+  })
+
+  it('[P-16.2, P-16.4, P-14.2] are withdrawn on every node, also where nobody has heard of it yet', async () => {
+    const shared = new MemoryStore({ shared: true })
+    const limits = { revocationBlindMs: 1e9, headPollMs: 10 }
+    server = await testBroker({ clock, store: shared, limits })
+    const other = await testBroker({ clock, store: shared, limits, folder: server.folder })
+    const token = { spaces: { board: 'write' as const } }
+    const [reader, writer] = [await other.client('bob', { token }), await other.client('bob', { clientId: 'writer', token })]
+    await reader.subscribe(`sync/${board}/#`)
+    await writer.publish('spaces/board/of-bob', 'x')
+    await reader.message('sync/spaces/board/of-bob')
+    await withdrawBob()
+    writer.publishNow(note, 'too late')
+    await (await member('alice')).publish(note, 'secret')
+    await writer.gone('the publish of a withdrawn member on a node that has not read of it')
+    expect(other.refusals).to.deep.equal(['tcp forbidden'])
+    const ended = JSON.parse(((await reader.expect(isEnded, 'ended')) as IPublishPacket).payload.toString()) as Json
+    expect(ended).to.include({ reason: 'withdrawn' })
+    await reader.ping()
+    expect(reader.unread().filter(({ text }) => text.includes('secret') || text.includes('$acl'))).to.deep.equal([])
+    expect((await server.log.stream(board)).headSeq).to.equal(3)
   })
 
   it('[P-16.2] stay withdrawn when the entry was trimmed and the server started again', async () => {
