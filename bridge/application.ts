@@ -11,6 +11,8 @@ import { operationRoutes } from './operations.ts'
 import { Origins } from './origins.ts'
 import type { App, RouteParts } from './parts.ts'
 import { Refusals } from './refusals.ts'
+import { erasingRoutes } from './erasing.ts'
+import { memberRoutes } from './members.ts'
 import { revocationRoutes } from './revocations.ts'
 import { stateRoutes } from './state.ts'
 import { tokenRoutes } from './token.ts'
@@ -47,6 +49,8 @@ export async function buildApplication(parts: RouteParts): Promise<App> {
   await describe(app, parts)
   entriesRoutes(app, parts)
   stateRoutes(app, parts)
+  memberRoutes(app, parts)
+  erasingRoutes(app, parts)
   await tokenRoutes(app, parts)
   revocationRoutes(app, parts)
   keyRoutes(app, parts)
@@ -105,7 +109,7 @@ async function describe(app: App, { authority, corsOrigins, version }: RoutePart
     await app.register(cors, {
       origin: [...corsOrigins],
       credentials: false,
-      methods: ['GET', 'POST'],
+      methods: ['GET', 'POST', 'DELETE'],
       allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Position'],
       exposedHeaders: ['Retry-After', 'WWW-Authenticate'],
       maxAge: 600,

@@ -1,5 +1,6 @@
 /** `/v1/streams/{kind}/{id}/entries`: history, and publishing [P-11.2, P-11.3]. */
 import { Type } from 'typebox'
+import { mustBeMember } from '../log/members.ts'
 import { authentication, principalOf, readAuthentication } from './access.ts'
 import { UnfinishedBuckets } from './bucket-source.ts'
 import { historyPage } from './history.ts'
@@ -15,7 +16,7 @@ export function entriesRoutes(app: App, parts: RouteParts): void {
 
 /**
  * `GET`: 200 with `{entries, next, head, first, upToDate}` [P-11.21]. Times in ms. Refusals: `bad-request`,
- * `bad-topic`, `bad-filter`, `bad-position`, 401, `forbidden`, `not-found`, 410, `not-yet-available`, 503.
+ * `bad-topic`, `bad-filter`, `bad-position`, 401, `forbidden`, `not-found`, 410, 503.
  */
 function historyRoute(app: App, parts: RouteParts): void {
   const { log, limits, rules } = parts
@@ -60,7 +61,7 @@ function historyRoute(app: App, parts: RouteParts): void {
         response: {
           200: answer('A page, in log order or in reverse.', page),
           ...problems('bad-request', 'bad-topic', 'bad-filter', 'bad-position', 'unauthorized', 'token-expired', 'forbidden', 'not-found'),
-          ...problems('trimmed', 'epoch', 'ahead', 'not-yet-available', 'store-unavailable', 'stopping', 'internal'),
+          ...problems('trimmed', 'epoch', 'ahead', 'store-unavailable', 'stopping', 'internal'),
         },
       },
     },
@@ -70,7 +71,9 @@ function historyRoute(app: App, parts: RouteParts): void {
       const { filter } = wantedBelow(name, topic, principalOf(request), rules)
       const stream = await log.stream(name)
       const isGone = (): boolean => request.raw.socket.destroyed
+      await mustBeMember(log, name, principalOf(request))
       const document = await historyPage(log, stream, { ...bounds, reverse, limit, filter }, { isGone, unfinished })
+      await mustBeMember(log, name, principalOf(request)) // Who was withdrawn meanwhile is not shown what came after that.
       return reply.header('cache-control', 'no-store').type('application/json; charset=utf-8').send(document)
     },
   )
@@ -78,7 +81,7 @@ function historyRoute(app: App, parts: RouteParts): void {
 
 /**
  * `POST`: 201 with `{id, pos}` once the entry is on disk, or 200 with `duplicate: true` [P-11.29]. Refusals:
- * `bad-put`, `bad-topic`, `bad-position`, `bad-request`, 401, `forbidden`, `not-found`, 409, 412, 413, 422, 429, 501, 503.
+ * `bad-put`, `bad-topic`, `bad-position`, `bad-request`, 401, `forbidden`, `not-found`, 409, 412, 413, 422, 429, 503.
  */
 function publishRoute(app: App, parts: RouteParts): void {
   const headers = Type.Object({
@@ -116,7 +119,7 @@ function publishRoute(app: App, parts: RouteParts): void {
           200: answer('The entry was there already.', published),
           201: answer('The entry is on disk.', published),
           ...problems('bad-request', 'bad-put', 'bad-topic', 'bad-position', 'unauthorized', 'token-expired', 'forbidden', 'not-found'),
-          ...problems('unknown-outcome', 'conflict', 'payload-too-large', 'id-reused', 'too-many-requests', 'not-yet-available'),
+          ...problems('unknown-outcome', 'conflict', 'payload-too-large', 'id-reused', 'too-many-requests'),
           ...problems('store-unavailable', 'clock-skew', 'stopping', 'internal'),
         },
       },

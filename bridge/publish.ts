@@ -3,6 +3,7 @@ import type { Principal } from '../auth/index.ts'
 import { encodeFrame } from '../log/draft.ts'
 import type { Entry } from '../log/entry.ts'
 import type { Log } from '../log/log.ts'
+import { hasMembers } from '../log/members.ts'
 import { parsePut, type Put } from '../log/put.ts'
 import { SyncError } from '../protocol/errors.ts'
 import { formatPosition } from '../protocol/positions.ts'
@@ -12,7 +13,7 @@ import { RawJson } from './problem.ts'
 import { topicBelow } from './target.ts'
 
 /** The client of entries published with a token that names none [P-1.14]. */
-const httpClient = '~http'
+export const httpClient = '~http'
 
 export interface PublishRequest {
   readonly stream: string
@@ -54,13 +55,14 @@ export async function publish(parts: RouteParts, request: PublishRequest): Promi
     ...(condition ? { condition } : {}),
     ...(since === undefined ? {} : { since }),
     mayDeleteAny: !stream.startsWith('spaces/') || principal.grants.allows('own', granted),
+    ...(hasMembers(stream) && { issuedAtMs: principal.issuedAtMs }),
     receivedMs,
   })
 }
 
 async function append(log: Log, stream: string, fields: Parameters<Log['publish']>[1]): Promise<Published> {
   try {
-    const { seq, mark, duplicate } = await log.publish(stream, fields)
+    const { seq, mark, duplicate } = await log.relay.publish(stream, fields)
     const id = fields.id ?? (await derivedId(log, stream, seq))
     return { id, pos: formatPosition(log.epoch, seq, mark), duplicate }
   } catch (error) {

@@ -46,7 +46,7 @@ export const envelope = Type.Object(
 
 /** `{kind}/{id}` of a path [P-11.13]. */
 export const streamPath = Type.Object({
-  kind: Type.String({ description: 'users, spaces, or open where it is on.', examples: ['users'] }),
+  kind: Type.String({ description: 'users, spaces, outbox, inbox, or open where it is on.', examples: ['users'] }),
   id: Type.String({ description: 'The encoded uid or space id; - for open.', examples: ['alice'] }),
 })
 

@@ -1,5 +1,6 @@
 /** `/v1/streams/{kind}/{id}/state`: the last retained entry of each topic [P-11.4]. */
 import { Type } from 'typebox'
+import { mustBeMember } from '../log/members.ts'
 import { principalOf, readAuthentication } from './access.ts'
 import type { App, RouteParts } from './parts.ts'
 import { answer, bearer, belowFilter, envelope, positionText, problems, streamPath } from './schemas.ts'
@@ -41,7 +42,7 @@ export function stateRoutes(app: App, parts: RouteParts): void {
         response: {
           200: answer('A page, in ascending position.', page),
           ...problems('bad-request', 'bad-topic', 'bad-filter', 'bad-position', 'unauthorized', 'token-expired', 'forbidden', 'not-found'),
-          ...problems('trimmed', 'epoch', 'ahead', 'not-yet-available', 'store-unavailable', 'stopping', 'internal'),
+          ...problems('trimmed', 'epoch', 'ahead', 'store-unavailable', 'stopping', 'internal'),
         },
       },
     },
@@ -49,7 +50,9 @@ export function stateRoutes(app: App, parts: RouteParts): void {
       const { topic = '#', limit = limitDefault, ...rest } = request.query
       const name = streamOfPath(request.params, rules)
       const { filter } = wantedBelow(name, topic, principalOf(request), rules)
+      await mustBeMember(log, name, principalOf(request))
       const document = await statePage(log, await log.stream(name), { ...rest, limit, filter })
+      await mustBeMember(log, name, principalOf(request)) // As for history.
       return reply.header('cache-control', 'no-store').type('application/json; charset=utf-8').send(document)
     },
   )

@@ -11,7 +11,7 @@ export interface StreamPath {
 
 const kinds: ReadonlySet<string> = new Set(['users', 'spaces', 'outbox', 'inbox'])
 
-/** The stream of a path. Throws `not-found`, `bad-topic` or `not-yet-available`. */
+/** The stream of a path. Throws `not-found` or `bad-topic`. */
 export function streamOfPath({ kind, id }: StreamPath, rules: TopicRules): string {
   if (kind === 'open' && rules.openEnabled) {
     if (id !== '-') throw new SyncError('bad-topic', `the open stream is called ${openStream}`)
@@ -38,7 +38,7 @@ export function wantedBelow(stream: string, below: string, principal: Principal,
   return { filter: asked === `${stream}/#` && stream !== openStream ? undefined : new TopicFilter(filter) }
 }
 
-/** The full topic of a publish below a stream, and how grants call it. Throws `bad-topic`, `not-yet-available` or `forbidden`. */
+/** The full topic of a publish below a stream, and how grants call it. Throws `bad-topic` or `forbidden`. */
 export function topicBelow(stream: string, below: string, principal: Principal, rules: TopicRules): { topic: string; granted: string } {
   const granted = `${stream}/${below}`
   const topic = stream === openStream ? below : granted

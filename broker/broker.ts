@@ -98,7 +98,9 @@ export class Broker {
       authority.onChange(() => this.#checkRevoked()),
       log.observe((bucket) => {
         if (!ephemerals.tapped) return
-        for (let index = 0; index < bucket.count; index++) ephemerals.show(bucket.topic(index), bucket.payload(index))
+        for (let index = 0; index < bucket.count; index++) {
+          if (!bucket.isNote(index)) ephemerals.show(bucket.topic(index), bucket.payload(index))
+        }
       }),
       hints.listen((hint) => {
         if (hint.type === 'ephemeral') ephemerals.deliver(hint)

@@ -132,7 +132,7 @@ function restored(link: Link, session: Session, record: SessionRecord): Promise<
 function newSession(link: Link): Session {
   const { hub, principal, clean, client } = link
   if (!principal) throw new Error('a session needs an authenticated user')
-  return new Session({ hub, clean, client, grants: principal.grants, link })
+  return new Session({ hub, clean, client, holder: principal, link })
 }
 
 async function armWill(link: Link): Promise<void> {

@@ -2,8 +2,22 @@
 import { ephemeralEnvelope } from '../log/envelope.ts'
 import type { Clock } from '../seams/clock.ts'
 import type { Hints } from '../seams/hints.ts'
-import type { EphemeralMessage, Session, StreamReader } from './session.ts'
+import type { Session } from './session.ts'
 import { encodePublish } from './packets.ts'
+
+/** Who gets the ephemeral messages of a stream. */
+export interface StreamReader {
+  ephemeral(message: EphemeralMessage): void
+}
+
+export interface EphemeralMessage {
+  readonly stream: string
+  readonly topic: string
+  /** PUBLISH at QoS 0. */
+  readonly packet: Buffer
+  /** As JSON, made when first needed. */
+  readonly envelope: () => Buffer
+}
 
 export interface EphemeralFields {
   readonly stream: string

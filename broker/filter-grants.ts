@@ -1,30 +1,46 @@
 /** Which filters a connection may hold: what they ask for, put to its grants [P-4.9]. */
-import type { Grants } from '../auth/index.ts'
+import type { Principal } from '../auth/index.ts'
 import { SyncError } from '../protocol/errors.ts'
 import { parseFilter, type Subscription } from '../protocol/filters.ts'
 import { openStream, type TopicRules } from '../protocol/topics.ts'
 
+/** What a token says of its holder. */
+export type Holder = Pick<Principal, 'uid' | 'grants' | 'issuedAtMs'>
+
 export class FilterGrants {
   readonly #rules: TopicRules
   readonly #client: string
-  #grants: Grants
+  #holder: Holder
+  /** When the user was withdrawn from streams, as far as met [P-16.2]. */
+  readonly #withdrawn = new Map<string, number>()
 
-  constructor(rules: TopicRules, client: string, grants: Grants) {
+  constructor(rules: TopicRules, client: string, holder: Holder) {
     this.#rules = rules
     this.#client = client
-    this.#grants = grants
+    this.#holder = holder
   }
 
-  /** Fresh grants replace the old ones. */
-  replace(grants: Grants): void {
-    this.#grants = grants
+  /** A fresh token replaces the old one. */
+  replace(holder: Holder): void {
+    this.#holder = holder
+  }
+
+  /** The user was withdrawn from the stream at this time. */
+  withdraw(stream: string, ts: number): void {
+    this.#withdrawn.set(stream, Math.max(ts, this.#withdrawn.get(stream) ?? 0))
+  }
+
+  /** Whether that was after the token was issued. */
+  isWithdrawn(stream: string): boolean {
+    const ts = this.#withdrawn.get(stream)
+    return ts !== undefined && this.#holder.issuedAtMs <= ts
   }
 
   /** What the filter asks for; throws what is wrong with it, or `forbidden`. */
   judge(text: string): Subscription {
     const subscription = parseFilter(text, this.#rules)
     if (subscription.door === 'tap') {
-      if (!this.#grants.has('tap')) throw new SyncError('forbidden', `${text} crosses streams, which needs the grant tap`)
+      if (!this.#holder.grants.has('tap')) throw new SyncError('forbidden', `${text} crosses streams, which needs the grant tap`)
     } else if (subscription.door === 'reply') {
       if (subscription.client !== this.#client) throw new SyncError('forbidden', `${text}: replies of another client`)
     } else if (!this.covers(subscription.stream, subscription.filter)) {
@@ -45,6 +61,7 @@ export class FilterGrants {
 
   /** Whether the grants cover a filter of a stream. Topics of the open stream stand behind its name. */
   covers(stream: string, filter: string): boolean {
-    return this.#grants.covers('subscribe', stream === openStream ? `${openStream}/${filter}` : filter)
+    if (this.isWithdrawn(stream)) return false
+    return this.#holder.grants.covers('subscribe', stream === openStream ? `${openStream}/${filter}` : filter)
   }
 }

@@ -323,7 +323,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   renewed(principal: Principal): void {
     this.principal = principal
     this.#warned = false
-    this.session?.renew(principal.grants)
+    this.session?.renew(principal)
     this.publisher.grantsChanged()
   }
 

@@ -96,14 +96,16 @@ export class PlainCursor implements DeliveryOwner {
     if (bytesLeft <= 0 || room <= 0) return true
     const bucket = this.#reader.at(this.next)
     if (!bucket) return false
-    const simple = this.#wholeQos === 1 && this.next > this.#allSince && bucket.uniform && !this.preferred
-    const entries = simple ? this.#deliverRun(bucket, room, bytesLeft) : this.#deliverPicked(bucket, room, bytesLeft)
+    const until = this.#outlet.shownUntil(bucket)
+    const simple = this.#wholeQos === 1 && this.next > this.#allSince && bucket.uniform && !bucket.hasNotes && !this.preferred
+    const entries = simple ? this.#deliverRun(bucket, room, bytesLeft) : this.#deliverPicked(bucket, room, bytesLeft, until)
     if (entries > 0) this.#outlet.delivered(entries, bucket.hops?.committed)
     if (this.#inFlight === 0 && this.acked !== this.next - 1) {
       this.acked = this.next - 1
       this.#outlet.moved()
     }
-    return this.next <= stream.headSeq
+    if (until < bucket.count && this.next >= bucket.firstSeq + until) this.#outlet.withdrawn()
+    return !this.dormant && this.next <= stream.headSeq
   }
 
   acknowledged(seq: number): void {
@@ -143,12 +145,13 @@ export class PlainCursor implements DeliveryOwner {
   }
 
   /** Entries are matched one by one; what matches goes out in one piece. */
-  #deliverPicked(bucket: Bucket, room: number, bytesLeft: number): number {
-    const { frameStarts, firstSeq, count } = bucket
+  #deliverPicked(bucket: Bucket, room: number, bytesLeft: number, until: number): number {
+    const { frameStarts, firstSeq } = bucket
     const picked: { readonly index: number; readonly qos: number }[] = []
     let bytes = 0
     let index = this.next - firstSeq
-    for (; index < count && room > 0 && bytes < bytesLeft; index++) {
+    for (; index < until && room > 0 && bytes < bytesLeft; index++) {
+      if (bucket.isNote(index)) continue // Nothing for this door [P-4.29].
       const qos = Math.min(this.#qosFor(bucket, index, firstSeq + index), bucket.qos(index))
       if (qos < 0) continue
       picked.push({ index, qos })

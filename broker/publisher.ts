@@ -3,6 +3,8 @@
  * door, and is answered in that order [P-4.6].
  */
 import { Draft, encodeFrame, type DraftSink, type Frame } from '../log/draft.ts'
+import { hasMembers, mustBeMember } from '../log/members.ts'
+import type { Place } from '../log/relay.ts'
 import { asSyncError, SyncError, type ErrorCode } from '../protocol/errors.ts'
 import { openStream, quote, streamOfTopic, type TopicRules } from '../protocol/topics.ts'
 import type { Link } from './link.ts'
@@ -27,6 +29,8 @@ interface Route {
   readonly topic: string
   readonly stream: string
   readonly mayDeleteAny: boolean
+  /** Of the token, where members can be withdrawn from the stream. */
+  readonly issuedAtMs: number | undefined
   readonly error: SyncError | undefined
 }
 
@@ -170,7 +174,7 @@ export class Publisher implements DraftSink {
 
   #append(route: Route, frame: Frame, how: { qos: 0 | 1 | 2; retain: boolean; packetId: number; id: string }): void {
     const { source, start, end, idOffset } = frame
-    const { topic, stream, mayDeleteAny } = route
+    const { topic, stream, mayDeleteAny, issuedAtMs } = route
     const { qos, retain, packetId, id } = how
     const { uid: from, client } = this.#link
     const { receivedMs } = this
@@ -188,13 +192,14 @@ export class Publisher implements DraftSink {
       condition: undefined,
       since: undefined,
       mayDeleteAny,
+      issuedAtMs,
       receivedMs,
       sink: this,
       tag: packetId,
     })
     this.#enqueue(draft)
-    if (this.#intents.waiting) this.#intents.behind(() => this.#link.hub.log.append(stream, draft))
-    else this.#link.hub.log.append(stream, draft)
+    if (this.#intents.waiting) this.#intents.behind(() => this.#link.hub.log.relay.append(stream, draft))
+    else this.#link.hub.log.relay.append(stream, draft)
   }
 
   #enqueue(step: Draft | Step): void {
@@ -228,9 +233,16 @@ export class Publisher implements DraftSink {
   /** Delivered live when everything before it was appended [P-8.12]. */
   #ephemeral(route: Route, payload: Buffer): void {
     const { hub, uid, client } = this.#link
-    const { stream, topic } = route
-    const finish = (): void => hub.ephemerals.publish({ stream, topic, payload, from: uid, client })
-    this.#await({ settled: false, bytes: payload.length, finish }, undefined)
+    let places: readonly Place[] = [route]
+    const { issuedAtMs } = route
+    const admitted =
+      issuedAtMs === undefined
+        ? hub.log.relay.ephemeral(route.stream, route.topic)?.then((found) => void (places = found))
+        : mustBeMember(hub.log, route.stream, { uid, issuedAtMs })
+    const finish = (): void => {
+      for (const { stream, topic } of places) hub.ephemerals.publish({ stream, topic, payload, from: uid, client })
+    }
+    this.#await({ settled: false, bytes: payload.length, finish }, admitted)
   }
 
   /** QoS 2: the entry id it will have is durable before the append, so that a repetition appends nothing [P-4.3]. */
@@ -251,15 +263,15 @@ export class Publisher implements DraftSink {
       return this.#link.refuse(new SyncError('bad-request', `${route.topic}: only with ${wanted} and without retain [P-5.18]`))
     }
     if (route.door === 'renew') return this.#renew(payload, packetId)
-    const { topic, stream, mayDeleteAny, error } = route
-    const put = draftOfPut(this.#link, { topic, mayDeleteAny, payload, packetId, receivedMs: this.receivedMs, error })
+    const { topic, stream, mayDeleteAny, issuedAtMs, error } = route
+    const put = draftOfPut(this.#link, { topic, mayDeleteAny, issuedAtMs, payload, packetId, receivedMs: this.receivedMs, error })
     if (!put) return
     const { step, draft } = put
     if (!draft) return this.#await(step, undefined)
     this.#enqueue(step)
     const { log } = this.#link.hub
-    if (this.#intents.waiting) this.#intents.behind(() => log.append(stream, draft))
-    else log.append(stream, draft)
+    if (this.#intents.waiting) this.#intents.behind(() => log.relay.append(stream, draft))
+    else log.relay.append(stream, draft)
   }
 
   /** [P-7.9]: never logged, stored or shown; the answer comes before the PUBACK. */
@@ -317,7 +329,7 @@ export class Publisher implements DraftSink {
 
   #judge(wire: string): Route {
     const door = wire === renewTopic ? 'renew' : wire.startsWith(putPrefix) ? 'put' : 'plain'
-    const none = { door, topic: wire, stream: '', mayDeleteAny: false } as const
+    const none = { door, topic: wire, stream: '', mayDeleteAny: false, issuedAtMs: undefined } as const
     if (door === 'renew') return { ...none, error: undefined }
     const topic = door === 'put' ? plainTopic(wire) : wire
     const { principal, hub } = this.#link
@@ -329,7 +341,9 @@ export class Publisher implements DraftSink {
       if (door === 'put' && (stream === openStream) !== wire.startsWith(openPutPrefix))
         throw new SyncError('bad-topic', `${quote(wire)}: on this door the open stream, and no other, is called ${openStream} [P-1.27]`)
       checkPublishGrant(principal.grants, stream, topic)
-      return { door, topic, stream, mayDeleteAny: mayDelete(principal.grants, stream, topic), error: undefined }
+      const mayDeleteAny = mayDelete(principal.grants, stream, topic)
+      const issuedAtMs = hasMembers(stream) ? principal.issuedAtMs : undefined
+      return { door, topic, stream, mayDeleteAny, issuedAtMs, error: undefined }
     } catch (error) {
       return { ...none, error: asSyncError(error) }
     }

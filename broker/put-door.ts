@@ -11,6 +11,7 @@ import type { Step } from './publisher.ts'
 export interface PutRequest {
   readonly topic: string
   readonly mayDeleteAny: boolean
+  readonly issuedAtMs: number | undefined
   readonly payload: Buffer
   readonly packetId: number
   readonly receivedMs: number
@@ -23,7 +24,7 @@ const unanswered: ReadonlySet<string> = new Set(['store-unavailable', 'stopping'
 
 /** The step that answers a put, and the draft it waits for unless the put was refused. Undefined if the connection was closed. */
 export function draftOfPut(link: Link, request: PutRequest): { step: Step; draft?: Draft } | undefined {
-  const { topic, mayDeleteAny, payload, packetId, receivedMs, error: topicError } = request
+  const { topic, mayDeleteAny, issuedAtMs, payload, packetId, receivedMs, error: topicError } = request
   const json = parseJson(payload)
   const id = idOfPut(json)
   if (!link.session?.hearsReply(`reply/${link.client}/${id ?? '$ctl'}`)) {
@@ -61,6 +62,7 @@ export function draftOfPut(link: Link, request: PutRequest): { step: Step; draft
       condition,
       since,
       mayDeleteAny,
+      issuedAtMs,
       receivedMs,
       sink: { settled },
     })

@@ -1,18 +1,21 @@
 /** The retained messages that a new plain filter begins with, as of the head at its SUBSCRIBE [P-4.12]. */
 import type { Retained } from '../log/fold.ts'
+import type { Stream } from '../log/stream.ts'
 import type { DeliveryOwner, Outlet } from './outlet.ts'
 import { encodePublish } from './packets.ts'
 import type { PlainFilter } from './plain-cursor.ts'
 
 export class RetainedRun implements DeliveryOwner {
   readonly filter: PlainFilter
+  readonly #stream: Stream
   readonly #entries: readonly Retained[]
   readonly #outlet: Outlet
   #next = 0
   #open = 0
 
-  constructor(filter: PlainFilter, entries: readonly Retained[], outlet: Outlet) {
+  constructor(filter: PlainFilter, stream: Stream, entries: readonly Retained[], outlet: Outlet) {
     this.filter = filter
+    this.#stream = stream
     this.#entries = entries
     this.#outlet = outlet
     this.#finishIfDone()
@@ -28,6 +31,10 @@ export class RetainedRun implements DeliveryOwner {
     let { bytesLeft } = this.#outlet
     while (!this.finished && bytesLeft > 0) {
       const { entry } = this.#entries[this.#next] as Retained
+      if (entry.seq < this.#stream.erasedBefore) {
+        this.#next++
+        continue
+      }
       const qos = Math.min(entry.qos, this.filter.qos)
       if (qos > 0 && inflight.room <= 0) return
       this.#next++

@@ -2,13 +2,17 @@
  * What a client has subscribed to, and how far it has got. A clean=0 session outlives its connection as a
  * record; while connected, this is the one that delivers.
  */
-import type { Grants } from '../auth/index.ts'
+import type { Bucket } from '../log/bucket.ts'
+import type { Fold } from '../log/fold.ts'
 import type { Log } from '../log/log.ts'
+import { hasMembers, withdrawn } from '../log/members.ts'
 import type { Follower, Stream } from '../log/stream.ts'
 import { TopicFilter, type Subscription } from '../protocol/filters.ts'
 import { SyncError } from '../protocol/errors.ts'
 import { openStream } from '../protocol/topics.ts'
-import { FilterGrants } from './filter-grants.ts'
+import type { EphemeralMessage, StreamReader } from './ephemerals.ts'
+import { FilterGrants, type Holder } from './filter-grants.ts'
+import { Following } from './following.ts'
 import type { Hub } from './hub.ts'
 import { Inflight } from './inflight.ts'
 import type { Outlet } from './outlet.ts'
@@ -23,27 +27,13 @@ export interface SessionParts {
   readonly hub: Hub
   readonly clean: boolean
   readonly client: string
-  readonly grants: Grants
+  readonly holder: Holder
   /** Where packets go. */
   readonly link: {
     readonly bytesLeft: number
     write(packets: Buffer): void
     close(reason: string, code: string): void
   }
-}
-
-/** Who gets the ephemeral messages of a stream. */
-export interface StreamReader {
-  ephemeral(message: EphemeralMessage): void
-}
-
-export interface EphemeralMessage {
-  readonly stream: string
-  readonly topic: string
-  /** PUBLISH at QoS 0. */
-  readonly packet: Buffer
-  /** As JSON, made when first needed. */
-  readonly envelope: () => Buffer
 }
 
 export class Session implements Pumped, Follower, StreamReader, Outlet {
@@ -59,7 +49,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   readonly #syncs = new Map<string, SyncCursor>()
   readonly #others = new Map<string, { readonly filter: TopicFilter; readonly door: 'reply' | 'tap'; readonly qos: number }>()
   #runs: RetainedRun[] = []
-  #followed: Stream[] = []
+  readonly #following: Following
   /** Begun by a SUBSCRIBE whose SUBACK is not written yet. */
   #starting: (() => void)[] = []
   /** Filters that this SUBSCRIBE adds; they are judged at the same time. */
@@ -76,7 +66,8 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     this.#parts = parts
     this.log = parts.hub.log
     this.clean = parts.clean
-    this.#grants = new FilterGrants(parts.hub.rules, parts.client, parts.grants)
+    this.#grants = new FilterGrants(parts.hub.rules, parts.client, parts.holder)
+    this.#following = new Following(this.log, parts.hub.ephemerals, this)
     this.inflight = new Inflight(parts.hub.limits.inflightMax)
   }
 
@@ -159,16 +150,16 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     for (const cursor of this.#cursors) if (cursor.filters.has(text)) cursor.remove(text)
     for (const cursor of this.#cursors.filter(({ filters }) => filters.size === 0)) this.#dropCursor(cursor)
     for (const run of this.#runs) if (run.filter.text === text) this.#endRun(run)
-    this.#leaveUnread()
+    this.#following.keep(new Set([...this.#cursors, ...this.#syncs.values()].map(({ stream }) => stream)))
     this.moved()
   }
 
-  /** Fresh grants replace the old ones at once [P-10.19]. */
-  renew(grants: Grants): void {
-    this.#grants.replace(grants)
+  /** A fresh token replaces the old one at once [P-10.24]. */
+  renew(holder: Holder): void {
+    this.#grants.replace(holder)
     for (const [text, sync] of this.#syncs) {
       if (this.#grants.covers(sync.stream.name, sync.request.filter)) continue
-      sync.end('grant')
+      sync.end(this.#grants.isWithdrawn(sync.stream.name) ? 'withdrawn' : 'grant')
       this.#syncs.delete(text)
     }
     for (const text of this.#others.keys()) if (!this.#grants.judgeHeld(text)) this.unsubscribe(text)
@@ -195,8 +186,30 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   }
 
   moved(stream?: Stream): void {
-    if (stream) this.kick()
-    else this.dirty = true
+    if (!stream) return void (this.dirty = true)
+    // What is live only ends at once, what is logged in its place.
+    const newest = stream.tail.at(-1)
+    if (newest) this.shownUntil(newest)
+    this.kick()
+  }
+
+  shownUntil(bucket: Bucket): number {
+    for (let index = 0; bucket.hasAcl && index < bucket.count; index++) {
+      if (!bucket.isAcl(index) || bucket.withdrawn(index) !== this.#parts.holder.uid) continue
+      this.#grants.withdraw(bucket.stream, bucket.ts)
+      if (this.#grants.isWithdrawn(bucket.stream)) return index
+    }
+    return bucket.count
+  }
+
+  mayShow(stream: Stream, state: Fold): boolean {
+    const ts = state.withdrawn.get(this.#parts.holder.uid)
+    if (ts !== undefined) this.#grants.withdraw(stream.name, ts)
+    return !this.#grants.isWithdrawn(stream.name)
+  }
+
+  withdrawn(): void {
+    this.#applyGrants()
   }
 
   fail(reason: string, error?: unknown): void {
@@ -240,6 +253,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   ephemeral(message: EphemeralMessage): void {
     if (!this.#active || this.#closed || this.bytesLeft <= 0 || this.#parts.hub.authority.blind) return
     const { stream, topic, packet } = message
+    if (this.#grants.isWithdrawn(stream)) return
     const here = this.#cursors.filter((cursor) => cursor.stream.name === stream && !cursor.dormant)
     if (here.some((cursor) => cursor.qosOf(topic, Infinity) >= 0)) this.write(packet)
     for (const sync of this.#syncs.values()) if (sync.stream.name === stream) sync.ephemeral(topic, message.envelope())
@@ -263,7 +277,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     this.#closed = true
     for (const sync of this.#syncs.values()) sync.close()
     for (const cursor of this.#cursors) cursor.close()
-    for (const stream of this.#followed) this.#leave(stream)
+    this.#following.close()
     this.#parts.hub.ephemerals.taps.remove(this)
   }
 
@@ -273,9 +287,10 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
 
   async #prepareSync(text: string, { stream: name, filter, start, first }: Subscription & { door: 'sync' }, qos: number): Promise<void> {
     if (!this.clean) throw new SyncError('bad-filter', `${text}: sync filters belong to a connection; connect with clean=1 [P-6.21]`)
-    const stream = await this.#follow(name)
+    const stream = await this.#following.follow(name)
     await this.log.confirmHead(stream) // What is said of the head next must be true [P-2.18].
     const captured = { seq: stream.headSeq, mark: stream.headMark }
+    if (hasMembers(name)) this.#mustShow(stream, await this.log.state(stream))
     this.#starting.push(() => {
       this.#syncs.get(text)?.close()
       const sync = new SyncCursor(stream, { text, first, filter, start, qos }, this)
@@ -285,9 +300,10 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   }
 
   async #preparePlain(text: string, { stream: name, filter }: Subscription & { door: 'plain' }, qos: number): Promise<void> {
-    const stream = await this.#follow(name)
+    const stream = await this.#following.follow(name)
     await this.log.confirmHead(stream)
     const fold = await this.log.state(stream)
+    this.#mustShow(stream, fold)
     const cursor = this.#cursors.find((held) => held.stream === stream && held.filters.has(text)) ?? this.#activeCursor(stream)
     // No turn passes between here and the end, so the state is that of the captured head.
     const matcher = new TopicFilter(filter)
@@ -295,8 +311,12 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     const plain: PlainFilter = { text, filter: matcher, qos, since: old?.since ?? stream.headSeq, retainedDue: true }
     cursor.put(plain)
     const retained = fold.states().filter(({ entry }) => matcher.matches(entry.topic))
-    this.#starting.push(() => this.#runs.push(new RetainedRun(plain, retained, this)))
+    this.#starting.push(() => this.#runs.push(new RetainedRun(plain, stream, retained, this)))
     this.moved()
+  }
+
+  #mustShow(stream: Stream, state: Fold): void {
+    if (!this.mayShow(stream, state)) throw withdrawn(this.#parts.holder.uid, stream.name)
   }
 
   #activeCursor(stream: Stream): PlainCursor {
@@ -314,8 +334,9 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   }
 
   async #restoreCursor(stored: CursorRecord, dupTo: (stream: Stream) => Promise<number>): Promise<PlainCursor | undefined> {
-    const stream = await this.#follow(stored.stream)
+    const stream = await this.#following.follow(stored.stream)
     await this.log.confirmHead(stream) // Another node may have served it beyond what this one knows [P-2.18].
+    if (hasMembers(stored.stream)) this.mayShow(stream, await this.log.state(stream)) // A withdrawn member's filters lie dormant.
     // A cursor ahead of the head belongs to a history that this store does not have.
     if (stored.acked > stream.headSeq) return undefined
     const cursor = new PlainCursor(stream, { acked: stored.acked, dupTo: Math.max(stored.sent, await dupTo(stream)) }, this)
@@ -331,7 +352,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   async #restoreRetained(stream: Stream, plain: PlainFilter): Promise<void> {
     const fold = await this.log.state(stream)
     const due = fold.states().filter(({ entry }) => entry.seq <= plain.since && plain.filter.matches(entry.topic))
-    this.#runs.push(new RetainedRun(plain, due, this))
+    this.#runs.push(new RetainedRun(plain, stream, due, this))
   }
 
   /** Filters outside the grants go to cursors of their own, which keep their place and deliver nothing [P-4.24]. */
@@ -373,28 +394,5 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     cursor.close()
     this.#cursors.splice(this.#cursors.indexOf(cursor), 1)
     for (const other of this.#cursors) if (other.preferred === cursor) other.preferred = undefined
-  }
-
-  async #follow(name: string): Promise<Stream> {
-    const stream = await this.log.follow(name, this)
-    if (!this.#followed.includes(stream)) this.#followed.push(stream)
-    this.#parts.hub.ephemerals.readers.add(name, this)
-    if (this.#closed) this.#leave(stream)
-    return stream
-  }
-
-  #streamsRead(): Set<Stream> {
-    return new Set([...this.#cursors, ...this.#syncs.values()].map(({ stream }) => stream))
-  }
-
-  #leaveUnread(): void {
-    const read = this.#streamsRead()
-    for (const stream of this.#followed) if (!read.has(stream)) this.#leave(stream)
-  }
-
-  #leave(stream: Stream): void {
-    this.#followed = this.#followed.filter((other) => other !== stream)
-    this.log.unfollow(stream, this)
-    this.#parts.hub.ephemerals.readers.remove(stream.name, this)
   }
 }

@@ -6,6 +6,7 @@ import type { Bucket } from '../log/bucket.ts'
 import { encodeEnvelope } from '../log/envelope.ts'
 import type { Retained } from '../log/fold.ts'
 import { beginning, checkPosition, firstPosition, headPosition } from '../log/history.ts'
+import { hasMembers } from '../log/members.ts'
 import { Reader } from '../log/reader.ts'
 import type { Stream } from '../log/stream.ts'
 import { controlTopic, TopicFilter, type SyncStart } from '../protocol/filters.ts'
@@ -40,6 +41,8 @@ export class SyncCursor implements DeliveryOwner {
   /** The place after what the client has got: it may go on from there, also within a snapshot [P-6.17]. */
   #next = 1
   #markBefore = emptyMark
+  /** The entry that a filter from `earliest` begins with. */
+  #beginning = -1
   #snapshot: { readonly entries: readonly Retained[]; readonly seq: number; readonly mark: string; at: number } | undefined = undefined
   /** The client has been told that it is caught up at this seq. */
   #announced = -1
@@ -70,9 +73,13 @@ export class SyncCursor implements DeliveryOwner {
     else from = start
     this.#next = from.seq + 1
     this.#markBefore = from.mark
+    // Who begins here holds nothing that this entry could have erased.
+    if (start === 'earliest') this.#beginning = this.#next
     const unservable = await checkPosition(log, this.stream, from)
     if (this.#closed) return
     if (unservable) return this.#reset(unservable.reason)
+    // What withdrew the user may stand before the position that was asked for.
+    if (hasMembers(this.stream.name) && !this.#outlet.mayShow(this.stream, await log.state(this.stream))) return this.end('withdrawn')
     await this.#startTail()
   }
 
@@ -122,8 +129,8 @@ export class SyncCursor implements DeliveryOwner {
     this.#outlet.write(encodePublish(this.#topicPrefix + topic, envelope))
   }
 
-  /** The grants no longer cover it [P-6.12]. */
-  end(reason: 'grant'): void {
+  /** It is not for this user any more [P-6.12]. */
+  end(reason: 'grant' | 'withdrawn' | 'erased'): void {
     if (this.#state === 'closed') return
     const pos = formatPosition(this.#outlet.log.epoch, this.#next - 1, this.#markBefore)
     this.close()
@@ -149,6 +156,7 @@ export class SyncCursor implements DeliveryOwner {
     await log.confirmHead(this.stream)
     const fold = await log.state(this.stream)
     if (this.#closed) return
+    if (!this.#outlet.mayShow(this.stream, fold)) return this.end('withdrawn')
     const { seq, mark } = fold
     const entries = fold.states().filter(({ entry }) => this.#deliverable(entry.topic))
     this.#snapshot = { entries, seq, mark, at: 0 }
@@ -161,6 +169,11 @@ export class SyncCursor implements DeliveryOwner {
     const snapshot = this.#snapshot
     if (!snapshot) return false
     const { log, inflight } = this.#outlet
+    // What was erased meanwhile is not sent, and the tail behind it cannot be: the client begins anew.
+    if (snapshot.seq < this.stream.erasedBefore) {
+      void this.#reset('trimmed')
+      return false
+    }
     while (snapshot.at < snapshot.entries.length) {
       if (this.#outlet.bytesLeft <= 0 || inflight.room <= 0) return true
       const { entry } = snapshot.entries[snapshot.at++] as Retained
@@ -183,7 +196,8 @@ export class SyncCursor implements DeliveryOwner {
     const packets: Buffer[] = []
     let bytes = 0
     let index = this.#next - bucket.firstSeq
-    for (; index < bucket.count && room > 0 && bytes < bytesLeft; index++) {
+    const until = this.#outlet.shownUntil(bucket)
+    for (; index < until && room > 0 && bytes < bytesLeft; index++) {
       const topic = bucket.topic(index)
       if (!this.#whole && !this.#deliverable(topic)) continue
       if (this.#whole && this.#tooDeep(topic)) continue
@@ -193,12 +207,16 @@ export class SyncCursor implements DeliveryOwner {
       packets.push(packet)
       bytes += packet.length
     }
+    // Of a bucket whose first entry is not shown the position before stays what it was.
+    if (index > 0) this.#markBefore = bucket.mark
     this.#next = bucket.firstSeq + index
-    this.#markBefore = bucket.mark
-    if (packets.length === 0) return
-    this.#lastSentMs = nowMs
-    this.#outlet.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets, bytes))
-    this.#outlet.delivered(packets.length, bucket.hops?.committed)
+    if (packets.length > 0) {
+      this.#lastSentMs = nowMs
+      this.#outlet.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets, bytes))
+      this.#outlet.delivered(packets.length, bucket.hops?.committed)
+    }
+    if (until < bucket.count && index >= until) this.end('withdrawn')
+    else if (bucket.erases && bucket.lastSeq !== this.#beginning) this.end('erased')
   }
 
   #deliverable(topic: string): boolean {

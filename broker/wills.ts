@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { Grants, type Authority, type Principal } from '../auth/index.ts'
 import { encodeFrame } from '../log/draft.ts'
 import type { Log } from '../log/log.ts'
+import { hasMembers, mustBeMember } from '../log/members.ts'
 import { asSyncError, SyncError } from '../protocol/errors.ts'
 import { openStream, streamOfTopic, type TopicRules } from '../protocol/topics.ts'
 import type { Documents } from '../seams/documents.ts'
@@ -128,9 +129,9 @@ export class Wills {
     try {
       checkPublishGrant(principal.grants, stream, topic)
       if (this.#parts.authority.isRevoked(principal)) throw new SyncError('forbidden', 'its author was revoked')
-      if (!isDurable(will)) return this.#parts.ephemerals.publish({ stream, topic, payload, from: principal.uid, client })
+      if (!isDurable(will)) return await this.#publishLive(will, payload, principal)
       const mayDeleteAny = mayDelete(principal.grants, stream, topic)
-      await log.publish(stream, {
+      await log.relay.publish(stream, {
         topic,
         ...encodeFrame(topic, payload),
         qos,
@@ -139,6 +140,7 @@ export class Wills {
         client,
         id,
         mayDeleteAny,
+        ...(hasMembers(stream) && { issuedAtMs: principal.issuedAtMs }),
         receivedMs: log.clock.now(),
       })
     } catch (error) {
@@ -147,6 +149,13 @@ export class Wills {
       logger.warn({ session: key, topic, code }, `a will was not published: ${message}`)
       telemetry.refused('will', code)
     }
+  }
+
+  async #publishLive({ stream, topic, client }: Will, payload: Buffer, author: Principal): Promise<void> {
+    const { uid: from } = author
+    await mustBeMember(this.#parts.log, stream, author)
+    const places = (await this.#parts.log.relay.ephemeral(stream, topic)) ?? [{ stream, topic }]
+    for (const place of places) this.#parts.ephemerals.publish({ stream: place.stream, topic: place.topic, payload, from, client })
   }
 }
 

@@ -15,6 +15,7 @@ const mayBeZero: ReadonlySet<string> = new Set<keyof Limits>([
   'connectionsPerUserMax',
   'sessionsPerUserMax',
   'newStreamsPerUserPerHourMax',
+  'relayPerSecondMax',
 ])
 
 /** What MQTT, the form of a bucket or a fixed bound does not allow to be exceeded. */

@@ -6,6 +6,7 @@ import { Bridge, Metrics } from '../bridge/index.ts'
 import { Broker } from '../broker/index.ts'
 import type { RedisHints } from '../hints/redis.ts'
 import { Log } from '../log/log.ts'
+import type { MayDeliver } from '../log/relay.ts'
 import type { Store } from '../log/stores/store.ts'
 import { systemClock, type Clock } from '../seams/clock.ts'
 import { noHints, type Hints } from '../seams/hints.ts'
@@ -27,6 +28,8 @@ export interface ServerOverrides {
   readonly hints?: Hints
   /** From the claims of an app token to grants; pure. */
   readonly claimsToGrants?: ClaimsToGrants
+  /** Whether a user may send messages to another; default everybody to everybody [P-15.6]. */
+  readonly mayDeliver?: MayDeliver
 }
 
 export interface RunningServer {
@@ -120,7 +123,8 @@ const steps: readonly Step<Parts>[] = [
     async start(parts) {
       const { config, overrides, clock, logger, hints, metrics } = parts
       const store = overrides.store ?? openStore(config, logger)
-      parts.log = await Log.open({ store, clock, limits: config.limits, logger, telemetry: metrics, hints })
+      const { mayDeliver } = overrides
+      parts.log = await Log.open({ store, clock, limits: config.limits, logger, telemetry: metrics, hints, mayDeliver })
       parts.redisHints?.start(parts.log.epoch)
       sayHowNodesMeet(parts)
     },

@@ -14,6 +14,7 @@ import { randomFillSync } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { publishQos1, type Draft } from './draft.ts'
 import type { Entry } from './entry.ts'
+import { aclTopicOf, withdrawnBy } from './members.ts'
 
 const version = 1
 const headerBytes = 34
@@ -21,6 +22,10 @@ const entryBytes = 4
 const qosFlags = 3
 const retainFlag = 4
 const givenIdFlag = 8
+/** Of the server, about who is a member [P-4.29]. */
+const aclFlag = 16
+/** Of the server as well: what stands before it is erased [P-17.2]. */
+const erasesFlag = 32
 
 export class Bucket {
   readonly stream: string
@@ -35,6 +40,9 @@ export class Bucket {
   readonly uniform: boolean
   readonly hasRetained: boolean
   readonly hasGivenIds: boolean
+  readonly hasAcl: boolean
+  /** Its one entry erases the stream before it. */
+  readonly erases: boolean
   readonly #topics: (string | undefined)[]
   /** Read when first asked for: live delivery needs none of them. */
   #publishers: readonly Publisher[] | undefined = undefined
@@ -69,6 +77,8 @@ export class Bucket {
     this.uniform = uniform
     this.hasRetained = (flagsAll & retainFlag) !== 0
     this.hasGivenIds = (flagsAll & givenIdFlag) !== 0
+    this.hasAcl = (flagsAll & aclFlag) !== 0
+    this.erases = (flagsAll & erasesFlag) !== 0
   }
 
   get lastSeq(): number {
@@ -110,6 +120,24 @@ export class Bucket {
 
   retain(index: number): boolean {
     return (this.#flags(index) & retainFlag) !== 0
+  }
+
+  /** Whether an entry may be one of the server, which the plain door does not deliver [P-4.29]. */
+  get hasNotes(): boolean {
+    return this.hasAcl || this.erases
+  }
+
+  isNote(index: number): boolean {
+    return (this.#flags(index) & (aclFlag | erasesFlag)) !== 0
+  }
+
+  isAcl(index: number): boolean {
+    return (this.#flags(index) & aclFlag) !== 0
+  }
+
+  /** The uid that an entry on `$acl` withdraws. */
+  withdrawn(index: number): string {
+    return withdrawnBy(this.payload(index))
   }
 
   payload(index: number): Buffer {
@@ -260,6 +288,7 @@ export function packBucket(stream: string, firstSeq: number, nonce: Buffer, ts: 
   const topics: string[] = []
   const frameStarts: number[] = []
   const idOffsets: number[] = []
+  const acl = aclTopicOf(stream)
   let meta = metaStart
   let idAt = idsStart
   let frame = framesStart
@@ -267,6 +296,8 @@ export function packBucket(stream: string, firstSeq: number, nonce: Buffer, ts: 
     const draft = drafts[index] as Draft
     value.writeUInt16BE(numbers[index] as number, meta)
     value[meta + 2] = draft.qos | (draft.retain ? retainFlag : 0) | (draft.id === '' ? 0 : givenIdFlag)
+    if (draft.topic === acl) value[meta + 2] = (value[meta + 2] as number) | aclFlag
+    if (draft.erases) value[meta + 2] = (value[meta + 2] as number) | erasesFlag
     value[meta + 3] = draft.id.length
     meta += entryBytes
     if (draft.id !== '') idAt += value.write(draft.id, idAt, 'latin1')

@@ -34,6 +34,8 @@ export interface DraftFields extends Frame {
   readonly since: number | undefined
   /** Whether a retained topic that somebody else created may be deleted. */
   readonly mayDeleteAny: boolean
+  /** When the publisher's token was issued, ms: one who was withdrawn later may not publish. Undefined where nobody can be withdrawn. */
+  readonly issuedAtMs: number | undefined
   /** When the server had the packet, ms. */
   readonly receivedMs: number
   readonly sink: DraftSink
@@ -41,7 +43,7 @@ export interface DraftFields extends Frame {
   readonly tag: number
 }
 
-type Optional = 'id' | 'condition' | 'since' | 'mayDeleteAny' | 'tag'
+type Optional = 'id' | 'condition' | 'since' | 'mayDeleteAny' | 'issuedAtMs' | 'tag'
 export type DraftRequest = Omit<DraftFields, Optional> & Partial<{ [Name in Optional]: DraftFields[Name] | undefined }>
 
 /** The fields, then the outcome: read `seq`, `mark`, `duplicate` and `error` once `settled` is true. */
@@ -59,9 +61,16 @@ export class Draft {
   readonly condition: Condition | undefined
   readonly since: number | undefined
   readonly mayDeleteAny: boolean
+  readonly issuedAtMs: number | undefined
   readonly receivedMs: number
   readonly sink: DraftSink
   readonly tag: number
+  /** Of another stream: this one is appended together with it or later, never without it. */
+  after: Draft | undefined = undefined
+  /** It erases the stream before it [P-17.2], and has a bucket to itself. */
+  erases = false
+  /** The commit that it was last built into, by number. */
+  commit = 0
   settled = false
   seq = 0
   mark = ''
@@ -84,6 +93,7 @@ export class Draft {
     this.condition = fields.condition
     this.since = fields.since
     this.mayDeleteAny = fields.mayDeleteAny
+    this.issuedAtMs = fields.issuedAtMs
     this.receivedMs = fields.receivedMs
     this.sink = fields.sink
     this.tag = fields.tag
@@ -92,7 +102,7 @@ export class Draft {
   /** For everybody else. */
   static of(request: DraftRequest): Draft {
     const { topic, source, start, end, idOffset, qos, retain, from, client, receivedMs, sink } = request
-    const { id = '', condition, since, mayDeleteAny = true, tag = 0 } = request
+    const { id = '', condition, since, mayDeleteAny = true, issuedAtMs, tag = 0 } = request
     return new Draft({
       source,
       start,
@@ -107,6 +117,7 @@ export class Draft {
       condition,
       since,
       mayDeleteAny,
+      issuedAtMs,
       receivedMs,
       sink,
       tag,
@@ -128,7 +139,7 @@ export class Draft {
 
   /** Whether the state at the head decides what becomes of it. */
   get needsJudgement(): boolean {
-    return this.id !== '' || this.condition !== undefined || (!this.mayDeleteAny && this.deletes)
+    return this.id !== '' || this.issuedAtMs !== undefined || this.condition !== undefined || (!this.mayDeleteAny && this.deletes)
   }
 }
 

@@ -37,6 +37,8 @@ export interface FoldParts {
   /** Ascending by seq. */
   readonly ids: readonly RememberedId[]
   readonly idsForgottenUpTo: number
+  /** When each withdrawn member was withdrawn last, ms. */
+  readonly withdrawn: ReadonlyMap<string, number>
 }
 
 export type IdWindow = Pick<Limits, 'idWindowMs' | 'idWindowEntries' | 'idWindowBytesMax'>
@@ -44,6 +46,7 @@ export type IdWindow = Pick<Limits, 'idWindowMs' | 'idWindowEntries' | 'idWindow
 /** About what a retained entry and an id take in memory beside their own bytes. */
 const retainedOverheadBytes = 400
 const idOverheadBytes = 300
+const withdrawnBytes = 200
 /** Bytes of a remembered id beside uid and id: what it takes in a snapshot, which is what `idWindowBytesMax` counts. */
 export const idFixedBytes = 34
 
@@ -61,6 +64,7 @@ export class Fold {
   #oldest = 0
   #idBytes = 0
   #idsForgottenUpTo = 0
+  readonly #withdrawn = new Map<string, number>()
 
   constructor(window: IdWindow) {
     this.#window = window
@@ -74,12 +78,13 @@ export class Fold {
     for (const retained of parts.states) fold.#retain(retained)
     for (const known of parts.ids) fold.#remember(known)
     fold.#idsForgottenUpTo = parts.idsForgottenUpTo
+    for (const [uid, ts] of parts.withdrawn) fold.#withdrawn.set(uid, ts)
     return fold
   }
 
   /** About what it takes in memory. */
   get bytes(): number {
-    return this.#retainedBytes + this.#idBytes + this.#ids.size * idOverheadBytes + 1_000
+    return this.#retainedBytes + this.#idBytes + this.#ids.size * idOverheadBytes + this.#withdrawn.size * withdrawnBytes + 1_000
   }
 
   retained(topic: string): Retained | undefined {
@@ -106,6 +111,17 @@ export class Fold {
     return this.#idsForgottenUpTo
   }
 
+  /** When each withdrawn member was withdrawn last, ms [P-16.2]. */
+  get withdrawn(): ReadonlyMap<string, number> {
+    return this.#withdrawn
+  }
+
+  /** Whether nobody has withdrawn the user since the token was issued. */
+  isMember(uid: string, issuedAtMs: number): boolean {
+    const ts = this.#withdrawn.get(uid)
+    return ts === undefined || issuedAtMs > ts
+  }
+
   /** Takes in the next bucket. Entries already taken in have no effect; throws if entries are missing before it. */
   apply(bucket: Bucket): void {
     const { lastSeq, firstSeq } = bucket
@@ -114,7 +130,8 @@ export class Fold {
       throw new Error(`the state of ${bucket.stream} stands at seq ${this.seq}: the bucket that begins at ${firstSeq} leaves a gap`)
     }
     const { mark } = bucket
-    if (bucket.hasRetained || bucket.hasGivenIds) this.#applyEntries(bucket, mark)
+    if (bucket.erases) this.#erase(lastSeq)
+    if (bucket.hasRetained || bucket.hasGivenIds || bucket.hasAcl) this.#applyEntries(bucket, mark)
     this.seq = lastSeq
     this.mark = mark
     if (this.#oldest < this.#order.length) this.#forget(bucket.ts)
@@ -124,6 +141,7 @@ export class Fold {
     for (let index = this.seq + 1 - bucket.firstSeq; index < bucket.count; index++) {
       const retain = bucket.retain(index)
       const id = bucket.givenId(index)
+      if (bucket.isAcl(index)) this.#withdrawn.set(bucket.withdrawn(index), bucket.ts)
       if (id !== '') {
         const content = contentHash(bucket.topic(index), bucket.payload(index), retain)
         this.#remember({ from: bucket.from(index), id, seq: bucket.firstSeq + index, mark, hash: content, ts: bucket.ts })
@@ -135,6 +153,17 @@ export class Fold {
       const entry = bucket.entry(index)
       this.#retain({ entry: { ...entry, payload: Buffer.from(entry.payload) }, creator: before?.creator ?? entry.from })
     }
+  }
+
+  /** Who was withdrawn stays so. */
+  #erase(seq: number): void {
+    this.#retained.clear()
+    this.#retainedBytes = 0
+    this.#ids.clear()
+    this.#idBytes = 0
+    this.#order = []
+    this.#oldest = 0
+    this.#idsForgottenUpTo = seq
   }
 
   #retain(retained: Retained): void {

@@ -3,7 +3,7 @@
  * streams together, with one sync. One commit is in flight. What a bucket may hold is judged against the very
  * head it builds on; because it is stored only at that head, the judgement is exact [P-9.16].
  */
-import { SyncError } from '../protocol/errors.ts'
+import type { SyncError } from '../protocol/errors.ts'
 import type { Clock } from '../seams/clock.ts'
 import type { Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
@@ -11,7 +11,9 @@ import type { Telemetry } from '../seams/telemetry.ts'
 import { drawNonce, markOf, packBucket, type Bucket } from './bucket.ts'
 import { CommitPace } from './commit-pace.ts'
 import type { Draft } from './draft.ts'
+import { putBack, refuse, unavailable } from './drafts.ts'
 import { Judge } from './judge.ts'
+import { aclTopicOf } from './members.ts'
 import type { CommitOutcome, Store } from './stores/store.ts'
 import type { Stream } from './stream.ts'
 
@@ -46,6 +48,10 @@ export class GroupCommit {
   #dirty: Stream[] = []
   #inFlight: Part[] | undefined = undefined
   #startedMs = 0
+  /** Streams whose next draft comes after one of another stream: looked at with every commit. */
+  readonly #behind = new Set<Stream>()
+  /** Of the commit being built. */
+  #number = 0
   readonly #pace: CommitPace
   /** Streams whose drafts are judged again, or wait for that, outside any commit. */
   #aside = 0
@@ -260,16 +266,30 @@ export class GroupCommit {
     const streams = this.#dirty
     let bytes = 0
     let at = 0
+    this.#number++
+    const take = (stream: Stream): number => {
+      const part = this.#prepare(stream)
+      if (part) parts.push(part)
+      return part?.bucket?.value.length ?? 0
+    }
     while (at < streams.length && parts.length < commitStreamsMax && bytes < commitBytesMax) {
       const stream = streams[at++] as Stream
       stream.dirty = false
-      const part = this.#prepare(stream)
-      if (!part) continue
-      bytes += part.bucket?.value.length ?? 0
-      parts.push(part)
+      if (stream.pending[0]?.after) this.#behind.add(stream)
+      else bytes += take(stream)
     }
+    // What goes together with drafts of other streams is looked at when those have been taken.
+    const behind = [...this.#behind]
+    this.#behind.clear()
+    for (const stream of behind) if (!stream.dirty && !stream.committing) take(stream)
     this.#dirty = streams.slice(at)
     return parts
+  }
+
+  /** Whether the draft that this one must not be without is on disk, refused, or part of the commit being built. */
+  #mayFollow({ after }: Draft): boolean {
+    if (!after || after.settled) return true
+    return this.#parts.store.atomic === true && after.commit === this.#number
   }
 
   #prepare(stream: Stream): Part | undefined {
@@ -280,11 +300,17 @@ export class GroupCommit {
     let needsFold = false
     while (count < pending.length && count < bucketEntriesMax) {
       const draft = pending[count] as Draft
+      if (!this.#mayFollow(draft) || (draft.erases && count > 0)) break
       bytes += draft.bytes
       // What a draft takes beside its frame is bounded by its names, id and four bytes.
       if (count > 0 && bytes + count * 256 > bucketBytesMax) break
       needsFold ||= draft.needsJudgement
       count++
+      if (draft.erases) break
+    }
+    if (count === 0) {
+      if (pending.length > 0) this.#behind.add(stream)
+      return undefined
     }
     if (needsFold && !stream.fold) {
       this.#prepareFold(stream)
@@ -303,7 +329,14 @@ export class GroupCommit {
     const firstSeq = stream.headSeq + 1
     let accepted = drafts
     if (needsFold) {
-      const judge = new Judge(stream.fold, { epoch: this.#parts.epoch, nextSeq: firstSeq, mark, nonce, ts })
+      const judge = new Judge(stream.fold, {
+        epoch: this.#parts.epoch,
+        nextSeq: firstSeq,
+        mark,
+        nonce,
+        ts,
+        aclTopic: aclTopicOf(stream.name),
+      })
       accepted = drafts.filter((draft) => judge.judge(draft))
     }
     if (accepted.length === 0) return { stream, drafts, bucket: undefined, known: false }
@@ -311,6 +344,7 @@ export class GroupCommit {
     for (const draft of accepted) {
       draft.seq = ++seq
       draft.mark = mark
+      draft.commit = this.#number
     }
     return { stream, drafts, bucket: packBucket(stream.name, firstSeq, nonce, ts, accepted), known: false }
   }
@@ -355,23 +389,4 @@ type PartWithBucket = Part & { readonly bucket: Bucket }
 
 function hasBucket(part: Part): part is PartWithBucket {
   return part.bucket !== undefined
-}
-
-function unavailable(cause?: unknown): SyncError {
-  return new SyncError('store-unavailable', 'the store did not take the entry; it may be tried again', {}, cause)
-}
-
-function refuse(drafts: readonly Draft[], error: SyncError): void {
-  for (const draft of drafts) if (!draft.settled) draft.error = error
-}
-
-/** In front of what came later, as if they had never been judged. */
-function putBack(stream: Stream, drafts: readonly Draft[]): void {
-  for (const draft of drafts) {
-    draft.seq = 0
-    draft.mark = ''
-    draft.duplicate = false
-    draft.error = undefined
-  }
-  stream.pending = [...drafts, ...stream.pending]
 }

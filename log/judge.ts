@@ -1,8 +1,9 @@
-/** Judges drafts against the state at the very head they are appended to [P-9.16]: first the id, then deletion, then the condition [P-9.11]. */
+/** Judges drafts against the state at the very head they are appended to [P-9.16]: first the id, then membership, deletion and the condition [P-9.11]. */
 import { SyncError, type ErrorCode } from '../protocol/errors.ts'
 import type { Condition, Draft } from './draft.ts'
 import type { Entry } from './entry.ts'
 import { contentHash, type Fold } from './fold.ts'
+import { withdrawn, withdrawnBy } from './members.ts'
 
 export interface JudgeParts {
   readonly epoch: string
@@ -11,6 +12,8 @@ export interface JudgeParts {
   readonly mark: string
   /** Of the bucket being built: entries of it shown in a refusal carry their derived id and time from here [P-3.19]. */
   readonly nonce?: Buffer
+  /** Where the stream's members are withdrawn, if it has any. */
+  readonly aclTopic?: string | undefined
   readonly ts?: number
 }
 
@@ -22,6 +25,8 @@ export class Judge {
   /** What the accepted drafts made of their topics; null where the last one deleted it. */
   readonly #topics = new Map<string, Changed | null>()
   readonly #ids = new Map<string, Accepted>()
+  /** By accepted drafts: from the same bucket on. */
+  #withdrawn: Set<string> | undefined = undefined
 
   /** `fold` may be missing where no draft of the bucket needs judgement. */
   constructor(fold: Fold | undefined, parts: JudgeParts) {
@@ -40,8 +45,15 @@ export class Judge {
     if (!fold) return true
     if (draft.needsJudgement) {
       draft.duplicate = false
-      draft.error = undefined
-      if (!this.#idIsFree(fold, draft) || !this.#mayDelete(draft) || !this.#conditionHolds(draft)) return false
+      draft.error = draft.after?.error
+      if (
+        draft.error ||
+        !this.#idIsFree(fold, draft) ||
+        !this.#isMember(fold, draft) ||
+        !this.#mayDelete(draft) ||
+        !this.#conditionHolds(draft)
+      )
+        return false
     }
     this.#accept(draft)
     return true
@@ -62,6 +74,13 @@ export class Judge {
       return refuse(draft, 'unknown-outcome', `id ${draft.id}: ids up to seq ${fold.idsForgottenUpTo} may be forgotten [P-9.9]`)
     }
     return true
+  }
+
+  #isMember(fold: Fold, draft: Draft): boolean {
+    const { from, issuedAtMs = Infinity } = draft
+    if (fold.isMember(from, issuedAtMs) && !(this.#withdrawn?.has(from) && issuedAtMs <= (this.#parts.ts ?? Infinity))) return true
+    draft.error = withdrawn(from, quoteTopic(draft))
+    return false
   }
 
   #mayDelete(draft: Draft): boolean {
@@ -95,6 +114,7 @@ export class Judge {
   #accept(draft: Draft): void {
     const seq = this.#nextSeq++
     if (draft.id !== '') this.#ids.set(`${draft.from} ${draft.id}`, { draft, seq })
+    if (draft.topic === this.#parts.aclTopic) (this.#withdrawn ??= new Set()).add(withdrawnBy(draft.payload))
     if (!draft.retain) return
     const { topic } = draft
     if (draft.deletes) this.#topics.set(topic, null)

@@ -15,12 +15,14 @@ import { defaultLimits, type Limits } from '../seams/limits.ts'
 import { silentLogger, type Logger } from '../seams/logger.ts'
 import { noTelemetry, type Telemetry } from '../seams/telemetry.ts'
 import type { Bucket } from './bucket.ts'
+import { Confirmations } from './confirmations.ts'
 import { Draft, type DraftRequest } from './draft.ts'
 import { EnvelopeCache } from './envelope-cache.ts'
 import type { Fold } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
 import { HeadPoll } from './head-poll.ts'
 import { Maintenance } from './maintenance.ts'
+import { Relay, type MayDeliver } from './relay.ts'
 import { Snapshots } from './snapshots.ts'
 import { StateCache } from './state-cache.ts'
 import type { Store } from './stores/store.ts'
@@ -35,6 +37,8 @@ export interface LogOptions {
   readonly logger?: Logger
   readonly telemetry?: Telemetry
   readonly hints?: Hints
+  /** Who may send messages to whom; default everybody to everybody [P-15.6]. */
+  readonly mayDeliver?: MayDeliver | undefined
 }
 
 export class Log {
@@ -42,6 +46,8 @@ export class Log {
   readonly documents: Documents
   /** Envelopes shared between readers. */
   readonly envelopes: EnvelopeCache
+  /** Takes what clients publish. */
+  readonly relay: Relay
   readonly limits: Limits
   readonly clock: Clock
   readonly #store: Store
@@ -54,7 +60,7 @@ export class Log {
   readonly #quota: StreamQuota
   readonly #streams = new Map<string, Stream>()
   readonly #loading = new Map<string, Promise<Stream>>()
-  readonly #confirming = new Map<Stream, Confirmation>()
+  readonly #confirmations = new Confirmations((stream) => this.#catchUp(stream))
   readonly #stopListening: () => void
   readonly #poll: HeadPoll | undefined
   readonly #relieved: (() => void)[] = []
@@ -78,6 +84,7 @@ export class Log {
     this.#logger = logger
     this.#hints = hints
     this.envelopes = new EnvelopeCache({ epoch, clock, bytesMax: limits.envelopeCacheBytesMax })
+    this.relay = new Relay(this, options.mayDeliver)
     this.#tails = new TailCache(limits.tailCacheBytesMax)
     const snapshots = new Snapshots(store, limits)
     this.#states = new StateCache({
@@ -153,6 +160,12 @@ export class Log {
     this.#commits.arrived(stream)
   }
 
+  /** What a draft of the stream had to come after has been settled. */
+  resume(name: string): void {
+    const stream = this.#streams.get(name)
+    if (stream) this.#commits.add(stream)
+  }
+
   /** As `append`, for those who wait for one entry: resolves with the settled draft, rejects with its error. */
   publish(name: string, request: Omit<DraftRequest, 'sink'>): Promise<Draft> {
     return new Promise((resolve, reject) => {
@@ -205,10 +218,7 @@ export class Log {
    */
   confirmHead(stream: Stream): Promise<void> {
     if (!this.#store.shared) return Promise.resolve()
-    const confirmation = this.#confirming.get(stream)
-    // A question already on its way may have been answered before this call was made: it takes the next one.
-    if (confirmation) return (confirmation.next ??= confirmation.running.catch(() => {}).then(() => this.#confirm(stream)))
-    return this.#confirm(stream)
+    return this.#confirmations.confirm(stream)
   }
 
   /** Looks for new entries; resolves also where the store does not answer. */
@@ -240,11 +250,12 @@ export class Log {
   /**
    * Lets the stream begin at `before`: first the state up to there is durable, then the beginning, then the
    * entries go. Resolves with the first readable seq. The newest bucket stays on disk, so seqs never restart.
+   * The state is not kept as it was before `coveredTo`.
    */
-  async trim(name: string, before: number): Promise<number> {
+  async trim(name: string, before: number, coveredTo?: number): Promise<number> {
     const stream = await this.stream(name)
     await this.confirmHead(stream)
-    const first = await this.#maintenance.trim(stream, Math.min(before, stream.headSeq + 1))
+    const first = await this.#maintenance.trim(stream, Math.min(before, stream.headSeq + 1), coveredTo)
     for (const follower of stream.followers) follower.moved(stream)
     return first
   }
@@ -366,14 +377,6 @@ export class Log {
     for (const follower of stream.followers) follower.moved(stream)
   }
 
-  #confirm(stream: Stream): Promise<void> {
-    const running = this.#catchUp(stream).finally(() => {
-      if (this.#confirming.get(stream)?.running === running) this.#confirming.delete(stream)
-    })
-    this.#confirming.set(stream, { running, next: undefined })
-    return running
-  }
-
   async #bucketWith(stream: Stream, seq: number): Promise<Bucket> {
     const bucket = stream.cached(seq) ?? (await this.#store.read(stream.name, { from: seq, to: seq, bytesMax: 1 }))[0]
     if (!bucket || bucket.firstSeq > seq) throw new Error(`${stream.name}: seq ${seq} is missing in the store`)
@@ -385,11 +388,6 @@ export class Log {
     if (this.#relieved.length === 0 || this.#pendingBytes > this.limits.appendBytesPerNodeMax / 2) return
     for (const callback of this.#relieved.splice(0)) callback()
   }
-}
-
-interface Confirmation {
-  readonly running: Promise<void>
-  next: Promise<void> | undefined
 }
 
 function storeDown(cause?: unknown): SyncError {

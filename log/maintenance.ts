@@ -44,13 +44,14 @@ export class Maintenance {
     })
   }
 
-  /** See `Log.trim`. */
-  trim(stream: Stream, first: number): Promise<number> {
+  /** See `Log.trim`. No snapshot of before `coveredTo` is left. */
+  trim(stream: Stream, first: number, coveredTo = first - 1): Promise<number> {
     return this.#inTurn(stream, async () => {
-      if (first <= stream.first) return stream.first
+      // A stream trimmed to its end holds its newest bucket still, and the state with it.
+      if (first < stream.first || (first === stream.first && coveredTo < first)) return stream.first
       // Another node's snapshot may come in the way of ours; it need not reach as far.
-      while ((stream.record?.snapshot?.seq ?? 0) < first - 1) await this.#snapshot(stream)
-      const markBefore = (await this.#parts.readBucket(stream, first - 1)).mark
+      while ((stream.record?.snapshot?.seq ?? 0) < coveredTo) await this.#snapshot(stream)
+      const markBefore = first === stream.first ? stream.markBefore : (await this.#parts.readBucket(stream, first - 1)).mark
       await this.#change(stream, (record) => (first > record.first ? { ...record, first, markBefore } : record))
       await this.#parts.store.removeBelow(stream.name, first)
       return first

@@ -59,6 +59,7 @@ export class Snapshots {
     if (old && fold.seq <= old.seq) return old
     const { seq, mark, idsForgottenUpTo } = fold
     const ids = fold.ids()
+    const withdrawn = [...fold.withdrawn]
     const groups = planGroups(stream, fold.states(), seq, old, this.#limits.snapshotChunkBytesMax)
     const chunks: ChunkOfManifest[] = []
     const rolls: Roll[] = []
@@ -72,7 +73,7 @@ export class Snapshots {
         chunks.push({ name, live: states.length, total: states.length })
       }
     }
-    const beside = await this.#writeIds(stream, encodeIds(ids, idsForgottenUpTo, rolls), seq, old)
+    const beside = await this.#writeIds(stream, encodeIds({ ids, idsForgottenUpTo, rolls, withdrawn }), seq, old)
     return { seq, mark, chunks, ids: beside }
   }
 
@@ -213,17 +214,26 @@ interface Beside {
   readonly ids: readonly RememberedId[]
   readonly idsForgottenUpTo: number
   readonly rolls: ReadonlyMap<number, ReadonlySet<number>>
+  readonly withdrawn: ReadonlyMap<string, number>
 }
 
-const noIds: Beside = { ids: [], idsForgottenUpTo: 0, rolls: new Map() }
+const noIds: Beside = { ids: [], idsForgottenUpTo: 0, rolls: new Map(), withdrawn: new Map() }
+
+interface BesideToWrite {
+  readonly ids: readonly RememberedId[]
+  readonly idsForgottenUpTo: number
+  readonly rolls: readonly Roll[]
+  readonly withdrawn: readonly (readonly [uid: string, ts: number])[]
+}
 
 /** Null where there is nothing to keep. */
-function encodeIds(ids: readonly RememberedId[], idsForgottenUpTo: number, rolls: readonly Roll[]): Buffer | null {
-  if (ids.length === 0 && idsForgottenUpTo === 0 && rolls.length === 0) return null
+function encodeIds({ ids, idsForgottenUpTo, rolls, withdrawn }: BesideToWrite): Buffer | null {
+  if (ids.length === 0 && idsForgottenUpTo === 0 && rolls.length === 0 && withdrawn.length === 0) return null
   const idBytes = ids.reduce((bytes, { from, id }) => bytes + idFixedBytes + from.length + id.length, 0)
   const packedRolls = rolls.map(({ index, seqs }) => ({ index, count: seqs.length, steps: packSteps(seqs) }))
   const rollBytes = packedRolls.reduce((bytes, { steps }) => bytes + 8 + steps.length, 0)
-  const value = Buffer.allocUnsafeSlow(headerBytes + 10 + idBytes + rollBytes)
+  const withdrawnBytes = withdrawn.reduce((bytes, [uid]) => bytes + 7 + uid.length, withdrawn.length === 0 ? 0 : 4)
+  const value = Buffer.allocUnsafeSlow(headerBytes + 10 + idBytes + rollBytes + withdrawnBytes)
   let at = value.writeUIntBE(idsForgottenUpTo, headerBytes, 6)
   for (const { from, id, seq, mark, ts, hash } of ids) {
     at = value.writeUIntBE(seq, at, 6)
@@ -240,6 +250,12 @@ function encodeIds(ids: readonly RememberedId[], idsForgottenUpTo: number, rolls
     at = value.writeUInt32BE(index, at)
     at = value.writeUInt32BE(count, at)
     at += steps.copy(value, at)
+  }
+  if (withdrawn.length > 0) at = value.writeUInt32BE(withdrawn.length, at)
+  for (const [uid, ts] of withdrawn) {
+    at = value.writeUIntBE(ts, at, 6)
+    at = value.writeUInt8(uid.length, at)
+    at += value.write(uid, at, 'latin1')
   }
   return seal(value, kindIds, ids.length)
 }
@@ -261,7 +277,13 @@ function decodeIds(value: Buffer): Beside {
     let seq = 0
     rolls.set(index, new Set(Array.from({ length: reader.uint(4) }, () => (seq += reader.step()))))
   }
-  return { ids, idsForgottenUpTo, rolls }
+  const withdrawn = new Map<string, number>()
+  // Nothing follows where nobody was withdrawn, and in chunks of the release before.
+  for (let left = reader.isAtEnd ? 0 : reader.uint(4); left > 0; left--) {
+    const ts = reader.uint(6)
+    withdrawn.set(reader.name(), ts)
+  }
+  return { ids, idsForgottenUpTo, rolls, withdrawn }
 }
 
 /** Ascending numbers as the steps from one to the next: seven bits to a byte, the lowest first, the top bit for more. */
@@ -285,6 +307,10 @@ class Reader {
 
   constructor(value: Buffer) {
     this.#value = value
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at === this.#value.length
   }
 
   uint(length: number): number {

@@ -30,6 +30,8 @@ export class Stream {
   /** Entries and bytes appended since the newest snapshot, as far as seen. */
   unfoldedEntries = 0
   unfoldedBytes = 0
+  /** The newest entry known here that erased what stood before it [P-17.2]. */
+  erasedBefore = 0
   /** Lost races for the same head in a row. */
   collisions = 0
   /** Used since the last sweep of idle streams. */
@@ -71,6 +73,7 @@ export class Stream {
       throw new RangeError(`${this.name}: a bucket at ${bucket.firstSeq} does not follow the head ${this.headSeq}`)
     }
     this.#take(bucket)
+    if (bucket.erases) this.erasedBefore = bucket.firstSeq
     this.fold?.apply(bucket)
     this.unfoldedEntries += bucket.count
     this.unfoldedBytes += bucket.value.length

@@ -13,7 +13,7 @@ export type Subscription =
   | { readonly door: 'reply'; readonly client: string; readonly filter: string }
   | { readonly door: 'tap'; readonly filter: string }
 
-/** Reads a filter from a SUBSCRIBE; throws `bad-filter`, `bad-position` or `not-yet-available`. */
+/** Reads a filter from a SUBSCRIBE; throws `bad-filter` or `bad-position`. */
 export function parseFilter(wire: string, rules: TopicRules): Subscription {
   checkCharacters(wire, 'bad-filter')
   const levels = wire.split('/')

@@ -10,7 +10,6 @@ export const openStream = 'open/-'
 
 const canonicalKinds: ReadonlySet<string> = new Set(['users', 'spaces', 'outbox', 'inbox'])
 const doors: ReadonlySet<string> = new Set(['put', 'sync', 'reply', 'auth'])
-const unavailableKinds: ReadonlySet<string> = new Set(['outbox', 'inbox'])
 
 /** Names below a stream that only the server writes. */
 export const aclTopicLevel = '$acl'
@@ -30,7 +29,7 @@ export function isReservedLevel(level: string): boolean {
 
 /**
  * The stream that a topic to be published belongs to, e.g. `users/alice` for `users/alice/notes/1`.
- * Throws `bad-topic` saying what is wrong, or `not-yet-available`.
+ * Throws `bad-topic` saying what is wrong, or `forbidden` for an inbox, which only the relay writes [P-15.2].
  */
 export function streamOfTopic(topic: string, rules: TopicRules): string {
   checkCharacters(topic, 'bad-topic')
@@ -42,12 +41,36 @@ export function streamOfTopic(topic: string, rules: TopicRules): string {
   const stream = streamName(levels, 'bad-topic', topic)
   if (levels.length < 3) throw badTopic(topic, 'a stream has no topic of its own, only topics below it')
   for (const level of levels) checkLevel(level, topic, 'bad-topic')
+  if (kind === 'inbox') throw new SyncError('forbidden', `${quote(topic)}: only the relay writes to an inbox [P-15.2]`)
+  if (kind === 'outbox') checkReceiver(topic, levels)
   return stream
+}
+
+/** Where the relay delivers what is published to an outbox. */
+export interface Delivery {
+  /** The uids of the outbox and of the inbox. */
+  readonly from: string
+  readonly to: string
+  readonly stream: string
+  readonly topic: string
+}
+
+/** `inbox/bob/alice/x` for `outbox/alice/bob/x` [P-15.1]; the topic is one that `streamOfTopic` has found valid. */
+export function deliveryOf(topic: string): Delivery {
+  const [, from = '', to = '', ...below] = topic.split('/')
+  const stream = `inbox/${to}`
+  return { from, to, stream, topic: [stream, from, ...below].join('/') }
+}
+
+function checkReceiver(topic: string, levels: readonly string[]): void {
+  const to = levels[2] as string
+  if (levels.length < 4) throw badTopic(topic, 'a message is published to outbox/{uid}/{to}/ and at least one level below')
+  if (!isCanonicalUid(to)) throw badTopic(topic, `${quote(to)} is not a canonical name [P-1.11]`)
 }
 
 /**
  * The stream named by two levels, e.g. of an HTTP path or the beginning of a filter.
- * Throws the given code where the names are not canonical, or `not-yet-available`.
+ * Throws the given code where the names are not canonical.
  */
 export function streamName(levels: readonly string[], code: 'bad-topic' | 'bad-filter' | 'bad-request', whole: string): string {
   const [kind, id] = levels
@@ -56,9 +79,6 @@ export function streamName(levels: readonly string[], code: 'bad-topic' | 'bad-f
   }
   const canonical = kind === 'spaces' ? isCanonicalName(id) : isCanonicalUid(id)
   if (!canonical) throw new SyncError(code, `${quote(whole)}: ${quote(id)} is not a canonical name [P-1.11]`)
-  if (unavailableKinds.has(kind)) {
-    throw new SyncError('not-yet-available', `${quote(whole)}: messages between users (outbox, inbox) come with a later release`)
-  }
   return `${kind}/${id}`
 }
 

@@ -103,6 +103,9 @@ export const defaultLimits = {
   connectionsPerUserMax: 100,
   sessionsPerUserMax: 100,
   newStreamsPerUserPerHourMax: 10_000,
+  /** Of one sender to one inbox, 0 is off: messages a second, and at once: nobody fills the inbox of another. */
+  relayPerSecondMax: 10,
+  relayBurstMax: 100,
   /** Warned this long before a token's end. */
   authWarningMs: 60_000,
   /** Revocations are read this often, at least twice in `revocationDelayMs`; a node that could not for `revocationBlindMs` stops delivering. */

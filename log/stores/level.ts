@@ -16,6 +16,7 @@ const markerName = 'TIDEMARK'
 
 export class LevelStore implements Store {
   readonly shared = false
+  readonly atomic = true
   readonly #options: LevelOptions
   #writer: LevelWriter
   #documents: LevelDocuments | undefined = undefined

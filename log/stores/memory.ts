@@ -6,6 +6,7 @@ import type { CommitOutcome, ReadRange, RecordChange, Store, StoreIdentity, Stre
 export class MemoryStore implements Store {
   readonly healthy = true
   readonly shared: boolean
+  readonly atomic: boolean
   readonly documents = new MemoryDocuments()
   readonly #identity: StoreIdentity = { epoch: drawNonce().toString('base64url', 0, 6) }
   readonly #streams = new Map<string, { buckets: Bucket[]; record: StreamRecord | undefined }>()
@@ -13,6 +14,7 @@ export class MemoryStore implements Store {
 
   constructor(options: { shared?: boolean } = {}) {
     this.shared = options.shared ?? false
+    this.atomic = !this.shared // Nobody else takes a place.
   }
 
   open(): Promise<StoreIdentity> {

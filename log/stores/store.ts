@@ -15,6 +15,8 @@ export interface Store {
   readonly healthy: boolean
   /** Whether other processes may append to the same streams, so that cached heads may be stale. */
   readonly shared: boolean
+  /** Whether the buckets of one commit are stored together: all of them or none. Absent: one may be stored without another. */
+  readonly atomic?: boolean
   /** Sessions, keys, revocations, snapshot chunks. */
   readonly documents: Documents
 

@@ -26,6 +26,8 @@ interface Operation {
 }
 
 const routes = [
+  'DELETE /v1/streams/{kind}/{id}',
+  'DELETE /v1/streams/{kind}/{id}/members/{uid}',
   'GET /',
   'GET /.well-known/jwks.json',
   'GET /healthz',

@@ -58,7 +58,7 @@ export class FakeAuthority implements BridgeAuthority {
     ['bob', ['subscribe:spaces/board/#', 'publish:spaces/board/#']],
     ['carol', ['subscribe:spaces/board/#', 'publish:spaces/board/#', 'own:spaces/board/#']],
     ['narrow', ['subscribe:users/alice/notes/#', 'publish:users/alice/notes/1']],
-    ['ops', ['ops:revoke', 'ops:metrics']],
+    ['ops', ['ops:revoke', 'ops:metrics', 'ops:erase']],
     ['tapper', ['tap']],
     ['reader', ['subscribe:spaces/board/#']],
   ])
@@ -73,7 +73,9 @@ export class FakeAuthority implements BridgeAuthority {
     const [name = '', bound] = (token ?? '').split('.')
     const extra = this.#grants.get(name)
     if (!extra) throw new SyncError('unauthorized', 'no valid token')
-    const own = [`publish:users/${name}/#`, `subscribe:users/${name}/#`]
+    const own = ['publish:users', 'subscribe:users', 'publish:outbox', 'subscribe:outbox', 'subscribe:inbox'].map(
+      (verb) => `${verb}/${name}/#`,
+    )
     const now = this.#clock.now()
     return {
       uid: name,

@@ -79,7 +79,7 @@ describe('The put door', () => {
       ['users/al ice/a', 'bad-topic'],
       [`users/alice/${'x'.repeat(215)}`, 'bad-topic'],
       ['users/alice/a*', 'bad-topic'],
-      ['inbox/alice/a', 'not-yet-available'],
+      ['inbox/alice/bob/a', 'forbidden'],
       ['free/topic', 'bad-topic'],
       ['open/-/free', 'bad-topic'],
     ]

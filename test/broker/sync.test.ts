@@ -247,7 +247,7 @@ describe('The sync door', () => {
       'sync/#',
       'sync/users/alice',
       'sync/open/-/#',
-      'sync/outbox/alice/#',
+      'sync/outbox/bob/#',
       'sync',
     ]
     expect(await client.subscribe(filters)).to.deep.equal(filters.map(() => 128))

@@ -87,6 +87,7 @@ describe('a bucket', () => {
       condition: undefined,
       since: undefined,
       mayDeleteAny: true,
+      issuedAtMs: undefined,
       receivedMs: 0,
       sink: { settled() {} },
       tag: 0,

@@ -50,6 +50,9 @@ export class GatedStore implements Store {
   get shared(): boolean {
     return this.#inner.shared
   }
+  get atomic(): boolean {
+    return this.#inner.atomic ?? false
+  }
 
   /** Matching calls wait until the gate is released. */
   hold(matches: Matcher): Gate {

@@ -242,8 +242,8 @@ export const nameRows: readonly Attack[] = [
         problem(await attack.http(`/v1/streams/${path}/entries`, { token }), 'not-found')
       }
       problem(await attack.http('/v1/events', { token }), 'not-found')
-      problem(await attack.http('/v1/streams/users/alice', { token, method: 'DELETE' }), 'not-found')
-      problem(await attack.http('/v1/streams/spaces/board/members/bob', { token, method: 'DELETE' }), 'not-found')
+      problem(await attack.http('/v1/streams/put/alice', { token, method: 'DELETE' }), 'not-found')
+      problem(await attack.http('/v1/streams/users/alice/members/bob', { token, method: 'DELETE' }), 'not-found')
       problem(await attack.http('/v1/streams/users/alice/entries', { token, method: 'PUT', body: 'x' }), 'not-found')
     },
   },
@@ -279,26 +279,45 @@ export const nameRows: readonly Attack[] = [
     'put/auth/renew',
   ]),
   {
-    name: 'uses outbox and inbox before there are any',
-    clauses: ['P-1.5', 'P-12.22', 'P-14.4'],
-    code: 'not-yet-available',
+    name: 'writes to an inbox, its own or another',
+    clauses: ['P-1.5', 'P-15.2'],
+    code: 'forbidden',
     ...mqtt(async (attack) => {
       const token = await alice(attack)
-      for (const topic of ['outbox/alice/x', 'inbox/alice/x']) await publishCloses(await attack.client(token), topic)
-      await putRefused(await putClient(attack, token), 'outbox/alice/x', { text: 'x' }, 'not-yet-available')
+      for (const topic of ['inbox/alice/bob/x', 'inbox/bob/alice/x']) await publishCloses(await attack.client(token), topic)
+      await putRefused(await putClient(attack, token), 'inbox/bob/alice/x', { text: 'x' }, 'forbidden')
+    }),
+    async http(attack) {
+      const token = await alice(attack)
+      for (const path of ['/v1/streams/inbox/alice/entries', '/v1/streams/inbox/bob/entries']) {
+        problem(await attack.http(path, { token, json: { topic: 'carol/x', text: 'x' } }), 'forbidden')
+      }
+    },
+  },
+  {
+    name: 'sends as another, and reads what others send and get',
+    clauses: ['P-15.1', 'P-10.16'],
+    code: 'forbidden',
+    ...mqtt(async (attack) => {
+      const token = await alice(attack)
+      for (const qos of [0, 1, 2] as const) await publishCloses(await attack.client(token), 'outbox/bob/carol/x', 'x', { qos })
+      await putRefused(await putClient(attack, token), 'outbox/bob/carol/x', { text: 'x' }, 'forbidden')
       await filterRefused(
         await attack.client(token),
-        'inbox/alice/#',
-        'outbox/alice/#',
-        'sync/inbox/alice/#',
-        'sync@earliest/outbox/alice/#',
+        'inbox/bob/#',
+        'inbox/bob/alice/#',
+        'outbox/bob/alice/#',
+        'sync/inbox/bob/#',
+        'sync@earliest/outbox/bob/#',
+        'inbox/+/alice/#',
       )
     }),
     async http(attack) {
       const token = await alice(attack)
-      problem(await attack.http('/v1/streams/inbox/alice/entries', { token }), 'not-yet-available')
-      problem(await attack.http('/v1/streams/outbox/alice/state', { token }), 'not-yet-available')
-      problem(await attack.http('/v1/streams/outbox/alice/entries', { token, json: { topic: 'x', text: 'x' } }), 'not-yet-available')
+      problem(await attack.http('/v1/streams/outbox/bob/entries', { token, json: { topic: 'carol/x', text: 'x' } }), 'forbidden')
+      for (const path of ['inbox/bob/entries', 'inbox/bob/entries?topic=alice/x', 'outbox/bob/state']) {
+        problem(await attack.http(`/v1/streams/${path}`, { token }), 'forbidden')
+      }
     },
   },
   {

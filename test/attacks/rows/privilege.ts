@@ -65,6 +65,49 @@ export const privilegeRows: readonly Attack[] = [
       problem(await attack.http(board, { token: await member(attack, 'own'), json: { topic: '$acl', data: {} } }), 'bad-topic'),
   },
   {
+    name: 'withdraws the owner of a space',
+    clauses: ['P-10.11', 'P-11.35', 'P-16.1'],
+    code: 'forbidden',
+    ...noMqtt('withdrawing is offered over HTTP only'),
+    async http(attack) {
+      const partly = await attack.world.tokens.of('alice', { claims: { spaces: { board: 'write', other: 'own' } } })
+      for (const token of [await member(attack, 'read'), await member(attack, 'write'), partly]) {
+        problem(await attack.http('/v1/streams/spaces/board/members/bob', { token, method: 'DELETE' }), 'forbidden')
+      }
+    },
+  },
+  {
+    name: 'goes on in a space that it was withdrawn from',
+    clauses: ['P-16.2', 'P-16.3', 'P-16.4'],
+    code: 'forbidden',
+    ...mqtt(async (attack) => {
+      const token = await withdrawn(attack)
+      await filterRefused(await attack.client(token), 'spaces/club/#', 'sync/spaces/club/#', 'sync@earliest/spaces/club/#')
+      for (const qos of [0, 1, 2] as const) await publishCloses(await attack.client(token), 'spaces/club/x', 'x', { qos })
+      await putRefused(await putClient(attack, token), 'spaces/club/x', { text: 'x' }, 'forbidden')
+    }),
+    async http(attack) {
+      const token = await withdrawn(attack)
+      for (const asked of [token, await exchanged(attack, { subject_token: token })]) {
+        problem(await attack.http('/v1/streams/spaces/club/entries', { token: asked }), 'forbidden')
+        problem(await attack.http('/v1/streams/spaces/club/state', { token: asked }), 'forbidden')
+        problem(await attack.http('/v1/streams/spaces/club/entries', { token: asked, json: { topic: 'x', text: 'x' } }), 'forbidden')
+      }
+    },
+  },
+  {
+    name: 'erases a stream, its own or another',
+    clauses: ['P-10.13', 'P-11.36', 'P-17.1'],
+    code: 'forbidden',
+    ...noMqtt('erasing is offered over HTTP only'),
+    async http(attack) {
+      const token = await member(attack, 'own')
+      for (const name of ['users/alice', 'users/bob', 'spaces/board', 'inbox/alice']) {
+        problem(await attack.http(`/v1/streams/${name}`, { token, method: 'DELETE' }), 'forbidden')
+      }
+    },
+  },
+  {
     name: 'revokes without the grant',
     clauses: ['P-10.13', 'P-11.6'],
     code: 'forbidden',
@@ -176,6 +219,16 @@ export const privilegeRows: readonly Attack[] = [
 
 function member(attack: Attacker, level: string): Promise<string> {
   return attack.world.tokens.of('alice', { claims: { spaces: { board: level } } })
+}
+
+/** A token of alice that was good for the space `club` before its owner withdrew her. */
+async function withdrawn(attack: Attacker): Promise<string> {
+  const { tokens } = attack.world
+  const token = await tokens.of('alice', { claims: { spaces: { club: 'write' } } })
+  const owner = await tokens.of('carol', { claims: { spaces: { club: 'own' } } })
+  const { status } = await attack.http('/v1/streams/spaces/club/members/alice', { token: owner, method: 'DELETE' })
+  expect(status).to.equal(200)
+  return token
 }
 
 async function narrowed(attack: Attacker): Promise<string> {
