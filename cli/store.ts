@@ -16,3 +16,12 @@ export function storeFolder({ store, data }: Pick<Config, 'store' | 'data'>): st
   if (store === 'memory:') return undefined
   return store === 'level:' ? join(data, 'log') : store.slice('level:'.length)
 }
+
+/** The store as sentences may call it: without credentials. */
+export function publicName(config: Pick<Config, 'store' | 'data'>): string {
+  return storeFolder(config) ?? withoutSecrets(config.store)
+}
+
+export function withoutSecrets(store: string): string {
+  return store.replace(/\/\/[^@/]*@/, '//…@')
+}

@@ -20,6 +20,7 @@ import { EnvelopeCache } from './envelope-cache.ts'
 import type { Fold } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
 import { Maintenance } from './maintenance.ts'
+import { openUnsealed } from './seal.ts'
 import { Snapshots } from './snapshots.ts'
 import { StateCache } from './state-cache.ts'
 import type { Store } from './stores/store.ts'
@@ -63,7 +64,7 @@ export class Log {
 
   /** Opens the store and the log on it; rejects with `store-unavailable` saying why it cannot. */
   static async open(options: LogOptions): Promise<Log> {
-    const { epoch } = await options.store.open()
+    const { epoch } = await openUnsealed(options.store)
     return new Log(epoch, options)
   }
 

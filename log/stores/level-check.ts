@@ -85,6 +85,16 @@ export async function takeBackUnfinished(folder: string): Promise<boolean> {
   return true
 }
 
+/**
+ * Numbers of tables that LevelDB never writes again when it opens the folder: those that a whole MANIFEST names. Any other
+ * number it may give to a new file. `names` are the files of which the folder is a copy.
+ */
+export async function finishedTables(folder: string, names: readonly string[]): Promise<ReadonlySet<number>> {
+  const manifest = await readManifest(folder, names)
+  const needed = manifest && manifest.brokenAt === undefined ? neededFiles(manifest.records) : undefined
+  return needed && isWhole(needed, names) ? needed.tables : new Set()
+}
+
 /** What CURRENT names, or undefined where that is missing: LevelDB says so itself. */
 async function readManifest(folder: string, names: readonly string[]): Promise<(Records & { readonly name: string }) | undefined> {
   if (!names.includes('CURRENT')) return undefined
