@@ -12,6 +12,8 @@ export interface Telemetry {
   storeFailed(): void
   /** A persistent session was discarded because its cursor could not be served any more. */
   sessionDiscarded(): void
+  /** Retention has looked at streams, trimmed some of their entries, or waited for a kept session with that. */
+  swept(work: { readonly looks: number; readonly trims: number; readonly entries: number; readonly held: number }): void
 }
 
 export const noTelemetry: Telemetry = {
@@ -21,4 +23,5 @@ export const noTelemetry: Telemetry = {
   refused() {},
   storeFailed() {},
   sessionDiscarded() {},
+  swept() {},
 }

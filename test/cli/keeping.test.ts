@@ -23,7 +23,7 @@ describe('the commands that keep a store', function () {
     await fillStore(storeIn(data))
   })
 
-  it('[P-2.2], [P-8.6] back up and restore: all is there, under a new epoch, and readers are told', async () => {
+  it('[P-2.21], [P-8.6] back up and restore: all is there, under a new epoch, and readers are told', async () => {
     const [file, target] = [join(await tempFolder(), 'backup'), join(await tempFolder(), 'data')]
     const backup = await inProcess(['backup', file, '--data', data])
     expect(backup).to.include({ code: 0, stdout: '' })
@@ -145,7 +145,7 @@ describe('the commands that keep a store', function () {
     expect(refused.stderr).to.include(join(data, 'log')).and.to.not.include('.view-')
   })
 
-  it('[P-2.7] copy a store with its epoch, and seal the one it came from', async () => {
+  it('[P-2.21], [P-2.7] copy a store with its epoch, and seal the one it came from', async () => {
     const target = join(await tempFolder(), 'data', 'log')
     const before = await contentIn(data)
     const copied = await inProcess(['copy', '--from', 'level:', '--to', `level:${target}`, '--data', data])

@@ -24,7 +24,7 @@ import {
 } from './filled-store.ts'
 
 describe('a backup', () => {
-  it('[P-2.2], [P-8.6], [P-9.1], [P-9.5] restored equals its source in all but the epoch', async () => {
+  it('[P-2.21], [P-8.6], [P-9.1], [P-9.5] restored equals its source in all but the epoch', async () => {
     const pairs: [Store, Store][] = [
       [new MemoryStore(), new MemoryStore()],
       [await levelStore(), new MemoryStore()],

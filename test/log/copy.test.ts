@@ -15,7 +15,7 @@ const moved = 'the source has moved: start the server with --store the target'
 const unfinished = 'a copy of the source into the target did not end; run it again'
 
 describe('a copy of a store', () => {
-  it('[P-2.2], [P-2.7] has the epoch, the positions and everything else of its source', async () => {
+  it('[P-2.21], [P-2.7] has the epoch, the positions and everything else of its source', async () => {
     const source = new MemoryStore()
     const epoch = await fillStore(source)
     const states = await statesOf(source)
