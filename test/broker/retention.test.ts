@@ -12,13 +12,13 @@ const topic = 'users/alice/notes/1'
 
 describe('Retention', () => {
   let clock: TestClock
-  let it_: TestBroker
+  let node: TestBroker
   let desk: RawClient
 
   beforeEach(async () => {
     clock = new TestClock()
-    it_ = await testBroker({ clock })
-    desk = await it_.client('alice', { clientId: 'desk' })
+    node = await testBroker({ clock })
+    desk = await node.client('alice', { clientId: 'desk' })
   })
 
   afterEach(closeAll)
@@ -28,7 +28,7 @@ describe('Retention', () => {
   }
 
   async function sweep({ waits = true } = {}): Promise<void> {
-    const { log, store } = it_
+    const { log, store } = node
     const parts = { store, log, clock, limits: defaultLimits, logger: silentLogger, telemetry: noTelemetry }
     const seenSinceMs = clock.now() - defaultLimits.sessionExpiryMs
     const places = async (streams: ReadonlySet<string>): Promise<Map<string, number>> =>
@@ -37,7 +37,7 @@ describe('Retention', () => {
   }
 
   async function kept(clientId: string): Promise<void> {
-    const client = await it_.client('alice', { clientId, clean: false })
+    const client = await node.client('alice', { clientId, clean: false })
     await client.subscribe('users/alice/#')
     await client.disconnect()
   }
@@ -49,38 +49,40 @@ describe('Retention', () => {
     await kept('tablet')
     await publish(5)
     await sweep()
-    expect((await it_.log.stream('users/alice')).first).to.equal(3)
-    const phone = await it_.client('alice', { clientId: 'phone', clean: false, present: true })
+    expect((await node.log.stream('users/alice')).first).to.equal(3)
+    const phone = await node.client('alice', { clientId: 'phone', clean: false, present: true })
     const got = await phone.messages(8)
     expect(got.map(({ text }) => text)).to.deep.equal(['m0', 'm1', 'm2', 'm0', 'm1', 'm2', 'm3', 'm4'])
     await phone.disconnect()
     await sweep()
-    expect((await it_.log.stream('users/alice')).first).to.equal(6)
+    expect((await node.log.stream('users/alice')).first).to.equal(6)
   })
 
   it('[P-2.20], [P-4.22] does not wait for a session that has expired, nor for any where it is told not to', async () => {
     await kept('phone')
     await publish(6)
     await sweep()
-    expect((await it_.log.stream('users/alice')).first).to.equal(1)
+    expect((await node.log.stream('users/alice')).first).to.equal(1)
     clock.ms += defaultLimits.sessionExpiryMs + 1
     await sweep()
-    expect((await it_.log.stream('users/alice')).first).to.equal(5)
+    expect((await node.log.stream('users/alice')).first).to.equal(5)
+    // The token of the connection before has expired, too.
+    desk = await node.client('alice', { clientId: 'desk' })
     await kept('tablet')
     await publish(6)
     await sweep({ waits: false })
-    expect((await it_.log.stream('users/alice')).first).to.equal(11)
-    await it_.client('alice', { clientId: 'tablet', clean: false, present: false })
-    expect(it_.discarded()).to.equal(1)
+    expect((await node.log.stream('users/alice')).first).to.equal(11)
+    await node.client('alice', { clientId: 'tablet', clean: false, present: false })
+    expect(node.discarded()).to.equal(1)
   })
 
   it('[P-2.19], [P-6.11], [P-9.1] a position behind it gets reset, and the state is still there', async () => {
     await desk.publish('users/alice/kept', 'state', { retain: true })
     await publish(6)
-    const { headMark } = await it_.log.stream('users/alice')
+    const { headMark } = await node.log.stream('users/alice')
     await sweep()
-    const reader = await it_.client('alice', { clientId: 'reader' })
-    await reader.subscribe(`sync@${it_.log.epoch}.2.${headMark}/users/alice/#`)
+    const reader = await node.client('alice', { clientId: 'reader' })
+    await reader.subscribe(`sync@${node.log.epoch}.2.${headMark}/users/alice/#`)
     expect(JSON.parse((await reader.message()).text)).to.include({ ctl: 'reset', reason: 'trimmed' })
     await reader.subscribe('users/alice/kept')
     expect(await reader.message()).to.include({ text: 'state', retain: true })
