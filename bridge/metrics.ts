@@ -1,7 +1,7 @@
 /** What is counted and timed, in Prometheus' words: base units, the prefix `tidemark_`, and no user, topic or client in a label [P-11.10]. */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
 import { errorTable } from '../protocol/errors.ts'
-import type { Telemetry } from '../seams/telemetry.ts'
+import type { HintOutcome, Telemetry } from '../seams/telemetry.ts'
 
 /**
  * Values read at each scrape, by names in camel case with their unit last: `backlogBytes` becomes
@@ -46,6 +46,12 @@ export class Metrics implements Telemetry {
   readonly #trims = this.#counter('retention_trims_total', 'Streams that retention trimmed.')
   readonly #trimmed = this.#counter('retention_trimmed_entries_total', 'Entries that retention trimmed.')
   readonly #held = this.#counter('retention_held_total', 'Trims of retention that waited for a kept session, in whole or in part.')
+  readonly #hints = new Counter({
+    name: 'tidemark_hints_total',
+    help: 'Hints to and from other nodes: sent, received, dropped instead of sent, ignored because they are none.',
+    labelNames: ['outcome'] as const,
+    registers: [this.#registry],
+  })
 
   constructor(gauges: MetricsGauges) {
     this.#gauges = gauges
@@ -98,6 +104,10 @@ export class Metrics implements Telemetry {
     this.#trims.inc(trims)
     this.#trimmed.inc(entries)
     this.#held.inc(held)
+  }
+
+  hints(outcome: HintOutcome, count: number): void {
+    this.#hints.inc({ outcome }, count)
   }
 
   #counter(name: string, help: string): Counter {

@@ -22,7 +22,7 @@ function healthRoute(app: App): void {
 
 /** `GET`: 200 with the checks when it can append, otherwise 503 with the code of the first that fails [P-11.9]. */
 function readinessRoute(app: App, { log, readiness }: RouteParts): void {
-  const check = Type.Object({ name: Type.String(), ready: Type.Boolean(), detail: Type.String() })
+  const check = Type.Object({ name: Type.String(), ready: Type.Boolean(), degraded: Type.Optional(Type.Boolean()), detail: Type.String() })
   const ready = Type.Object({ ready: Type.Literal(true), checks: Type.Array(check) })
   app.get(
     '/readyz',

@@ -37,6 +37,8 @@ export interface BridgeParts {
 export interface ReadinessCheck {
   readonly name: string
   readonly ready: boolean
+  /** Something is missing without which the server can append all the same. */
+  readonly degraded?: boolean
   /** A sentence for the operator. */
   readonly detail: string
 }

@@ -13,6 +13,7 @@ import type { Hints } from '../seams/hints.ts'
 import type { Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
+import { clusterOf, type Cluster } from './cluster.ts'
 import { Deliveries } from './deliveries.ts'
 import { Engine } from './engine.ts'
 import { Ephemerals } from './ephemerals.ts'
@@ -58,7 +59,10 @@ export class Broker {
   static async open(parts: BrokerParts): Promise<Broker> {
     const engine = await Engine.open((error) => parts.logger.error({ error }, 'aedes reports an error'))
     const broker = new Broker(parts, engine)
-    await broker.#hub.wills.publishLeft()
+    const { nodes, wills, logger } = broker.#hub
+    // Where other nodes live, what a dead one left is seen to when it is known to be dead.
+    if (nodes) await nodes.start()
+    else await wills.publishLeft().catch((error: unknown) => logger.warn({ error }, 'wills are still due; they are tried again'))
     return broker
   }
 
@@ -67,6 +71,7 @@ export class Broker {
     const rules: TopicRules = { ...limits, openEnabled }
     const deliveries = new Deliveries(clock, telemetry)
     const ephemerals = new Ephemerals(clock, hints)
+    const { nodes, tenures } = log.shared ? this.#cluster(parts) : { nodes: undefined, tenures: undefined }
     this.#parts = parts
     this.#hub = {
       log,
@@ -79,8 +84,9 @@ export class Broker {
       rules,
       engine,
       ephemerals,
-      sessions: new Sessions({ log, hints, logger, telemetry }),
-      wills: new Wills({ log, authority, rules, logger, telemetry, ephemerals }),
+      sessions: new Sessions({ log, logger, telemetry, tenures }),
+      wills: new Wills({ log, authority, rules, logger, telemetry, ephemerals, node: nodes && (() => nodes.name) }),
+      nodes,
       deliveries,
       turn: new Turn(() => deliveries.tell()),
       links: new Set(),
@@ -149,6 +155,7 @@ export class Broker {
     // Who left just before is waited for as well [P-4.19].
     await Promise.all([...this.#hub.leaving].map(({ gone }) => gone))
     this.#hub.sessions.close()
+    await this.#hub.nodes?.stop().catch((error: unknown) => this.#hub.logger.warn({ error }, 'the others could not be told of the end'))
     await this.#hub.engine.close()
   }
 
@@ -168,6 +175,21 @@ export class Broker {
         this.#listeners.push(server)
         resolve((server.address() as AddressInfo).port)
       })
+    })
+  }
+
+  #cluster({ log, hints, limits, clock, logger }: BrokerParts): Cluster {
+    return clusterOf({
+      documents: log.documents,
+      hints,
+      limits,
+      clock,
+      logger,
+      evict: (session, upTo) => this.#hub.sessions.evict(session, upTo),
+      evictAll: () => {
+        for (const holder of this.#hub.sessions.holders()) holder.close('this node was taken for dead', 'takeover')
+      },
+      publishWills: (dead) => this.#hub.wills.publishLeft(dead),
     })
   }
 
@@ -191,6 +213,7 @@ export class Broker {
   #ticked(): void {
     const nowMs = this.#hub.clock.now()
     for (const link of this.#hub.links) link.tick(nowMs)
+    if (this.#hub.log.healthy) this.#hub.wills.publishDue()
   }
 }
 

@@ -11,6 +11,7 @@ import type { Deliveries } from './deliveries.ts'
 import type { Engine } from './engine.ts'
 import type { Ephemerals } from './ephemerals.ts'
 import type { Link } from './link.ts'
+import type { Nodes } from './nodes.ts'
 import type { Sessions } from './sessions.ts'
 import type { Turn } from './turn.ts'
 import type { Wills } from './wills.ts'
@@ -27,6 +28,8 @@ export interface Hub {
   readonly engine: Engine
   readonly sessions: Sessions
   readonly wills: Wills
+  /** Where other nodes may serve the same store. */
+  readonly nodes: Nodes | undefined
   readonly ephemerals: Ephemerals
   readonly turn: Turn
   readonly deliveries: Deliveries

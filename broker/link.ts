@@ -34,6 +34,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   session: Session | undefined = undefined
   sessionPresent = false
   generation = 0
+  tenure = 0
   will: Will | undefined = undefined
   /** Judged at CONNECT, armed once the session is open. */
   preparedWill: Will | undefined = undefined
@@ -379,8 +380,8 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
       if (session && !this.clean) await hub.sessions.save(this, true)
       if (will) await (wasReady ? hub.wills.publish(key, will, this.principal) : hub.wills.disarm(key, will))
     } finally {
+      if (this.#entered) await hub.sessions.leave(this)
       hub.leaving.delete(this)
-      if (this.#entered) hub.sessions.leave(this)
       this.#resolveGone()
     }
   }

@@ -1,18 +1,19 @@
 /**
  * All sessions by their key `{uid}/{clientId}`: one connection at a time each, kept ones as records.
  *
- * A newcomer is served only after the one before it is fenced: here by closing it, elsewhere by the
- * generation of the record, which the older owner finds newer than its own [P-4.26].
+ * A newcomer is served only after the one before it is fenced: here by closing it, elsewhere by the generation of the
+ * record, which the older owner finds newer than its own, and by a notice to its node [P-4.26].
  */
 import { randomUUID } from 'node:crypto'
 import type { Log } from '../log/log.ts'
 import { seqAtTime } from '../log/history.ts'
 import { SyncError } from '../protocol/errors.ts'
 import type { Documents, StoredDocument } from '../seams/documents.ts'
-import type { Hints } from '../seams/hints.ts'
+import { nodeForgottenMs } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
 import type { Session } from './session.ts'
+import type { Tenures } from './tenures.ts'
 import { intentsCollection, sessionsCollection, type SessionRecord } from './session-record.ts'
 
 /** Who serves a session now. */
@@ -23,14 +24,18 @@ export interface SessionHolder {
   /** Resolves when the connection is over and its session is saved. */
   readonly gone: Promise<void>
   readonly session: Session | undefined
+  /** Of the stored session. */
   readonly generation: number
+  /** Of its hold on the client id among all nodes; 0 where there is one node only. */
+  tenure: number
 }
 
 export interface SessionsParts {
   readonly log: Log
-  readonly hints: Hints
   readonly logger: Logger
   readonly telemetry: Telemetry
+  /** Where other nodes serve the same store. */
+  readonly tenures: Tenures | undefined
 }
 
 const expirySweepMs = 3_600_000
@@ -48,21 +53,15 @@ export class Sessions {
   readonly #saving = new Map<Session, { running: Promise<void>; next: Promise<void> | undefined }>()
   readonly #flush: NodeJS.Timeout
   readonly #sweep: NodeJS.Timeout
-  readonly #stopListening: () => void
 
   constructor(parts: SessionsParts) {
     this.#parts = parts
-    const { log, hints, logger } = parts
+    const { log, logger } = parts
     this.#documents = log.documents
     this.#startedMs = log.clock.now()
     this.#flush = setInterval(() => this.#saveMoved(), log.limits.cursorFlushMs).unref()
     this.#sweep = setInterval(() => this.#sweepExpired(), expirySweepMs).unref()
     this.#sweepExpired()
-    this.#stopListening = hints.listen((hint) => {
-      if (hint.type !== 'takeover') return
-      const holder = this.#holders.get(hint.session)
-      if (holder && holder.generation < hint.generation) holder.close('the session was taken over on another node', 'takeover')
-    })
     logger.debug({ run: this.run }, 'sessions are open')
   }
 
@@ -89,7 +88,8 @@ export class Sessions {
       if (connectionsPerUserMax > 0 && connections >= connectionsPerUserMax) {
         throw new SyncError('too-many-requests', `${uid} has ${connections} connections, at most ${connectionsPerUserMax}`)
       }
-      this.#perUser.set(uid, connections + 1)
+      holder.tenure = (await this.#parts.tenures?.enter(key)) ?? 0
+      this.#perUser.set(uid, (this.#perUser.get(uid) ?? 0) + 1)
       this.#holders.set(key, holder)
     })
     const over = turn.catch(() => {})
@@ -98,13 +98,22 @@ export class Sessions {
     await turn
   }
 
+  /** Closes a connection that has a successor on another node; false where one is just being opened. */
+  evict(key: string, upTo: number): boolean {
+    if (this.#turns.has(key)) return false
+    const holder = this.#holders.get(key)
+    if (holder && holder.tenure <= upTo) holder.close('the session was taken over on another node', 'takeover')
+    return true
+  }
+
   /** The connection is over. Call once per successful `enter`. */
-  leave(holder: SessionHolder): void {
-    const { key, uid } = holder
+  async leave(holder: SessionHolder): Promise<void> {
+    const { key, uid, tenure } = holder
     if (this.#holders.get(key) === holder) this.#holders.delete(key)
     const left = (this.#perUser.get(uid) ?? 1) - 1
     if (left > 0) this.#perUser.set(uid, left)
     else this.#perUser.delete(uid)
+    await this.#parts.tenures?.leave(key, tenure, this.#parts.log.clock.now())
   }
 
   /** Claims the stored session, which fences older owners. Undefined where nothing is stored. */
@@ -112,7 +121,6 @@ export class Sessions {
     const stored = await this.#documents.get(sessionsCollection, key)
     if (!stored) await this.#checkSessionCount(uid)
     const { value, generation } = await this.#documents.claim(sessionsCollection, key, this.run)
-    this.#parts.hints.send({ type: 'takeover', session: key, generation })
     return { record: (value ?? undefined) as SessionRecord | undefined, generation }
   }
 
@@ -152,7 +160,6 @@ export class Sessions {
   close(): void {
     clearInterval(this.#flush)
     clearInterval(this.#sweep)
-    this.#stopListening()
   }
 
   #save(holder: SessionHolder, session: Session, ended: boolean): Promise<void> {
@@ -205,7 +212,9 @@ export class Sessions {
 
   /** Sessions that nobody came back to [P-4.25]. */
   async #removeExpired(): Promise<void> {
-    const before = this.#parts.log.clock.now() - this.#parts.log.limits.sessionExpiryMs
+    const nowMs = this.#parts.log.clock.now()
+    await this.#parts.tenures?.removeEnded(nowMs - nodeForgottenMs)
+    const before = nowMs - this.#parts.log.limits.sessionExpiryMs
     let after = ''
     for (;;) {
       const page: StoredDocument[] = await this.#documents.list(sessionsCollection, { after, limit: 1_000 })

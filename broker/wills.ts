@@ -25,6 +25,8 @@ export interface Will {
   readonly id: string
   readonly client: string
   readonly principal: Omit<Principal, 'grants'> & { readonly grants: readonly string[] }
+  /** The node whose connection it belongs to, where there are several. */
+  readonly node?: string
 }
 
 export interface WillsParts {
@@ -34,25 +36,34 @@ export interface WillsParts {
   readonly logger: Logger
   readonly telemetry: Telemetry
   readonly ephemerals: Ephemerals
+  /** The name of this node, where others serve the same store. */
+  readonly node: (() => string) | undefined
 }
 
 export class Wills {
   readonly #parts: WillsParts
   readonly #documents: Documents
+  /** Wills that the store did not take yet, by their names. */
+  readonly #due = new Map<string, () => Promise<boolean>>()
 
   constructor(parts: WillsParts) {
     this.#parts = parts
     this.#documents = parts.log.documents
   }
 
-  /** Publishes what a run of the server left behind that ended without saying so. */
-  async publishLeft(): Promise<void> {
+  /** Publishes what a run of the server, or a node of this name, left behind that ended without saying so; rejects if any is still due. */
+  async publishLeft(node?: string): Promise<void> {
+    let due = 0
     for (let after = ''; ;) {
       const left = await this.#documents.list(collection, { after, limit: 100 })
-      if (left.length === 0) return
+      for (const { key, value } of left) {
+        const will = value as Will
+        if (will.node === node && !(await this.publish(key.slice(0, key.lastIndexOf('/')), will))) due++
+      }
+      if (left.length === 0) break
       after = left.at(-1)?.key ?? after
-      for (const { key, value } of left) await this.publish(key.slice(0, key.lastIndexOf('/')), value as Will)
     }
+    if (due > 0) throw new SyncError('store-unavailable', `${due} wills could not be published`)
   }
 
   /** Judges a will [P-4.28]; throws what is wrong with it. */
@@ -67,7 +78,8 @@ export class Wills {
     }
     const { uid, expiresAtMs, issuedAtMs, jti, kind, client: bound, grants } = principal
     const left = { uid, expiresAtMs, issuedAtMs, jti, kind, client: bound, grants: grants.texts }
-    return { stream, topic, payload: payload.toString('base64'), qos, retain, id: `will-${randomUUID()}`, client, principal: left }
+    const node = this.#parts.node && { node: this.#parts.node() }
+    return { stream, topic, payload: payload.toString('base64'), qos, retain, id: `will-${randomUUID()}`, client, principal: left, ...node }
   }
 
   /** Durable when it resolves. */
@@ -80,8 +92,35 @@ export class Wills {
     if (isDurable(will)) await this.#documents.remove(collection, nameOf(key, will))
   }
 
-  /** Publishes a will whose connection is over, unless its author may no longer; then it is forgotten. `now` is the author as last renewed. */
-  async publish(key: string, will: Will, now?: Principal): Promise<void> {
+  /** Publishes what the store did not take at first. */
+  publishDue(): void {
+    for (const [name, publish] of this.#due) {
+      this.#due.delete(name)
+      void publish()
+    }
+  }
+
+  /**
+   * Publishes a will whose connection is over, unless its author may no longer; then it is forgotten. `now` is the author as
+   * last renewed. False where the store did not take it: it stays stored, and is tried again.
+   */
+  async publish(key: string, will: Will, now?: Principal, again = false): Promise<boolean> {
+    const name = nameOf(key, will)
+    try {
+      // This node may have been taken for dead, and its wills be published.
+      if (will.node !== undefined && isDurable(will) && !(await this.#documents.get(collection, name))) return true
+      await this.#publish(key, will, now)
+      if (isDurable(will)) await this.#documents.remove(collection, name)
+      return true
+    } catch (error) {
+      if (!again) this.#parts.logger.warn({ error, session: key, topic: will.topic }, 'a will could not be published; it is tried again')
+      this.#due.set(name, () => this.publish(key, will, now, true))
+      return false
+    }
+  }
+
+  /** Rejects where it is to be tried again. */
+  async #publish(key: string, will: Will, now?: Principal): Promise<void> {
     const { stream, topic, qos, retain, id, client } = will
     const { log, logger, telemetry } = this.#parts
     const payload = Buffer.from(will.payload, 'base64')
@@ -103,13 +142,11 @@ export class Wills {
         receivedMs: log.clock.now(),
       })
     } catch (error) {
-      const { code, message } = asSyncError(error)
+      const { code, message, meaning } = asSyncError(error)
+      if (meaning.retry === 'yes') throw error
       logger.warn({ session: key, topic, code }, `a will was not published: ${message}`)
       telemetry.refused('will', code)
-      // What the store did not take stays stored for the next start.
-      if (asSyncError(error).meaning.retry === 'yes') return
     }
-    await this.#documents.remove(collection, nameOf(key, will))
   }
 }
 

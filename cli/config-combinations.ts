@@ -1,4 +1,5 @@
 /** Settings that are fine one by one and cannot work together. */
+import { redisServer } from '../hints/redis-server.ts'
 import { SyncError } from '../protocol/errors.ts'
 import { mqttsPortDefault, type Config } from './config-schema.ts'
 
@@ -15,6 +16,9 @@ export function checkCombinations(config: Config, sourceOf: (key: string) => str
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host)
 }
+
+/** MongoDB's own bound on a document is 16 MiB. */
+const mongoBytesMax = 15 * 1024 * 1024
 
 type Check = (config: Config, named: (key: string) => string) => string | undefined
 
@@ -37,6 +41,7 @@ const checks: readonly Check[] = [
     certFile === undefined && mqttsPort !== mqttsPortDefault
       ? `${named('mqttsPort')} needs certFile and keyFile: without them there is no MQTT over TLS`
       : undefined,
+  ({ hints }, named) => (hints === undefined || isRedisUrl(hints) ? undefined : `${named('hints')} is no URL that can be read`),
   ({ corsOrigins, issuers }, named) =>
     corsOrigins.length > 0 && issuers.length === 0
       ? `${named('corsOrigins')} needs issuers: in development mode only pages of the server's own host are admitted`
@@ -45,6 +50,13 @@ const checks: readonly Check[] = [
     allowedHosts.length > 0 && issuers.length === 0
       ? `${named('allowedHosts')} needs issuers: in development mode the Host header must be localhost, 127.0.0.1 or [::1]`
       : undefined,
+  ({ store, limits }, named) => {
+    if (!store.startsWith('mongodb')) return undefined
+    const key = (['bucketBytesMax', 'payloadBytesMax', 'snapshotChunkBytesMax', 'idWindowBytesMax'] as const).find(
+      (name) => limits[name] > mongoBytesMax,
+    )
+    return key && `${named(`limits.${key}`)} is ${limits[key]}: a MongoDB stores at most ${mongoBytesMax} bytes together`
+  },
   (config, named) => {
     const ports = config.certFile === undefined ? (['mqttPort', 'httpPort'] as const) : (['mqttPort', 'httpPort', 'mqttsPort'] as const)
     for (const [at, key] of ports.entries()) {
@@ -54,3 +66,12 @@ const checks: readonly Check[] = [
     return undefined
   },
 ]
+
+function isRedisUrl(url: string): boolean {
+  try {
+    redisServer(url)
+    return true
+  } catch {
+    return false
+  }
+}

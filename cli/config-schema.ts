@@ -29,6 +29,8 @@ const ceilings: Partial<Record<keyof Limits, number>> = {
   qos2OpenMax: 65_535,
   bucketEntriesMax: 65_535,
   revocationPollMs: revocationDelayMs / 2,
+  // A timer of three times as long must be possible.
+  hintsCheckMs: Math.floor(timerMsMax / 3),
 }
 
 const limitSchemas = Object.fromEntries(
@@ -79,10 +81,32 @@ export const configSchema = Type.Object(
     }),
     store: Type.String({
       default: 'level:',
-      pattern: '^(level:.*|memory:)$',
+      pattern: '^(level:.*|memory:|mongodb(\\+srv)?://[^\\s]+)$',
       value: 'STORE',
-      allowed: 'level: (in the data folder), level:PATH or memory:',
-      description: 'the store: `level:` is on disk in `{data}/log`, `level:PATH` in that folder, `memory:` is gone when the server stops',
+      secrets: [],
+      allowed: 'level: (in the data folder), level:PATH, memory: or mongodb://…',
+      description:
+        'the store: `level:` is on disk in `{data}/log`, `level:PATH` in that folder, `memory:` is gone when the server stops, `mongodb://USER:PASSWORD@HOSTS/DATABASE?…` is shared by several servers (the URL may also say how TLS is used)',
+    }),
+    strict: Type.Boolean({
+      default: false,
+      description: 'refuse a MongoDB that is no replica set: what one server acknowledges is lost with its disk',
+    }),
+    hints: Type.Optional(
+      Type.String({
+        pattern: '^rediss?://(?:[^@/\\s]*@)?[^@/?#\\s]+$',
+        value: 'URL',
+        secrets: [],
+        allowed: 'redis://HOST:PORT or, with TLS, rediss://HOST:PORT, with USER:PASSWORD@ before the host where Redis wants it',
+        description: 'where nodes that share a store tell each other what is new; without it they look every `headPollMs`',
+      }),
+    ),
+    hintsPrefix: Type.String({
+      default: 'tidemark',
+      pattern: '^[A-Za-z0-9_.:-]{1,64}$',
+      value: 'NAME',
+      allowed: 'up to 64 of A–Z, a–z, 0–9, _, ., : and -',
+      description: 'what the names of channels in Redis begin with; another one for a copy of the store that uses the same Redis',
     }),
     host: Type.String({
       default: '127.0.0.1',
@@ -221,6 +245,7 @@ export type SettingSchema = TSchema & {
   readonly allowed?: string
   readonly byDefault?: string
   readonly noFlag?: boolean
+  /** Members that are secret. Given at all, an error shows nothing of the value, and the credentials in a URL are masked. */
   readonly secrets?: readonly string[]
   readonly minimum?: number
   readonly maximum?: number

@@ -43,8 +43,15 @@ export function allowed(schema: SettingSchema): string {
 /** The value as a person may see it: without secrets, and not endless. */
 export function show(schema: SettingSchema, value: unknown): string {
   const secrets = schema.secrets ?? []
+  if (schema.secrets && typeof value === 'string') value = withoutPassword(value)
   const text = JSON.stringify(value, (name, inner: unknown) => (secrets.includes(name) ? '********' : inner)) ?? 'nothing'
   return text.length > 2_000 ? `${text.slice(0, 2_000)}…` : text
+}
+
+/** A URL without its user, password and whatever in it is called one; any other text as it is. */
+export function withoutPassword(text: string): string {
+  if (text.startsWith('level:')) return text
+  return text.replace(/:\/\/.*@/, '://********@').replaceAll(/((?:password|properties)=)[^&]*/gi, '$1********')
 }
 
 function fromJson(text: string): unknown {

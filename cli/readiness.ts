@@ -3,7 +3,7 @@ import type { ReadinessCheck } from '../bridge/index.ts'
 import type { Log } from '../log/log.ts'
 
 /** A check that fails is named by the code that is answered. */
-export function readinessOf({ log, stopping }: { readonly log: Log; readonly stopping: boolean }): readonly ReadinessCheck[] {
+export function readinessOf({ log, redisHints, stopping }: Judged): readonly ReadinessCheck[] {
   return [
     stopping
       ? { name: 'stopping', ready: false, detail: 'the server is finishing what is under way' }
@@ -11,5 +11,19 @@ export function readinessOf({ log, stopping }: { readonly log: Log; readonly sto
     log.healthy
       ? { name: 'store', ready: true, detail: 'the store takes entries' }
       : { name: 'store-unavailable', ready: false, detail: 'the store takes no entries; it is tried again by itself' },
+    ...(redisHints ? [hintsCheck(redisHints)] : []),
   ]
+}
+
+interface Judged {
+  readonly log: Log
+  readonly redisHints: { readonly connected: boolean } | undefined
+  readonly stopping: boolean
+}
+
+/** Hints are hints: a node without them serves on, later than the others. */
+function hintsCheck({ connected }: { readonly connected: boolean }): ReadinessCheck {
+  return connected
+    ? { name: 'hints', ready: true, detail: 'hints come and go over Redis' }
+    : { name: 'hints', ready: true, degraded: true, detail: 'Redis cannot be reached: what other nodes append is seen by polling' }
 }

@@ -5,6 +5,7 @@ import { Authority, type ClaimsToGrants } from '../auth/index.ts'
 import { Bridge, Metrics } from '../bridge/index.ts'
 import { Broker } from '../broker/index.ts'
 import { lowestPlaces } from '../broker/session-places.ts'
+import type { RedisHints } from '../hints/redis.ts'
 import { Log } from '../log/log.ts'
 import { Retention } from '../log/retention.ts'
 import type { Store } from '../log/stores/store.ts'
@@ -16,6 +17,7 @@ import { createLogger } from './logger.ts'
 import { listening, reservePort, type ReservedPort } from './ports.ts'
 import { readinessOf } from './readiness.ts'
 import { runSteps, stopSteps, type Step } from './steps.ts'
+import { openHints, sayHowNodesMeet } from './hints.ts'
 import { openStore } from './store.ts'
 import { packageVersion } from './version.ts'
 
@@ -47,8 +49,8 @@ export interface RunningServer {
 /** Starts a server. Rejects with a SyncError of one sentence, with everything stopped that had been started. */
 export async function startServer(given: Settings = {}, overrides: ServerOverrides = {}): Promise<RunningServer> {
   const config = configFrom(given)
-  const { clock = systemClock, logger = createLogger('silent'), hints = noHints } = overrides
-  const parts = { config, overrides, clock, logger, hints, stopping: false, reserved: [] } as unknown as Parts
+  const { clock = systemClock, logger = createLogger('silent') } = overrides
+  const parts = { config, overrides, clock, logger, stopping: false, reserved: [] } as unknown as Parts
   const started = await runSteps(steps, parts)
   let stopped: Promise<void> | undefined
   const stop = (): Promise<void> => {
@@ -65,7 +67,8 @@ interface Parts {
   readonly overrides: ServerOverrides
   readonly clock: Clock
   readonly logger: Logger
-  readonly hints: Hints
+  hints: Hints
+  redisHints: RedisHints | undefined
   stopping: boolean
   reserved: ReservedPort[]
   ports: Ports
@@ -109,11 +112,21 @@ const steps: readonly Step<Parts>[] = [
     },
   },
   {
+    name: 'hints',
+    async start(parts) {
+      parts.redisHints = parts.overrides.hints ? undefined : await openHints(parts)
+      parts.hints = parts.overrides.hints ?? parts.redisHints ?? noHints
+    },
+    stop: async ({ redisHints }) => await redisHints?.close(),
+  },
+  {
     name: 'log',
     async start(parts) {
       const { config, overrides, clock, logger, hints, metrics } = parts
       const store = (parts.store = overrides.store ?? openStore(config, logger))
       parts.log = await Log.open({ store, clock, limits: config.limits, logger, telemetry: metrics, hints })
+      parts.redisHints?.start(parts.log.epoch)
+      sayHowNodesMeet(parts)
     },
     stop: ({ log }) => log.close(),
   },
@@ -206,7 +219,7 @@ const steps: readonly Step<Parts>[] = [
 ]
 
 /** Asked for while parts are still missing, too: a scrape may come as soon as HTTP listens. */
-function gaugesOf({ log, broker }: Partial<Parts>): Record<string, number> {
+function gaugesOf({ log, broker, redisHints }: Partial<Parts>): Record<string, number> {
   const memory = log?.inMemory
   const ofLog = memory && {
     streamsInMemory: memory.streams,
@@ -214,5 +227,5 @@ function gaugesOf({ log, broker }: Partial<Parts>): Record<string, number> {
     stateCacheBytes: memory.stateBytes,
     backlogBytes: memory.pendingBytes,
   }
-  return { ...broker?.stats(), ...ofLog }
+  return { ...broker?.stats(), ...ofLog, ...(redisHints && { hintsConnected: Number(redisHints.connected) }) }
 }

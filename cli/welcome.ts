@@ -1,6 +1,6 @@
 /** What `serve` tells the person in front of it: where to connect, and lines to copy that work as they stand. */
 import type { RunningServer } from './server.ts'
-import { storeFolder } from './store.ts'
+import { describeStore } from './store.ts'
 import { packageVersion } from './version.ts'
 
 type Served = Pick<RunningServer, 'addresses' | 'config' | 'developmentMode'>
@@ -14,7 +14,6 @@ export function readyLine({ addresses: { host, ports } }: Served): string {
 
 export function welcome(server: Served): string {
   const { addresses, config, developmentMode } = server
-  const folder = storeFolder(config)
   const lines = [
     `Tidemark ${packageVersion()}`,
     '',
@@ -22,8 +21,7 @@ export function welcome(server: Served): string {
     ...(addresses.mqttsUrl === undefined ? [] : [`  TLS        ${addresses.mqttsUrl}`]),
     `  WebSocket  ${addresses.wsUrl}`,
     `  HTTP       ${addresses.httpUrl}`,
-    // [P-8.1]
-    `  store      ${folder ?? 'in memory: what is acknowledged is gone when this process ends'}`,
+    `  store      ${describeStore(config)}`,
     '',
     ...(developmentMode ? developmentLines(server) : [`Clients show a token of ${issuerNames(config)} as MQTT password.`, '']),
   ]

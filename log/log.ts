@@ -19,6 +19,7 @@ import { Draft, type DraftRequest } from './draft.ts'
 import { EnvelopeCache } from './envelope-cache.ts'
 import type { Fold } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
+import { HeadPoll } from './head-poll.ts'
 import { Maintenance } from './maintenance.ts'
 import { openUnsealed } from './seal.ts'
 import { Snapshots } from './snapshots.ts'
@@ -56,7 +57,7 @@ export class Log {
   readonly #loading = new Map<string, Promise<Stream>>()
   readonly #confirming = new Map<Stream, Confirmation>()
   readonly #stopListening: () => void
-  readonly #poll: NodeJS.Timeout | undefined
+  readonly #poll: HeadPoll | undefined
   readonly #relieved: (() => void)[] = []
   readonly #observers = new Set<(bucket: Bucket) => void>()
   #pendingBytes = 0
@@ -116,10 +117,11 @@ export class Log {
       if (hint.type !== 'head') return
       const stream = this.#streams.get(hint.stream)
       // A hint is no truth: the log is read.
-      if (stream?.loaded && hint.seq > stream.headSeq) this.refresh(stream)
+      if (stream?.loaded && hint.seq > stream.headSeq) void this.refresh(stream)
     })
     // Hints may be lost: followed streams are looked at in any case.
-    if (store.shared) this.#poll = setInterval(() => this.#pollFollowed(), limits.headPollMs).unref()
+    const polled = { streams: this.#streams, look: (stream: Stream) => this.refresh(stream) }
+    if (store.shared) this.#poll = new HeadPoll({ ...polled, roundMs: limits.headPollMs, inFlightMax: limits.headReadsMax })
   }
 
   /** Whether the store takes writes, as far as known. */
@@ -210,9 +212,9 @@ export class Log {
     return this.#confirm(stream)
   }
 
-  /** Looks for new entries without anybody waiting for the answer. */
-  refresh(stream: Stream): void {
-    this.confirmHead(stream).catch((error: unknown) => {
+  /** Looks for new entries; resolves also where the store does not answer. */
+  async refresh(stream: Stream): Promise<void> {
+    await this.confirmHead(stream).catch((error: unknown) => {
       this.#logger.warn({ error, stream: stream.name }, 'the head of a stream could not be read')
     })
   }
@@ -265,7 +267,7 @@ export class Log {
     if (this.#closed) return
     this.#closed = true
     this.#stopListening()
-    clearInterval(this.#poll)
+    this.#poll?.stop()
     await this.#commits.drained()
     this.#commits.close()
     await this.#maintenance.drained()
@@ -332,10 +334,6 @@ export class Log {
     this.#states.touched(stream)
     this.#maintenance.advanced(stream)
     for (const follower of stream.followers) follower.moved(stream)
-  }
-
-  #pollFollowed(): void {
-    for (const stream of this.#streams.values()) if (stream.loaded && stream.followers.size > 0) this.refresh(stream)
   }
 
   /** Reads what other nodes appended. */

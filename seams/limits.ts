@@ -79,6 +79,16 @@ export const defaultLimits = {
   appendTimeoutMs: 10_000,
   /** Where other nodes append too, followed streams are looked at this often, in case a hint was lost. */
   headPollMs: 2_000,
+  /** Heads read from the store at once in doing so; a slow store is asked more seldom, never by more at once. */
+  headReadsMax: 64,
+  /** A node says this often that it is alive, and looks whether its connections have successors elsewhere. */
+  nodeBeatMs: 1_000,
+  /** A node of which the others have heard nothing for so long is taken for dead. */
+  nodeDeadMs: 10_000,
+  /** Bytes of hints that Redis has not taken yet; above it they are dropped: a slow Redis takes no memory. */
+  hintsBytesMax: 4 * 1024 * 1024,
+  /** The way over Redis is tried this often; when nothing has come back for three times as long it counts as lost. */
+  hintsCheckMs: 2_000,
   /** A node whose clock differs more than this from its store's refuses to append. */
   clockSkewMs: 5_000,
   /** Moved cursors are stored this often. */
@@ -149,5 +159,12 @@ export const revocationsMax = 100_000
 export const revocationsPageMax = 1_000
 /** All revocations are read at least this often, even when nothing says they changed. */
 export const revocationsFullReadMs = 60_000
+/** Nodes that serve one store, those remembered as dead among them. */
+export const nodesMax = 1_000
+/** How long a dead node is remembered, so that it finds itself fenced when it was only frozen; and tenures that have ended. */
+export const nodeForgottenMs = 24 * 3_600_000
+/** Redis is tried again after pauses that double from the one to the other, so that nodes do not come all at once. */
+export const hintsRetryMsMin = 100
+export const hintsRetryMsMax = 5_000
 /** The longest delay that a timer can have. */
 export const timerMsMax = 2 ** 31 - 1

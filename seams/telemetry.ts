@@ -14,7 +14,11 @@ export interface Telemetry {
   sessionDiscarded(): void
   /** Retention has looked at streams, trimmed some of their entries, or waited for a kept session with that. */
   swept(work: { readonly looks: number; readonly trims: number; readonly entries: number; readonly held: number }): void
+  /** Hints were handed to the other nodes or came from them; `dropped`: not sent; `ignored`: messages that are no hints. */
+  hints(outcome: HintOutcome, count: number): void
 }
+
+export type HintOutcome = 'sent' | 'received' | 'dropped' | 'ignored'
 
 export const noTelemetry: Telemetry = {
   committed() {},
@@ -24,4 +28,5 @@ export const noTelemetry: Telemetry = {
   storeFailed() {},
   sessionDiscarded() {},
   swept() {},
+  hints() {},
 }

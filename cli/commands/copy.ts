@@ -3,9 +3,10 @@ import type { Command } from 'commander'
 import { copyStore } from '../../log/copy.ts'
 import { addConfigFlags, configOfFlags } from '../config-flags.ts'
 import type { Config } from '../config.ts'
+import { withoutPassword } from '../config-values.ts'
 import { interruptible } from '../interruptible.ts'
 import { createLogger } from '../logger.ts'
-import { openStore, publicName, storeFolder, withoutSecrets } from '../store.ts'
+import { openStore, publicName, storeFolder } from '../store.ts'
 import { UsageError } from '../usage-error.ts'
 import { countsLine, WorkProgress } from '../work-progress.ts'
 
@@ -24,7 +25,7 @@ export function define(command: Command): void {
 
 async function copy({ from, to, ...flags }: CopyFlags & Record<string, unknown>): Promise<void> {
   const configs = [from, to].map((store) => configOfFlags({ ...flags, store }).config) as [Config, Config]
-  const [fromName, toName] = [publicName(configs[0]), withoutSecrets(to)]
+  const [fromName, toName] = [publicName(configs[0]), withoutPassword(to)]
   if (from === 'memory:' || to === 'memory:') throw new UsageError('a store in memory cannot be copied')
   // Nobody can see from here that the servers on a shared store are all stopped.
   if (storeFolder(configs[0]) === undefined) throw new UsageError(`--from ${fromName}: only an embedded store can be copied`)

@@ -1,16 +1,15 @@
-/** `tidemark trim STREAM`: works on the data folder itself, while no server does. */
+/** `tidemark trim STREAM`: works on the store itself; on a data folder while no server does. */
 import { existsSync } from 'node:fs'
 import type { Command } from 'commander'
 import { checkPosition, firstPosition } from '../../log/history.ts'
 import { Log } from '../../log/log.ts'
-import { LevelStore } from '../../log/stores/level.ts'
 import type { Stream } from '../../log/stream.ts'
 import { SyncError } from '../../protocol/errors.ts'
 import { parsePosition } from '../../protocol/positions.ts'
 import { streamName } from '../../protocol/topics.ts'
 import { addConfigFlags, configOfFlags } from '../config-flags.ts'
 import { createLogger } from '../logger.ts'
-import { storeFolder } from '../store.ts'
+import { openStore, storeFolder } from '../store.ts'
 import { UsageError } from '../usage-error.ts'
 
 export function define(command: Command): void {
@@ -24,12 +23,13 @@ export function define(command: Command): void {
 async function trim(name: string, options: { before: string } & Record<string, unknown>): Promise<void> {
   const { config } = configOfFlags(options)
   checkStream(name)
+  if (config.store === 'memory:') throw new UsageError('a store in memory cannot be trimmed from here')
   const folder = storeFolder(config)
-  if (folder === undefined) throw new UsageError('a store in memory cannot be trimmed from here')
   // Opening would make an empty store.
-  if (!existsSync(folder)) throw new SyncError('store-unavailable', `there is no store in ${folder}; name the data folder with --data`)
+  if (folder !== undefined && !existsSync(folder))
+    throw new SyncError('store-unavailable', `there is no store in ${folder}; name the data folder with --data`)
   const logger = createLogger('warn')
-  const log = await Log.open({ store: new LevelStore({ folder, logger }), limits: config.limits, logger })
+  const log = await Log.open({ store: openStore(config, logger), limits: config.limits, logger })
   try {
     const stream = await log.stream(name)
     const before = await seqOf(log, stream, options.before)

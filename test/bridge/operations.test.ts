@@ -17,6 +17,8 @@ describe('bridge: operations', () => {
   it('/readyz is 200 with its checks, else 503 with the code of what fails [P-11.9]', async () => {
     world.readiness.push({ name: 'store', ready: true, detail: 'takes writes' })
     expect((await ask(world, '/readyz')).body).to.deep.equal({ ready: true, checks: world.readiness })
+    world.readiness[1] = { name: 'hints', ready: true, degraded: true, detail: 'gone' }
+    expect((await ask(world, '/readyz')).body).to.deep.equal({ ready: true, checks: world.readiness })
     for (const [name, code] of [
       ['store', 'store-unavailable'],
       ['clock-skew', 'clock-skew'],
@@ -53,6 +55,7 @@ describe('bridge: operations', () => {
     world.metrics.delivered(10, 3)
     world.metrics.storeFailed()
     world.metrics.sessionDiscarded()
+    world.metrics.hints('dropped', 3)
     world.metrics.refused('plain', 'alice')
     world.metrics.refused('users/alice', 'forbidden')
     const { text, headers } = await ask(world, '/metrics')
@@ -69,6 +72,7 @@ describe('bridge: operations', () => {
       'tidemark_delivered_entries_total 10',
       'tidemark_store_failures_total 1',
       'tidemark_sessions_discarded_total 1',
+      'tidemark_hints_total{outcome="dropped"} 3',
       'tidemark_refusals_total{door="http",code="forbidden"} 1',
       'tidemark_refusals_total{door="plain",code="other"} 1',
       'tidemark_refusals_total{door="other",code="forbidden"} 1',
@@ -84,7 +88,10 @@ describe('bridge: operations', () => {
     const labels = new Set([...text.matchAll(/[{,]([a-z_]+)="/g)].map(([, label]) => label))
     expect(
       [...labels].filter(
-        (label) => !['le', 'door', 'code', 'space', 'type', 'kind', 'version', 'major', 'minor', 'patch', 'quantile'].includes(label ?? ''),
+        (label) =>
+          !['le', 'door', 'code', 'outcome', 'space', 'type', 'kind', 'version', 'major', 'minor', 'patch', 'quantile'].includes(
+            label ?? '',
+          ),
       ),
     ).to.deep.equal([])
   })

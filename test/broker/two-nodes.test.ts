@@ -20,21 +20,29 @@ import {
   texts,
   topic,
   type Json,
+  type Pair,
 } from '../support/nodes.ts'
 import type { Message } from '../support/raw-mqtt.ts'
+import { mongoBackings } from '../support/mongo/backings.ts'
+import { redisHubs } from '../support/redis.ts'
 import { within } from '../support/waiting.ts'
 
-for (const { name, hub } of [
-  { name: 'the reliable hub', hub: hintHub },
-  { name: 'the flaky hub', hub: () => flakyHintHub(20_261) },
-  { name: 'no hints at all', hub: deafHintHub },
+for (const { name, begin, store } of [
+  { name: 'the reliable hub', begin: () => hintHub },
+  { name: 'the flaky hub', begin: () => () => flakyHintHub(20_261) },
+  { name: 'no hints at all', begin: () => deafHintHub },
+  { name: 'hints over Redis', begin: redisHubs },
+  { name: 'the flaky hub, over MongoDB', begin: () => () => flakyHintHub(20_262), store: mongoBackings },
 ]) {
   describe(`Two nodes with ${name}`, function () {
     this.timeout(2 * longMs)
+    const hub = begin()
+    const backing = store?.()
     afterEach(closeAllNodes)
+    const opened = (): Promise<Pair> => pairOf(hub(), {}, backing?.())
 
     it('[P-4.11] [P-6.8] everything published on one reaches readers on the other, in order', async () => {
-      const { a, b } = await pairOf(hub())
+      const { a, b } = await opened()
       const plain = await b.client('alice', { clientId: 'plain' })
       await plain.subscribe('users/alice/#')
       const sync = await b.client('alice', { clientId: 'sync' })
@@ -55,7 +63,7 @@ for (const { name, hub } of [
     })
 
     it('[P-4.11] [P-6.8] entries published one by one reach readers on the other, with nothing after them that would tell of them', async () => {
-      const { a, b } = await pairOf(hub())
+      const { a, b } = await opened()
       const plain = await b.client('alice', { clientId: 'plain' })
       await plain.subscribe('users/alice/#')
       const sync = await b.client('alice', { clientId: 'sync' })
@@ -73,7 +81,7 @@ for (const { name, hub } of [
     })
 
     it('[P-8.9] [P-1.1] appends of both collide and leave one contiguous log: nothing lost, nothing twice, each publisher in order', async () => {
-      const pair = await pairOf(hub())
+      const pair = await opened()
       const { a, b } = pair
       const reader = await b.client('alice', { clientId: 'reader' })
       await reader.subscribe('users/alice/#')
@@ -103,7 +111,7 @@ for (const { name, hub } of [
     })
 
     it('[P-9.6] an id given on both nodes stands for one entry', async () => {
-      const pair = await pairOf(hub())
+      const pair = await opened()
       const [atA, atB] = [await pair.a.client('alice', { clientId: 'one' }), await pair.b.client('alice', { clientId: 'two' })]
       await atA.subscribe('reply/one/#')
       await atB.subscribe('reply/two/#')
@@ -119,7 +127,7 @@ for (const { name, hub } of [
     })
 
     it('[P-9.16] of two writes with one condition on two nodes exactly one wins, and the other is shown it', async () => {
-      const pair = await pairOf(hub())
+      const pair = await opened()
       const [atA, atB] = [await pair.a.client('alice', { clientId: 'one' }), await pair.b.client('alice', { clientId: 'two' })]
       await atA.subscribe('reply/one/#')
       await atB.subscribe('reply/two/#')
@@ -141,7 +149,7 @@ for (const { name, hub } of [
     })
 
     it('[P-4.26] of one client id on both nodes exactly one connection survives, and goes on from the same place', async () => {
-      const pair = await pairOf(hub())
+      const pair = await opened()
       const { a, b } = pair
       const old = await a.client('alice', { clientId: 'phone', clean: false, present: false })
       await old.subscribe('users/alice/#')
@@ -165,7 +173,7 @@ for (const { name, hub } of [
     })
 
     it('[P-10.25] a revocation on one node closes connections on the other', async () => {
-      const { a, b } = await pairOf(hub())
+      const { a, b } = await opened()
       const phone = await b.client('alice', { clientId: 'phone' })
       await phone.subscribe('reply/phone/$ctl')
       const bystander = await b.client('bob')
@@ -389,7 +397,7 @@ describe('Two nodes', function () {
     for (let at = 0; at < 6; at++) await publishAll(desk, [`m${at}`])
     await a.log.trim(stream, 5)
     const first = (await stored(pair)).find(({ seq }) => seq === 5)?.pos
-    b.log.refresh(await b.log.stream(stream))
+    void b.log.refresh(await b.log.stream(stream))
     expect(await control(sync, 'reset')).to.include({ reason: 'trimmed', first, head: await headOf(pair) })
     await within(plain.closed, 'the plain reader to be closed [P-4.23]', longMs)
     const again = await b.client('alice', { clientId: 'again' })

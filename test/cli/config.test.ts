@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { configurationMarkdown, describeConfig } from '../../cli/config-docs.ts'
+import { describeStore } from '../../cli/store.ts'
 import { settings, type Setting } from '../../cli/config-schema.ts'
 import { configFrom, resolveConfig, type ConfigInput } from '../../cli/config.ts'
 import { SyncError } from '../../protocol/errors.ts'
@@ -81,6 +82,7 @@ describe('configuration', () => {
   it('reads every setting by its variable and, if it has one, by its flag', () => {
     const texts: Record<string, [string, unknown]> = {
       store: ['memory:', 'memory:'],
+      hints: ['rediss://tide:a%20b@cache.example:6380', 'rediss://tide:a%20b@cache.example:6380'],
       host: ['localhost', 'localhost'],
       issuers: [JSON.stringify([issuer]), [issuer]],
       publicMqttUrl: ['wss://example.org/mqtt', 'wss://example.org/mqtt'],
@@ -135,7 +137,21 @@ describe('configuration', () => {
     ['a number as text in the file', () => ({ file: writeConfig({ mqttPort: '1883' }) }), /^mqttPort \(.*tidemark\.json\): "1883" /],
     ['neither true nor false', { env: { TIDEMARK_OPEN: 'yes' } }, /^open \(TIDEMARK_OPEN\): "yes" .* true or false$/],
     ['an empty variable', { env: { TIDEMARK_MQTT_PORT: '' } }, /^mqttPort \(TIDEMARK_MQTT_PORT\): "" /],
-    ['an unknown store', { flags: { store: 'mongodb://x' } }, /^store \(--store\): .* level:PATH or memory:$/],
+    ['an unknown store', { flags: { store: 'mongo://u:hush@x' } }, /^store \(--store\): the value .* level:PATH, memory: or mongodb:/],
+    [
+      'payloads that no document of MongoDB can hold',
+      { flags: { store: 'mongodb://u:hush@x', limits: { payloadBytesMax: '15728641' } } },
+      /^limits\.payloadBytesMax \(--limit payloadBytesMax\) is 15728641: a MongoDB stores at most 15728640 bytes together$/,
+    ],
+    ['a MongoDB without a host', { flags: { store: 'mongodb://' } }, /^store \(--store\): /],
+    [
+      'hints over something else',
+      { flags: { hints: 'nats://hush@x' } },
+      /^hints \(--hints\): the value .* redis:\/\/HOST:PORT or, with TLS, rediss:/,
+    ],
+    ['hints with a database, which pub/sub has none of', { flags: { hints: 'redis://:hush@x/1' } }, /^hints \(--hints\): /],
+    ['hints at no port', { env: { TIDEMARK_HINTS: 'redis://:hush@x:port' } }, /^hints \(TIDEMARK_HINTS\) is no URL that can be read$/],
+    ['hints with a prefix that may hold a pattern', { flags: { hintsPrefix: 'a*' } }, /^hintsPrefix \(--hints-prefix\): "a\*"/],
     [
       'an unknown log level',
       { flags: { logLevel: 'loud' } },
@@ -220,6 +236,26 @@ describe('configuration', () => {
     expect(shown).to.include('limits.inflightMax = 1000  # default')
     expect(shown).to.not.include(issuer.secret)
     expect(shown.split('\n')).to.have.length(settings.length)
+  })
+
+  it('shows where hints go, without user and password', () => {
+    const shown = describeConfig(resolveConfig({ env: { TIDEMARK_HINTS: 'redis://tide:hush@cache.example:6380' } }))
+    expect(shown).to.include('hints = "redis://********@cache.example:6380"  # TIDEMARK_HINTS').and.not.include('hush')
+  })
+
+  it('shows no password of a MongoDB', () => {
+    for (const store of [
+      'mongodb://me:hush@one,two:27018/db?tls=true&replicaSet=rs0',
+      'mongodb+srv://me:hush@one/db?tlsCertificateKeyFilePassword=hush&authMechanismProperties=AWS_SESSION_TOKEN:hush&tls=true',
+    ]) {
+      const resolved = resolveConfig({ flags: { store } })
+      expect(resolved.config.store).to.equal(store)
+      for (const shown of [describeConfig(resolved), describeStore(resolved.config)]) {
+        expect(shown).to.not.match(/hush|me:/)
+        expect(shown).to.include('@one').and.include('/db?').and.include('tls=true')
+      }
+    }
+    expect(describeStore({ store: 'level:/a//b@c', data: 'd' })).to.equal('/a//b@c')
   })
 
   it('checks settings that a program gives like any other', () => {

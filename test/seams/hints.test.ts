@@ -2,6 +2,7 @@
 import { expect } from 'chai'
 import { noHints, type Hint, type Hints } from '../../seams/hints.ts'
 import { deafHintHub, flakyHintHub, hintHub, type HintHub } from '../support/hints.ts'
+import { redisHubs } from '../support/redis.ts'
 
 const head = (seq: number, stream = 'users/alice'): Hint => ({ type: 'head', stream, seq })
 const every: readonly Hint[] = [
@@ -18,17 +19,20 @@ function heardBy(node: Hints): { readonly hints: Hint[]; readonly leave: () => v
 
 const seqs = (hints: readonly Hint[]): number[] => hints.map((hint) => (hint.type === 'head' ? hint.seq : -1))
 
-const hubs: readonly { name: string; make: () => HintHub; brings: boolean }[] = [
-  { name: 'the reliable hub', make: hintHub, brings: true },
-  { name: 'the flaky hub', make: () => flakyHintHub(4_711), brings: true },
-  { name: 'the deaf hub', make: deafHintHub, brings: false },
+const hubs: readonly { name: string; begin: () => () => HintHub; brings: boolean }[] = [
+  { name: 'the reliable hub', begin: () => hintHub, brings: true },
+  { name: 'the flaky hub', begin: () => () => flakyHintHub(4_711), brings: true },
+  { name: 'the deaf hub', begin: () => deafHintHub, brings: false },
+  { name: 'Redis', begin: redisHubs, brings: true },
 ]
 
-for (const { name, make, brings } of hubs) {
+for (const { name, begin, brings } of hubs) {
   describe(`Hints through ${name}`, () => {
+    const make = begin()
+
     it('never come back to the node that sent them', async () => {
       const hub = make()
-      const [a, b] = [hub.join(), hub.join()]
+      const [a, b] = await Promise.all([hub.join(), hub.join()])
       const [atA, atB] = [heardBy(a), heardBy(b)]
       for (let seq = 1; seq <= 200; seq++) a.send(head(seq))
       await hub.settled()
@@ -38,7 +42,7 @@ for (const { name, make, brings } of hubs) {
 
     it('are what was sent, every kind of them, and nothing else', async () => {
       const hub = make()
-      const [a, b, c] = [hub.join(), hub.join(), hub.join()]
+      const [a, b, c] = await Promise.all([hub.join(), hub.join(), hub.join()])
       const heard = [heardBy(b), heardBy(c)]
       for (let round = 0; round < 50; round++) for (const hint of every) a.send(hint)
       await hub.settled()
@@ -50,7 +54,7 @@ for (const { name, make, brings } of hubs) {
 
     it('share nothing with their sender', async () => {
       const hub = make()
-      const [a, b] = [hub.join(), hub.join()]
+      const [a, b] = await Promise.all([hub.join(), hub.join()])
       const { hints } = heardBy(b)
       const payload = Buffer.from('before')
       for (let round = 0; round < 20; round++) a.send({ ...(every[1] as Hint & { type: 'ephemeral' }), payload })
@@ -62,7 +66,7 @@ for (const { name, make, brings } of hubs) {
 
     it('reach every listener until it leaves, also those on their way', async () => {
       const hub = make()
-      const [a, b] = [hub.join(), hub.join()]
+      const [a, b] = await Promise.all([hub.join(), hub.join()])
       const [stays, leaves] = [heardBy(b), heardBy(b)]
       for (let seq = 1; seq <= 100; seq++) a.send(head(seq))
       await hub.settled()
@@ -78,7 +82,7 @@ for (const { name, make, brings } of hubs) {
 
     it('neither come from nor go to a node that has closed; the others go on', async () => {
       const hub = make()
-      const [a, b, c] = [hub.join(), hub.join(), hub.join()]
+      const [a, b, c] = await Promise.all([hub.join(), hub.join(), hub.join()])
       const [atB, atC] = [heardBy(b), heardBy(c)]
       for (let seq = 1; seq <= 100; seq++) a.send(head(seq))
       await b.close()
@@ -93,7 +97,7 @@ for (const { name, make, brings } of hubs) {
 
     it('cost a node nothing that nobody listens to', async () => {
       const hub = make()
-      const [a] = [hub.join(), hub.join()]
+      const [a] = await Promise.all([hub.join(), hub.join()])
       for (const hint of every) a.send(hint)
       await hub.settled()
     })
@@ -103,7 +107,7 @@ for (const { name, make, brings } of hubs) {
 describe('The reliable hub', () => {
   it('brings each hint once and in order to every other node', async () => {
     const hub = hintHub()
-    const [a, b, c] = [hub.join(), hub.join(), hub.join()]
+    const [a, b, c] = await Promise.all([hub.join(), hub.join(), hub.join()])
     const [atA, atB, atC] = [heardBy(a), heardBy(b), heardBy(c)]
     for (let seq = 1; seq <= 100; seq++) (seq % 2 === 0 ? a : b).send(head(seq))
     expect(atC.hints).to.deep.equal([]) // Never in the turn of the sender.
@@ -118,7 +122,7 @@ describe('The reliable hub', () => {
 describe('The flaky hub', () => {
   async function sendAll(seed: number): Promise<number[]> {
     const hub = flakyHintHub(seed)
-    const [a, b] = [hub.join(), hub.join()]
+    const [a, b] = await Promise.all([hub.join(), hub.join()])
     const { hints } = heardBy(b)
     for (let seq = 1; seq <= 1_000; seq++) a.send(head(seq))
     await hub.settled()

@@ -160,7 +160,7 @@ export function abandon(broker: TestBroker): void {
   broker.http.closeAllConnections()
 }
 
-function loggerTo(lines: Inbox<LogLine>): Logger {
+export function loggerTo(lines: Inbox<LogLine>): Logger {
   const at =
     (level: LogLine['level']) =>
     (fields: object, message: string): void =>

@@ -4,7 +4,7 @@ import type { Hint, Hints } from '../../seams/hints.ts'
 /** Where nodes meet. Hints travel on later turns of the event loop, as they would over a network. */
 export interface HintHub {
   /** The end of one more node. */
-  join(): Hints
+  join(): Promise<Hints>
   /** Resolves when no hint is on its way. */
   settled(): Promise<void>
 }
@@ -54,10 +54,10 @@ class Hub implements HintHub {
     this.#fate = fate
   }
 
-  join(): Hints {
+  join(): Promise<Hints> {
     const node: Node = new Node({ send: (hint) => this.#send(node, hint), leave: () => void this.#nodes.delete(node) })
     this.#nodes.add(node)
-    return node
+    return Promise.resolve(node)
   }
 
   settled(): Promise<void> {

@@ -1,7 +1,9 @@
 /** Two brokers over one store that both write to, and how tests talk to them. */
 import type { IPublishPacket } from 'mqtt-packet'
 import { MemoryStore } from '../../log/stores/memory.ts'
+import type { Store } from '../../log/stores/store.ts'
 import { formatPosition } from '../../protocol/positions.ts'
+import type { Hints } from '../../seams/hints.ts'
 import type { Limits } from '../../seams/limits.ts'
 import { closeAll, testBroker, type TestBroker } from './broker.ts'
 import { calls, GatedStore, type Gate } from './gated-store.ts'
@@ -16,6 +18,7 @@ export const topic = 'users/alice/notes/1'
 
 /** Gates that a failed test may leave closed. */
 const gatesHeld: Gate[] = []
+const hintsHeld: Hints[] = []
 
 export function hold(node: Node, ...what: Parameters<typeof calls>): Gate {
   const gate = node.gates.hold(calls(...what))
@@ -26,6 +29,20 @@ export function hold(node: Node, ...what: Parameters<typeof calls>): Gate {
 export async function closeAllNodes(): Promise<void> {
   for (const gate of gatesHeld.splice(0)) gate.release()
   await closeAll()
+  await Promise.all(hintsHeld.splice(0).map((hints) => hints.close()))
+  await Promise.all(handles.splice(0).map((store) => store.close()))
+}
+
+/** Where nodes keep their data: each opens a handle of its own. */
+export interface Backing {
+  handle(): Store
+}
+
+const handles: Store[] = []
+
+function memory(): Backing {
+  const store = new MemoryStore({ shared: true })
+  return { handle: () => store }
 }
 
 export interface Node extends TestBroker {
@@ -35,26 +52,36 @@ export interface Node extends TestBroker {
 export interface Pair {
   readonly a: Node
   readonly b: Node
-  readonly inner: MemoryStore
+  /** Another handle on their data. */
+  readonly inner: Store
+  readonly epoch: string
   /** How often a commit of this pair found its place taken. */
   readonly taken: () => number
 }
 
-export async function pairOf(hub: HintHub, limits: Partial<Limits> = {}): Promise<Pair> {
-  const inner = new MemoryStore({ shared: true })
+export async function pairOf(hub: HintHub, limits: Partial<Limits> = {}, backing = memory()): Promise<Pair> {
+  const handle = (): Store => {
+    const store = backing.handle()
+    handles.push(store)
+    return store
+  }
+  const inner = handle()
+  const { epoch } = await inner.open()
   let taken = 0
   const open = async (folder?: string): Promise<Node> => {
-    const gates = new GatedStore(inner)
+    const gates = new GatedStore(handle())
     gates.committing = async (_buckets, commit) => {
       const outcomes = await commit()
       taken += outcomes.filter((outcome) => outcome === 'taken').length
       return outcomes
     }
-    const options = { store: gates, hints: hub.join(), limits: { headPollMs: 10, cursorFlushMs: 10, ...limits } }
-    return { ...(await testBroker(folder === undefined ? options : { ...options, folder })), gates }
+    const hints = await hub.join()
+    hintsHeld.push(hints)
+    const options = { store: gates, hints, limits: { headPollMs: 10, cursorFlushMs: 10, ...limits } }
+    return Object.assign(await testBroker(folder === undefined ? options : { ...options, folder }), { gates })
   }
   const a = await open()
-  return { a, b: await open(a.folder), inner, taken: () => taken }
+  return { a, b: await open(a.folder), inner, epoch, taken: () => taken }
 }
 
 /** Nodes that hear nothing of each other: what one knows of the other's entries is old until it asks the store. */
@@ -64,8 +91,7 @@ export const texts = (messages: readonly { text: string }[]): string[] => messag
 export const numbered = (prefix: string, count: number): string[] => Array.from({ length: count }, (_unused, index) => `${prefix}${index}`)
 
 /** Everything the store holds of the stream. */
-export async function stored({ inner }: Pair): Promise<{ seq: number; topic: string; text: string; pos: string }[]> {
-  const { epoch } = await inner.open()
+export async function stored({ inner, epoch }: Pair): Promise<{ seq: number; topic: string; text: string; pos: string }[]> {
   const buckets = await inner.read(stream, { from: 1, to: Infinity, bytesMax: Infinity })
   return buckets.flatMap((bucket) =>
     Array.from({ length: bucket.count }, (_unused, index) => {

@@ -1,0 +1,98 @@
+/**
+ * Watches whether this process may write to the database: it answers and takes writes, holds the history that this process
+ * opened, and its clock is not far from ours. While one of these fails, appends are refused; it is looked at again by itself.
+ */
+import type { Clock } from '../../seams/clock.ts'
+import type { Logger } from '../../seams/logger.ts'
+import { hello, sentenceOf, type MongoConnection } from './mongo-connection.ts'
+import { readIdentity, touch } from './mongo-identity.ts'
+
+/** Entries carry this clock's time, and other nodes' entries stand between them. */
+const skewMsMax = 5_000
+const watchMs = 5_000
+const retryMs = 500
+
+export class MongoWatch {
+  readonly #connection: MongoConnection
+  readonly #epoch: string
+  readonly #clock: Clock
+  readonly #logger: Logger
+  #failure = ''
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(connection: MongoConnection, epoch: string, clock: Clock, logger: Logger) {
+    this.#connection = connection
+    this.#epoch = epoch
+    this.#clock = clock
+    this.#logger = logger
+  }
+
+  get healthy(): boolean {
+    return this.#failure === '' && !this.#closed
+  }
+
+  /** Rejects where this process may not write. */
+  async start(): Promise<void> {
+    const failure = await this.#look()
+    if (failure !== '') throw new Error(failure)
+    this.#lookAgain(watchMs)
+  }
+
+  /** An operation had no clear answer: nothing is accepted until a write has gone through. */
+  failed(error: unknown): void {
+    if (this.#closed) return
+    this.#say(sentenceOf(error))
+    this.#lookAgain(retryMs)
+  }
+
+  /** A write went through: what failed before may be over. */
+  succeeded(): void {
+    if (!this.healthy) this.#lookAgain(0)
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+  }
+
+  #lookAgain(afterMs: number): void {
+    clearTimeout(this.#timer)
+    if (this.#closed) return
+    this.#timer = setTimeout(() => void this.#lookAndSay(), afterMs).unref()
+  }
+
+  async #lookAndSay(): Promise<void> {
+    const failure = await this.#look()
+    this.#say(failure)
+    this.#lookAgain(failure === '' ? watchMs : retryMs)
+  }
+
+  #say(failure: string): void {
+    if (failure === this.#failure || this.#closed) return
+    if (failure === '') this.#logger.info({}, 'the database takes entries again')
+    else this.#logger.error({ failure }, 'the database takes no entries; it is tried again')
+    this.#failure = failure
+  }
+
+  async #look(): Promise<string> {
+    const { database } = this.#connection
+    try {
+      // A read may be answered by a server whose disk is full.
+      if (this.#failure !== '') await touch(database)
+      const askedMs = this.#clock.now()
+      const { localTime } = await hello(database)
+      const answeredMs = this.#clock.now()
+      const theirs = localTime?.getTime() ?? askedMs
+      const skewMs = theirs < askedMs ? askedMs - theirs : Math.max(0, theirs - answeredMs)
+      if (skewMs > skewMsMax) return `the clocks of this machine and of the database differ by ${skewMs} ms, more than ${skewMsMax}`
+      const identity = await readIdentity(database)
+      if (identity?.epoch !== this.#epoch) {
+        return `the database holds another history (epoch ${identity?.epoch ?? 'none'}) than the one that was opened (${this.#epoch}): start again`
+      }
+      return ''
+    } catch (error) {
+      return sentenceOf(error)
+    }
+  }
+}
