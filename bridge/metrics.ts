@@ -42,6 +42,10 @@ export class Metrics implements Telemetry {
   })
   readonly #storeFailures = this.#counter('store_failures_total', 'Failed commits, and times the store left.')
   readonly #discarded = this.#counter('sessions_discarded_total', 'Sessions discarded because their cursor could not be served.')
+  readonly #looks = this.#counter('retention_looks_total', 'Streams that retention looked at.')
+  readonly #trims = this.#counter('retention_trims_total', 'Streams that retention trimmed.')
+  readonly #trimmed = this.#counter('retention_trimmed_entries_total', 'Entries that retention trimmed.')
+  readonly #held = this.#counter('retention_held_total', 'Trims of retention that waited for a kept session, in whole or in part.')
   readonly #hints = new Counter({
     name: 'tidemark_hints_total',
     help: 'Hints to and from other nodes: sent, received, dropped instead of sent, ignored because they are none.',
@@ -93,6 +97,13 @@ export class Metrics implements Telemetry {
 
   sessionDiscarded(): void {
     this.#discarded.inc()
+  }
+
+  swept({ looks, trims, entries, held }: { looks: number; trims: number; entries: number; held: number }): void {
+    this.#looks.inc(looks)
+    this.#trims.inc(trims)
+    this.#trimmed.inc(entries)
+    this.#held.inc(held)
   }
 
   hints(outcome: HintOutcome, count: number): void {

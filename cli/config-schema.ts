@@ -56,6 +56,15 @@ const issuerSchema = Type.Object(
   { additionalProperties: false },
 )
 
+const retentionPolicy = Type.Object(
+  {
+    ageMs: Type.Optional(Type.Integer({ minimum: 1 })),
+    entries: Type.Optional(Type.Integer({ minimum: 1 })),
+    bytes: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  { additionalProperties: false },
+)
+
 const urlPattern = (schemes: string): string => `^(${schemes})://[^/\\s]+(/\\S*)?$`
 
 /**
@@ -180,6 +189,28 @@ export const configSchema = Type.Object(
         description: 'where clients reach HTTP, told in token exchange; also the `iss` of broker tokens',
       }),
     ),
+    retention: Type.Object(
+      {
+        users: Type.Optional(retentionPolicy),
+        spaces: Type.Optional(retentionPolicy),
+        outbox: Type.Optional(retentionPolicy),
+        inbox: Type.Optional(retentionPolicy),
+        open: Type.Optional(retentionPolicy),
+      },
+      {
+        additionalProperties: false,
+        default: {},
+        value: 'JSON',
+        noFlag: true,
+        allowed: 'a JSON object with any of users, spaces, outbox, inbox, open, each {ageMs?, entries?, bytes?} of whole numbers from 1 on',
+        description:
+          'what stays of the streams of each kind: what is older, or beyond so many entries or bytes, is trimmed; the state stays',
+      },
+    ),
+    retentionWaits: Type.Boolean({
+      default: true,
+      description: 'retention keeps what a kept session has not acknowledged, until that session expires',
+    }),
     logLevel: Type.Enum(['debug', 'info', 'warn', 'error', 'silent'], {
       default: 'info',
       value: 'LEVEL',

@@ -10,6 +10,8 @@ export function fromText(schema: SettingSchema, text: string): unknown {
       return /^[+-]?\d+$/.test(text) ? Number(text) : text
     case 'boolean':
       return { true: true, '1': true, false: false, '0': false }[text] ?? text
+    case 'object':
+      return fromJson(text)
     case 'array':
       return /^\s*[[{]/.test(text) ? fromJson(text) : fromList(text)
     case undefined:

@@ -21,6 +21,10 @@ const commands: Readonly<Record<string, CommandEntry>> = {
   history: { summary: 'print the entries of a stream', load: () => import('./commands/history.ts') },
   state: { summary: 'print the last retained entry per topic of a stream', load: () => import('./commands/state.ts') },
   trim: { summary: 'remove the oldest entries of a stream; the server must be stopped', load: () => import('./commands/trim.ts') },
+  verify: { summary: 'walk the store and tell what is wrong with it', load: () => import('./commands/verify.ts') },
+  backup: { summary: 'write everything in the store to a file; the server may go on', load: () => import('./commands/backup.ts') },
+  restore: { summary: 'fill an empty store from a backup', load: () => import('./commands/restore.ts') },
+  copy: { summary: 'move a store to another one; the server must be stopped', load: () => import('./commands/copy.ts') },
   'check-config': { summary: 'print the resolved configuration', load: () => import('./commands/check-config.ts') },
   bench: { summary: 'put a running server under load and tell how it fared', load: () => import('./commands/bench.ts') },
 }
@@ -61,7 +65,7 @@ function exitCodeOf(error: unknown): number {
 /** Whoever reads our output may have seen enough, as in `tidemark sub … | head`. */
 function endQuietly(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error
-  process.exit(0)
+  process.exit(process.exitCode ?? 0)
 }
 
 function sentence(text: string): string {

@@ -4,9 +4,11 @@ import type { Logger } from 'pino'
 import { Authority, type ClaimsToGrants } from '../auth/index.ts'
 import { Bridge, Metrics } from '../bridge/index.ts'
 import { Broker } from '../broker/index.ts'
+import { lowestPlaces } from '../broker/session-places.ts'
 import type { RedisHints } from '../hints/redis.ts'
 import { Log } from '../log/log.ts'
 import type { MayDeliver } from '../log/relay.ts'
+import { Retention } from '../log/retention.ts'
 import type { Store } from '../log/stores/store.ts'
 import { systemClock, type Clock } from '../seams/clock.ts'
 import { noHints, type Hints } from '../seams/hints.ts'
@@ -74,10 +76,12 @@ interface Parts {
   reserved: ReservedPort[]
   ports: Ports
   metrics: Metrics
+  store: Store
   log: Log
   authority: Authority
   bridge: Bridge
   broker: Broker
+  retention: Retention
 }
 
 const steps: readonly Step<Parts>[] = [
@@ -122,7 +126,7 @@ const steps: readonly Step<Parts>[] = [
     name: 'log',
     async start(parts) {
       const { config, overrides, clock, logger, hints, metrics } = parts
-      const store = overrides.store ?? openStore(config, logger)
+      const store = (parts.store = overrides.store ?? openStore(config, logger))
       const { mayDeliver } = overrides
       parts.log = await Log.open({ store, clock, limits: config.limits, logger, telemetry: metrics, hints, mayDeliver })
       parts.redisHints?.start(parts.log.epoch)
@@ -203,6 +207,18 @@ const steps: readonly Step<Parts>[] = [
       }
       await listening('httpPort', host, ports.http, (at) => bridge.listen(at))
     },
+  },
+  {
+    name: 'retention',
+    start(parts) {
+      const { config, store, log, clock, logger, metrics } = parts
+      const { limits, retention, retentionWaits } = config
+      const places = async (streams: ReadonlySet<string>): Promise<ReadonlyMap<string, number>> =>
+        retentionWaits ? await lowestPlaces(log.documents, streams, clock.now() - limits.sessionExpiryMs) : new Map()
+      parts.retention = new Retention({ store, log, policies: retention, clock, limits, logger, telemetry: metrics, places })
+      parts.retention.start()
+    },
+    stop: ({ retention }) => retention.close(),
   },
 ]
 

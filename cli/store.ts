@@ -21,6 +21,11 @@ export function storeFolder({ store, data }: Pick<Config, 'store' | 'data'>): st
   return store === 'level:' ? join(data, 'log') : store.slice('level:'.length)
 }
 
+/** The store as sentences may call it: without credentials. */
+export function publicName(config: Pick<Config, 'store' | 'data'>): string {
+  return storeFolder(config) ?? withoutPassword(config.store)
+}
+
 /** Where what is acknowledged stands, for a person [P-8.1]. */
 export function describeStore(config: Pick<Config, 'store' | 'data'>): string {
   if (isMongo(config.store)) return withoutPassword(config.store)

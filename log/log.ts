@@ -23,6 +23,7 @@ import { GroupCommit } from './group-commit.ts'
 import { HeadPoll } from './head-poll.ts'
 import { Maintenance } from './maintenance.ts'
 import { Relay, type MayDeliver } from './relay.ts'
+import { openUnsealed } from './seal.ts'
 import { Snapshots } from './snapshots.ts'
 import { StateCache } from './state-cache.ts'
 import type { Store } from './stores/store.ts'
@@ -70,7 +71,7 @@ export class Log {
 
   /** Opens the store and the log on it; rejects with `store-unavailable` saying why it cannot. */
   static async open(options: LogOptions): Promise<Log> {
-    const { epoch } = await options.store.open()
+    const { epoch } = await openUnsealed(options.store)
     return new Log(epoch, options)
   }
 

@@ -79,8 +79,8 @@ export class Snapshots {
 
   /** Removes the chunks that only the old manifest names; call it when the record with the new one is durable. */
   async removeStale(stream: string, old: SnapshotManifest | null, now: SnapshotManifest | null): Promise<void> {
-    const named = new Set(namesOf(now))
-    const stale = namesOf(old).filter((name) => !named.has(name))
+    const named = new Set(chunkNames(now))
+    const stale = chunkNames(old).filter((name) => !named.has(name))
     await Promise.all(stale.map((name) => this.#store.removeChunk(stream, name)))
   }
 
@@ -364,7 +364,8 @@ function endOfRange(stream: string, name: string): number {
   return Number(seq)
 }
 
-function namesOf(manifest: SnapshotManifest | null): string[] {
+/** Every chunk that the snapshot is made of. */
+export function chunkNames(manifest: SnapshotManifest | null): string[] {
   if (!manifest) return []
   const names = manifest.chunks.map(({ name }) => name)
   return manifest.ids === null ? names : [...names, manifest.ids]

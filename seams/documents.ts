@@ -16,6 +16,8 @@ export interface Documents {
   remove(collection: string, key: string, generation?: number): Promise<'stored' | 'fenced'>
   /** Records in ascending order of their keys (UTF-8), those after `after`, with keys that begin with `prefix`. */
   list(collection: string, options: { prefix?: string; after?: string; limit: number }): Promise<StoredDocument[]>
+  /** Names of the collections that hold a record, in ascending order. */
+  collections(): Promise<string[]>
 }
 
 /** `value` is JSON. `generation` is 0 for a record that nobody ever claimed, or that is not stored. */

@@ -115,6 +115,16 @@ export const defaultLimits = {
   pageEntriesDefault: 100,
   pageEntriesMax: 1_000,
   pageBytesMax: 1024 * 1024,
+  /** How long retention pauses between two sweeps over the streams; so long, and as long as a sweep takes, entries stay beyond it. */
+  retentionSweepMs: 60_000,
+  /** Streams that retention looks at in a second: a sweep leaves the disk to others. */
+  retentionStreamsPerSecondMax: 500,
+  /** Bytes that retention reads in a second, to find what is too old and to count what is there. */
+  retentionReadBytesPerSecondMax: 16 * 1024 * 1024,
+  /** Streams that retention finds too long before it looks at the places of all sessions, and trims them. */
+  retentionTrimsMax: 1_000,
+  /** Streams of which retention remembers how many bytes they hold; others are counted again in each sweep. */
+  retentionSizesMax: 10_000,
   /** A stop that takes longer ends the process with an error. */
   stopTimeoutMs: 20_000,
 }

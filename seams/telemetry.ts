@@ -12,6 +12,8 @@ export interface Telemetry {
   storeFailed(): void
   /** A persistent session was discarded because its cursor could not be served any more. */
   sessionDiscarded(): void
+  /** Retention has looked at streams, trimmed some of their entries, or waited for a kept session with that. */
+  swept(work: { readonly looks: number; readonly trims: number; readonly entries: number; readonly held: number }): void
   /** Hints were handed to the other nodes or came from them; `dropped`: not sent; `ignored`: messages that are no hints. */
   hints(outcome: HintOutcome, count: number): void
 }
@@ -25,5 +27,6 @@ export const noTelemetry: Telemetry = {
   refused() {},
   storeFailed() {},
   sessionDiscarded() {},
+  swept() {},
   hints() {},
 }

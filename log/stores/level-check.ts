@@ -93,27 +93,42 @@ export async function takeBackUnfinished(folder: string): Promise<boolean> {
  */
 export async function finishSwitch(folder: string): Promise<boolean> {
   const names = await readdir(folder)
-  if (!names.includes('CURRENT')) return false
-  const current = (await readFile(join(folder, 'CURRENT'), 'latin1')).trim()
+  const current = await currentManifest(folder, names)
+  if (current === undefined) return false
   const newest = names.filter((name) => manifestName.test(name)).reduce((a, b) => (numberIn(b) > numberIn(a) ? b : a), current)
   if (newest === current) return false
   const { records, brokenAt } = readRecords(await readFile(join(folder, newest)))
   if (brokenAt !== undefined || !isWhole(neededFiles(records), names)) return false
-  // It is whole to those who read it now; it must be so after the next loss of power.
+  // It is whole for those who read it now; it must be so after the next loss of power.
   await syncPath(join(folder, newest))
   const renamed = join(folder, 'CURRENT.new')
   await writeFile(renamed, `${newest}\n`)
   await syncPath(renamed)
+  // Another process may have opened it just now, and has finished this itself.
+  if ((await currentManifest(folder, names)) !== current) return false
   await rename(renamed, join(folder, 'CURRENT'))
   await syncPath(folder)
   return true
 }
 
+/**
+ * Numbers of tables that LevelDB never writes again when it opens the folder: those that a whole MANIFEST names. Any other
+ * number it may give to a new file. `names` are the files of which the folder is a copy.
+ */
+export async function finishedTables(folder: string, names: readonly string[]): Promise<ReadonlySet<number>> {
+  const manifest = await readManifest(folder, names)
+  const needed = manifest && manifest.brokenAt === undefined ? neededFiles(manifest.records) : undefined
+  return needed && isWhole(needed, names) ? needed.tables : new Set()
+}
+
+async function currentManifest(folder: string, names: readonly string[]): Promise<string | undefined> {
+  return names.includes('CURRENT') ? (await readFile(join(folder, 'CURRENT'), 'latin1')).trim() : undefined
+}
+
 /** What CURRENT names, or undefined where that is missing: LevelDB says so itself. */
 async function readManifest(folder: string, names: readonly string[]): Promise<(Records & { readonly name: string }) | undefined> {
-  if (!names.includes('CURRENT')) return undefined
-  const name = (await readFile(join(folder, 'CURRENT'), 'latin1')).trim()
-  return names.includes(name) ? { name, ...readRecords(await readFile(join(folder, name))) } : undefined
+  const name = await currentManifest(folder, names)
+  return name !== undefined && names.includes(name) ? { name, ...readRecords(await readFile(join(folder, name))) } : undefined
 }
 
 const manifestName = /^MANIFEST-\d+$/

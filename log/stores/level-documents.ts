@@ -1,6 +1,6 @@
 /** Documents in the embedded store. One process owns the folder, so reading before writing is exact if calls on one key queue up. */
 import type { Documents, StoredDocument } from '../../seams/documents.ts'
-import { documentKey } from './level-keys.ts'
+import { collectionOfKey, documentKey, documentRange } from './level-keys.ts'
 import { decodeValue, encodeValue } from './level-values.ts'
 import type { LevelWriter } from './level-writer.ts'
 
@@ -64,6 +64,16 @@ export class LevelDocuments implements Documents {
       documents.push(decode(collection, key.toString('utf8', start.length), bytes))
     }
     return documents
+  }
+
+  async collections(): Promise<string[]> {
+    const database = await this.#writer.database()
+    const names: string[] = []
+    for (let gt: Buffer = documentRange.gte; ; gt = endOf(documentKey(names.at(-1) as string, ''))) {
+      const [key] = await database.keys({ gt, lt: documentRange.lt, limit: 1 }).all()
+      if (!key) return names
+      names.push(collectionOfKey(key))
+    }
   }
 
   async #store(collection: string, { key, value, generation, owner }: StoredDocument): Promise<void> {

@@ -35,8 +35,15 @@ export function streamOfKey(key: Buffer): string {
   return key.toString('latin1', 1, key.length - 9)
 }
 
+export function collectionOfKey(key: Buffer): string {
+  return key.toString('utf8', 1, key.indexOf(0))
+}
+
 /** The first and last key under which buckets and the record of any stream can stand. */
 export const logRange = { gte: Buffer.from([log]), lt: Buffer.from([log + 1]) }
+
+/** The same for documents. */
+export const documentRange = { gte: Buffer.from('D'), lt: Buffer.from('E') }
 
 function streamKey(stream: string): Buffer {
   const key = Buffer.alloc(stream.length + 10)

@@ -8,11 +8,11 @@ import { LevelDocuments } from './level-documents.ts'
 import { bucketKey, chunkKey, isRecordKey, logRange, metaKey, recordKey, streamOfKey } from './level-keys.ts'
 import { decodeValue, encodeValue } from './level-values.ts'
 import { isLocked, LevelWriter, readFailure, type LevelOptions, type WriteOperation } from './level-writer.ts'
-import type { CommitOutcome, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
+import type { CommitOutcome, OpenOptions, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
 
 const schema = 1
 /** Stands beside the database once its first open has ended: without it, what is there was never acknowledged to anybody. */
-const markerName = 'TIDEMARK'
+export const markerName = 'TIDEMARK'
 
 export class LevelStore implements Store {
   readonly shared = false
@@ -36,9 +36,10 @@ export class LevelStore implements Store {
     return this.#writer.healthy
   }
 
-  async open(): Promise<StoreIdentity> {
+  async open({ epoch, existing }: OpenOptions = {}): Promise<StoreIdentity> {
     const { folder, logger } = this.#options
     const marked = existsSync(this.#marker)
+    if (existing && !marked) throw new SyncError('store-unavailable', `there is no store in ${folder}`)
     if (marked && !existsSync(folder)) {
       throw new SyncError(
         'store-unavailable',
@@ -59,7 +60,7 @@ export class LevelStore implements Store {
       await this.#writer.open(true)
     }
     try {
-      return await this.#identity(marked)
+      return await this.#identity(marked, epoch)
     } catch (error) {
       await this.#writer.close()
       throw readFailure(folder, error)
@@ -94,6 +95,10 @@ export class LevelStore implements Store {
     } catch {
       return buckets.map(() => 'unknown') // The writer has logged why; settle tells what became of them.
     }
+  }
+
+  async adopt(buckets: readonly Bucket[]): Promise<void> {
+    await this.#writer.write(buckets.map(({ stream, lastSeq, value }) => ({ key: bucketKey(stream, lastSeq), value })))
   }
 
   async settle(bucket: Bucket): Promise<'stored' | 'taken' | 'absent'> {
@@ -192,7 +197,7 @@ export class LevelStore implements Store {
     return join(dirname(this.#options.folder), markerName)
   }
 
-  async #identity(marked: boolean): Promise<StoreIdentity> {
+  async #identity(marked: boolean, epoch = drawNonce().toString('base64url', 0, 6)): Promise<StoreIdentity> {
     const { folder } = this.#options
     const database = await this.#writer.database()
     const bytes = await database.get(metaKey('identity'))
@@ -200,7 +205,7 @@ export class LevelStore implements Store {
     if (!identity) {
       if (marked)
         throw new SyncError('store-unavailable', `the store in ${folder} has lost its identity: it is damaged; restore it from a backup`)
-      identity = { schema, epoch: drawNonce().toString('base64url', 0, 6) }
+      identity = { schema, epoch }
       await this.#writer.write([{ key: metaKey('identity'), value: Buffer.from(JSON.stringify(identity)) }])
     }
     if (identity.schema !== schema) {

@@ -43,6 +43,10 @@ export class MemoryDocuments implements Documents {
       .map((document) => structuredClone(document))
   }
 
+  async collections(): Promise<string[]> {
+    return [...this.#collections].flatMap(([name, { size }]) => (size > 0 ? [name] : [])).toSorted()
+  }
+
   #collection(name: string): Map<string, StoredDocument> {
     let collection = this.#collections.get(name)
     if (!collection) this.#collections.set(name, (collection = new Map()))

@@ -1,14 +1,15 @@
 /** The store in memory: for tests and throw-away servers. Several logs may share one, as nodes share a database. */
+import { SyncError } from '../../protocol/errors.ts'
 import { drawNonce, type Bucket } from '../bucket.ts'
 import { MemoryDocuments } from './memory-documents.ts'
-import type { CommitOutcome, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
+import type { CommitOutcome, OpenOptions, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
 
 export class MemoryStore implements Store {
   readonly healthy = true
   readonly shared: boolean
   readonly atomic: boolean
   readonly documents = new MemoryDocuments()
-  readonly #identity: StoreIdentity = { epoch: drawNonce().toString('base64url', 0, 6) }
+  #identity: StoreIdentity | undefined = undefined
   readonly #streams = new Map<string, { buckets: Bucket[]; record: StreamRecord | undefined }>()
   readonly #chunks = new Map<string, Buffer>()
 
@@ -17,8 +18,9 @@ export class MemoryStore implements Store {
     this.atomic = !this.shared // Nobody else takes a place.
   }
 
-  open(): Promise<StoreIdentity> {
-    return Promise.resolve(this.#identity)
+  async open({ epoch, existing }: OpenOptions = {}): Promise<StoreIdentity> {
+    if (existing && !this.#identity) throw new SyncError('store-unavailable', 'there is no store in memory yet')
+    return (this.#identity ??= { epoch: epoch ?? drawNonce().toString('base64url', 0, 6) })
   }
 
   close(): Promise<void> {
@@ -42,6 +44,13 @@ export class MemoryStore implements Store {
       stored.push(bucket)
       return 'stored'
     })
+  }
+
+  async adopt(buckets: readonly Bucket[]): Promise<void> {
+    for (const bucket of buckets) {
+      const { buckets: stored } = this.#stream(bucket.stream)
+      if (bucket.firstSeq > (stored.at(-1)?.lastSeq ?? 0)) stored.push(bucket)
+    }
   }
 
   async settle(bucket: Bucket): Promise<'stored' | 'taken' | 'absent'> {

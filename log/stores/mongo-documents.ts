@@ -21,6 +21,9 @@ interface Generation {
   readonly v?: string
 }
 
+/** Of the database's collections that hold documents. */
+const namePrefix = 'documents.'
+
 /** Behind every key that begins with a prefix. */
 const highest = '\u{10ffff}'
 
@@ -108,6 +111,15 @@ export class MongoDocuments implements Documents {
     return documents
   }
 
+  async collections(): Promise<string[]> {
+    const found = await this.#database().listCollections({}, { nameOnly: true }).toArray()
+    const names = found.flatMap(({ name }) => (name.startsWith(namePrefix) ? [name.slice(namePrefix.length)] : []))
+    const filled = await Promise.all(
+      names.map(async (name) => (await this.#collection(name).findOne({}, { projection: { _id: 1 } })) !== null),
+    )
+    return names.filter((_name, index) => filled[index]).toSorted()
+  }
+
   async #insertNext(collection: string, key: string, owner: string): Promise<number> {
     for (let tries = 1; ; tries = await pauseAfter(tries)) {
       const generation = ((await this.get(collection, key))?.generation ?? 0) + 1
@@ -148,7 +160,7 @@ export class MongoDocuments implements Documents {
   }
 
   #collection(name: string): Collection<Generation> {
-    return this.#database().collection(`documents.${name}`)
+    return this.#database().collection(namePrefix + name)
   }
 
   #inTurn<Result>(collection: string, key: string, call: () => Promise<Result>): Promise<Result> {

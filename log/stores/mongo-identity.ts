@@ -23,8 +23,16 @@ export async function readIdentity(database: Db): Promise<MongoIdentity | undefi
   return found ? { schema: found.schema ?? 0, epoch: found.epoch ?? '' } : undefined
 }
 
+export interface IdentityOptions {
+  readonly isEmpty: () => Promise<boolean>
+  /** Rejects where there is none. */
+  readonly existing: boolean
+  /** Of an identity that is made now. */
+  readonly epoch?: string | undefined
+}
+
 /** The identity of the database, made where there is none; refuses another schema, and buckets without an identity. */
-export async function openIdentity(database: Db, isEmpty: () => Promise<boolean>): Promise<MongoIdentity> {
+export async function openIdentity(database: Db, { isEmpty, existing, epoch = drawEpoch() }: IdentityOptions): Promise<MongoIdentity> {
   for (;;) {
     const identity = await readIdentity(database)
     if (identity) {
@@ -34,6 +42,7 @@ export async function openIdentity(database: Db, isEmpty: () => Promise<boolean>
         `the database ${database.databaseName} has schema ${identity.schema}; this release reads schema ${schema}`,
       )
     }
+    if (existing) throw new SyncError('store-unavailable', `there is no store in the database ${database.databaseName}`)
     if (!(await isEmpty())) {
       throw new SyncError(
         'store-unavailable',
@@ -41,11 +50,15 @@ export async function openIdentity(database: Db, isEmpty: () => Promise<boolean>
       )
     }
     try {
-      await meta(database).insertOne({ _id: 'identity', schema, epoch: drawNonce().toString('base64url', 0, 6) })
+      await meta(database).insertOne({ _id: 'identity', schema, epoch })
     } catch (error) {
       if (!isDuplicate(error)) throw error // Another node was first.
     }
   }
+}
+
+function drawEpoch(): string {
+  return drawNonce().toString('base64url', 0, 6)
 }
 
 /** A write that changes nothing: it goes through where others would. */

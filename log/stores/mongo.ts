@@ -21,7 +21,7 @@ import { MongoQueue } from './mongo-queue.ts'
 import { MongoRecords } from './mongo-records.ts'
 import { MongoTrims } from './mongo-trims.ts'
 import { MongoWatch } from './mongo-watch.ts'
-import type { CommitOutcome, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
+import type { CommitOutcome, OpenOptions, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
 
 export interface MongoOptions {
   /** With the credentials; it is never logged. */
@@ -77,14 +77,14 @@ export class MongoStore implements Store {
     return this.#opened?.watch.healthy ?? false
   }
 
-  async open(): Promise<StoreIdentity> {
+  async open({ epoch: asked, existing }: OpenOptions = {}): Promise<StoreIdentity> {
     const { url, logger, clock = systemClock, strict = false } = this.#options
     const connection = await connect(url)
     const { client, database } = connection
     try {
       await this.#checkMajority(connection, strict)
       const buckets = new MongoBuckets(database)
-      const { epoch } = await openIdentity(database, () => buckets.isEmpty())
+      const { epoch } = await openIdentity(database, { isEmpty: () => buckets.isEmpty(), epoch: asked, existing: existing === true })
       const watch = new MongoWatch(connection, epoch, clock, logger)
       await watch.start()
       const trims = new MongoTrims(database, buckets, clock, this.#trimGraceMs)
@@ -121,6 +121,13 @@ export class MongoStore implements Store {
     const committing = this.#commit(buckets, (bucket) => this.#verdictInTurn(bucket)).finally(() => this.#underWay.delete(committing))
     this.#underWay.add(committing)
     return committing
+  }
+
+  async adopt(buckets: readonly Bucket[]): Promise<void> {
+    const { buckets: stored, watch } = this.#parts
+    const outcomes = await stored.insert(buckets, (error) => watch.failed(error))
+    const missing = buckets[outcomes.findIndex((outcome) => outcome !== 'stored')]
+    if (missing) throw new SyncError('store-unavailable', `the database did not take ${missing.stream} ${missing.firstSeq}`)
   }
 
   async settle(bucket: Bucket): Promise<'stored' | 'taken' | 'absent'> {

@@ -8,7 +8,7 @@ export interface Store {
    * Rejects with `store-unavailable` saying why: in use by another process, damaged, of a newer schema.
    * A store that once existed never opens empty.
    */
-  open(): Promise<StoreIdentity>
+  open(options?: OpenOptions): Promise<StoreIdentity>
   /** Finishes what is under way and lets go. */
   close(): Promise<void>
   /** Whether it takes writes at the moment, as far as known. */
@@ -28,6 +28,11 @@ export interface Store {
    * the order of the buckets. `unknown`: it may have been stored, or may be later; only `settle` can tell.
    */
   commit(buckets: readonly Bucket[]): Promise<CommitOutcome[]>
+  /**
+   * Stores buckets of another store as they are, those of a stream in ascending order; the first one may begin anywhere.
+   * Only while nobody else uses the store. What is there already stays; durable when it resolves.
+   */
+  adopt(buckets: readonly Bucket[]): Promise<void>
   /**
    * What became of an `unknown` bucket, told only when certain: `stored` (this very bucket, by its nonce),
    * `taken`, or `absent` (and it will never appear). Rejects while that cannot be told; then ask again.
@@ -56,6 +61,13 @@ export interface Store {
 }
 
 export type CommitOutcome = 'stored' | 'taken' | 'unknown'
+
+export interface OpenOptions {
+  /** Of a store that is made now; one that is there keeps its own. */
+  readonly epoch?: string
+  /** Rejects where there is no store, and makes none. */
+  readonly existing?: true
+}
 
 export interface StoreIdentity {
   /** Eight characters that change whenever history may have been rewritten (a restore). */

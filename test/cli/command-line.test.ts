@@ -12,7 +12,21 @@ describe('the command line', function () {
     const { code, stdout } = await tidemark(['--help'])
     expect(code).to.equal(0)
     const commands = [...stdout.matchAll(/^ {2}([a-z][a-z-]+) {2,}/gm)].map(([, name]) => name as string).filter((name) => name !== 'help')
-    expect(commands).to.include.members(['serve', 'token', 'pub', 'sub', 'history', 'state', 'trim', 'check-config', 'bench'])
+    expect(commands).to.include.members([
+      'serve',
+      'token',
+      'pub',
+      'sub',
+      'history',
+      'state',
+      'trim',
+      'verify',
+      'backup',
+      'restore',
+      'copy',
+      'check-config',
+      'bench',
+    ])
     for (const name of commands) {
       const help = await inProcess([name, '--help'])
       expect(help).to.include({ code: 0, stderr: '' })

@@ -27,6 +27,22 @@ describe('configuration', () => {
     expect(new Set(sources.values())).to.deep.equal(new Set(['default']))
   })
 
+  it('[P-2.19] takes what stays of each kind of stream as JSON, and refuses what is no policy', () => {
+    expect(resolveConfig({}).config).to.deep.include({ retention: {}, retentionWaits: true })
+    const retention = { users: { ageMs: 86_400_000, entries: 1_000 }, open: { bytes: 5 } }
+    expect(resolveConfig({ env: { TIDEMARK_RETENTION: JSON.stringify(retention) } }).config.retention).to.deep.equal(retention)
+    expect(resolveConfig({ file: writeConfig({ retention, retentionWaits: false }) }).config).to.deep.include({
+      retention,
+      retentionWaits: false,
+    })
+    for (const wrong of [{ user: { entries: 1 } }, { users: { days: 1 } }, { users: { entries: 0 } }, { users: 5 }, [], 'users']) {
+      expect(() => resolveConfig({ file: writeConfig({ retention: wrong }) }), JSON.stringify(wrong)).to.throw(
+        SyncError,
+        /^retention \(.*\): .* is not allowed.*; it must be a JSON object with any of users, spaces/,
+      )
+    }
+  })
+
   it('takes flags before variables before the file before defaults, and says which', () => {
     // Settings that combine freely, each with values of its type.
     const free = settings.filter(({ key }) => /^(mqttPort|httpPort|open|audience|data|logLevel|maxTokenAgeMs|limits\..*)$/.test(key))
@@ -71,6 +87,7 @@ describe('configuration', () => {
       issuers: [JSON.stringify([issuer]), [issuer]],
       publicMqttUrl: ['wss://example.org/mqtt', 'wss://example.org/mqtt'],
       publicHttpUrl: ['https://example.org', 'https://example.org'],
+      retention: ['{"open":{"bytes":5}}', { open: { bytes: 5 } }],
       logLevel: ['warn', 'warn'],
     }
     const together = new Set(['certFile', 'keyFile', 'mqttsPort', 'anonymous', 'corsOrigins', 'allowedHosts'])

@@ -67,6 +67,17 @@ export function documentsContract(documents: () => Documents): void {
       expect(claims.map(({ generation }) => generation)).to.deep.equal(Array.from({ length: 20 }, (_, index) => index + 1))
     })
 
+    it('tell which collections hold any', async () => {
+      const made = ['sessions', 'qos2', 'wills', 'a', 'session']
+      const before = await documents().collections()
+      expect(made.filter((name) => before.includes(name))).to.deep.equal([])
+      for (const name of made) for (const key of ['a', 'a/b', '\u{1f600}']) await documents().put(name, key, 1)
+      await documents().remove('a', 'a')
+      expect(await documents().collections()).to.deep.equal([...before, ...made].toSorted())
+      for (const key of ['a/b', '\u{1f600}']) await documents().remove('a', key)
+      expect(await documents().collections()).to.not.include('a')
+    })
+
     describe('are listed in the order of their keys as UTF-8', () => {
       // As UTF-16 the emoji comes before the two characters in front of it here.
       const keys = ['a', 'a/b', 'a/c', 'aé', 'b', 'z', '\u00e9', '\u4e2d', '\uff5e', '\uffee', '\u{1f600}', '\u{1f600}/x']

@@ -2,6 +2,7 @@
 import { expect } from 'chai'
 import type { Bucket } from '../../log/bucket.ts'
 import type { Store, StreamRecord } from '../../log/stores/store.ts'
+import { SyncError } from '../../protocol/errors.ts'
 import { defaultLimits } from '../../seams/limits.ts'
 import { plainBucket } from './buckets.ts'
 import { documentsContract } from './documents-contract.ts'
@@ -56,6 +57,26 @@ export function storeContract(name: string, factory: StoreFactory): void {
       const other = await factory.make()
       expect((await other.open()).epoch).to.not.equal(epoch)
       await other.close()
+    })
+
+    it('is made with the epoch asked for, and not made where it must be there', async () => {
+      const other = await factory.make()
+      expect(await other.open({ existing: true }).catch((error: unknown) => error))
+        .to.be.instanceOf(SyncError)
+        .with.property('code', 'store-unavailable')
+      const made = await factory.make()
+      expect((await made.open({ epoch: 'AbCd-_09' })).epoch).to.equal('AbCd-_09')
+      await made.close()
+    })
+
+    it('adopts buckets of another store as they are, wherever they begin, and again without effect', async () => {
+      const buckets = [plainBucket('users/alice', 41, 3), plainBucket('users/alice', 44, 2), plainBucket('spaces/s', 7)]
+      await store.adopt(buckets.slice(0, 1))
+      await store.adopt(buckets)
+      expect(seqs(await store.read('users/alice', everything))).to.deep.equal([41, 44])
+      expect((await store.load('users/alice')).last?.value.equals((buckets[1] as Bucket).value)).to.equal(true)
+      expect(await store.streams('', 10)).to.deep.equal(['spaces/s', 'users/alice'])
+      await commitAll(plainBucket('users/alice', 46), plainBucket('spaces/s', 8))
     })
 
     it('finds nothing in a stream that was never written', async () => {
@@ -263,6 +284,12 @@ export function storeContract(name: string, factory: StoreFactory): void {
         owner: 'node-1',
       })
       await commitAll(plainBucket('users/alice', 31))
+    })
+
+    wherePersistent('keeps its epoch, whatever is asked for', async (again) => {
+      await store.close()
+      store = again(store)
+      expect((await store.open({ epoch: 'AbCd-_09', existing: true })).epoch).to.equal(epoch)
     })
 
     wherePersistent('finds everything again after many small commits', async (again) => {

@@ -1,6 +1,15 @@
 /** A store in front of another one, whose calls a test can hold, fail, answer for, or cut off for good. */
 import type { Bucket } from '../../log/bucket.ts'
-import type { CommitOutcome, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from '../../log/stores/store.ts'
+import type {
+  CommitOutcome,
+  OpenOptions,
+  ReadRange,
+  RecordChange,
+  Store,
+  StoreIdentity,
+  StreamRecord,
+  StreamTail,
+} from '../../log/stores/store.ts'
 import type { Documents } from '../../seams/documents.ts'
 
 export interface StoreCall {
@@ -40,6 +49,7 @@ export class GatedStore implements Store {
       put: (...args) => pass('put', args, () => documents.put(...args)),
       remove: (...args) => pass('remove', args, () => documents.remove(...args)),
       list: (...args) => pass('list', args, () => documents.list(...args)),
+      collections: () => pass('collections', [], () => documents.collections()),
     }
   }
 
@@ -83,8 +93,8 @@ export class GatedStore implements Store {
     this.#crashed = true
   }
 
-  open(): Promise<StoreIdentity> {
-    return this.#pass('open', [], () => this.#inner.open())
+  open(options?: OpenOptions): Promise<StoreIdentity> {
+    return this.#pass('open', [options], () => this.#inner.open(options))
   }
   close(): Promise<void> {
     return Promise.resolve()
@@ -95,6 +105,9 @@ export class GatedStore implements Store {
   commit(buckets: readonly Bucket[]): Promise<CommitOutcome[]> {
     const commit = (): Promise<CommitOutcome[]> => this.#inner.commit(buckets)
     return this.#pass('commit', [buckets], () => (this.committing ? this.committing(buckets, commit) : commit()))
+  }
+  adopt(buckets: readonly Bucket[]): Promise<void> {
+    return this.#pass('adopt', [buckets], () => this.#inner.adopt(buckets))
   }
   settle(bucket: Bucket): Promise<'stored' | 'taken' | 'absent'> {
     return this.#pass('settle', [bucket], () => this.#inner.settle(bucket))

@@ -23,6 +23,7 @@ export class StubData {
 
   /** Carries out one command of a known kind; undefined for any other. */
   run(name: string, body: Document, { committed = true }: WriteOptions = {}): Document | undefined {
+    if (name === 'listCollections') return this.#list(String(body['$db']))
     const collection = this.#collection(`${String(body['$db'])}.${String(body[name])}`)
     if (name === 'insert') return insert(collection, body['documents'] as Document[], committed)
     if (name === 'update') return update(collection, body['updates'] as Document[], committed)
@@ -58,6 +59,12 @@ export class StubData {
 
   commitAll(): void {
     for (const held of this.#collections.values()) for (const one of held.values()) one.committed = true
+  }
+
+  #list(database: string): Document {
+    const names = [...this.#collections.keys()].filter((name) => name.startsWith(`${database}.`))
+    const firstBatch = names.map((name) => ({ name: name.slice(database.length + 1), type: 'collection' }))
+    return { cursor: { id: 0n, ns: `${database}.$cmd.listCollections`, firstBatch }, ok: 1 }
   }
 
   #collection(name: string): Map<string, Held> {
