@@ -1,6 +1,8 @@
 import { expect } from 'chai'
 import { Bucket } from '../../log/bucket.ts'
+import { erase } from '../../log/erase.ts'
 import { Log } from '../../log/log.ts'
+import { withdraw } from '../../log/members.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import type { SnapshotManifest, StreamRecord } from '../../log/stores/store.ts'
 import { verifyStore, type Verdict } from '../../log/verify.ts'
@@ -90,6 +92,26 @@ describe('verifying a store', () => {
     await store.changeRecord(wholeStream, () => ({ ...(record as StreamRecord), snapshot: { ...snapshot, ids: null } }))
     const { findings } = await verify(store)
     expect(findings.join('\n')).to.match(/remembers other ids|live entries instead of/)
+  })
+
+  it('[P-16.2] finds a snapshot that has forgotten who was withdrawn', async () => {
+    const log = await Log.open({ store, limits: fillLimits })
+    await withdraw(log, wholeStream, 'mallory', { uid: 'alice', issuedAtMs: 0, client: 'phone' })
+    for (let number = 1; number <= 60; number++) await publish(log, wholeStream, 1_000 + number)
+    await log.close()
+    expect((await verify(store)).findings).to.deep.equal([])
+    const { record } = await store.load(wholeStream)
+    const snapshot = record?.snapshot as SnapshotManifest
+    await store.changeRecord(wholeStream, () => ({ ...(record as StreamRecord), snapshot: { ...snapshot, ids: null } }))
+    expect((await verify(store)).findings.join('\n')).to.include('knows other withdrawn members than its entries')
+  })
+
+  it('[P-17.2] finds nothing wrong with a stream that was erased and goes on', async () => {
+    const log = await Log.open({ store, limits: fillLimits })
+    await erase(log, wholeStream, { uid: 'alice', client: 'phone' })
+    for (let number = 1; number <= 60; number++) await publish(log, wholeStream, number)
+    await log.close()
+    expect((await verify(store)).findings).to.deep.equal([])
   })
 
   it('finds a chunk that is damaged or missing, also of a snapshot without entries', async () => {
