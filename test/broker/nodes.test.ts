@@ -3,40 +3,111 @@ import { expect } from 'chai'
 import { Tenures } from '../../broker/tenures.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import { noHints } from '../../seams/hints.ts'
+import type { Limits } from '../../seams/limits.ts'
 import { abandon } from '../support/broker.ts'
 import { calls, GatedStore } from '../support/gated-store.ts'
-import { closeAllNodes, deafPair, hold, longMs, publishAll, receive, stored, texts, type Node } from '../support/nodes.ts'
+import { closeAllNodes, deafPair, hold, longMs, publishAll, receive, stored, texts, type Node, type Pair } from '../support/nodes.ts'
+import { mongoBackings } from '../support/mongo/backings.ts'
 import type { RawClient } from '../support/raw-mqtt.ts'
 import { within } from '../support/waiting.ts'
 
 const will = { topic: 'users/alice/will', payload: Buffer.from('gone'), qos: 1 as const, retain: false }
 const never = 3_600_000
 
-describe('Nodes', function () {
-  this.timeout(2 * longMs)
-  afterEach(closeAllNodes)
+for (const { name: place, deadMs, store } of [
+  { name: 'memory', deadMs: 300 },
+  // Where it has to answer within that time, too.
+  { name: 'MongoDB', deadMs: 3_000, store: mongoBackings },
+])
+  describe(`Nodes over ${place}`, function () {
+    this.timeout(2 * longMs)
+    const backing = store?.()
+    afterEach(closeAllNodes)
+    const opened = (limits: Partial<Limits> = {}): Promise<Pair> => deafPair(limits, backing?.())
 
-  for (const { name, cleanA, cleanB } of [
-    { name: 'of two clean=1 connections', cleanA: true, cleanB: true },
-    { name: 'of a clean=0 and a clean=1 connection', cleanA: false, cleanB: true },
-    { name: 'of a clean=1 and a clean=0 connection', cleanA: true, cleanB: false },
-  ]) {
-    it(`[P-4.26] [P-13.43] ${name} with one client id on two nodes the newer survives, without a hint and without traffic`, async () => {
-      const { a, b } = await deafPair({ nodeBeatMs: 10, cursorFlushMs: never })
-      const older = await a.client('alice', { clientId: 'phone', clean: cleanA })
-      const bystander = await a.client('alice', { clientId: 'bystander' })
-      const newer = await b.client('alice', { clientId: 'phone', clean: cleanB })
-      await within(older.closed, 'the older connection to be closed', longMs)
-      for (const client of [newer, bystander]) await client.ping()
-      // And back again, as often as it likes.
-      const third = await a.client('alice', { clientId: 'phone', clean: cleanA })
-      await within(newer.closed, 'the second connection to be closed', longMs)
-      const fourth = await b.client('alice', { clientId: 'phone', clean: cleanB })
-      await within(third.closed, 'the third connection to be closed', longMs)
-      for (const client of [fourth, bystander]) await client.ping()
+    for (const { name, cleanA, cleanB } of [
+      { name: 'of two clean=1 connections', cleanA: true, cleanB: true },
+      { name: 'of a clean=0 and a clean=1 connection', cleanA: false, cleanB: true },
+      { name: 'of a clean=1 and a clean=0 connection', cleanA: true, cleanB: false },
+    ]) {
+      it(`[P-4.26] [P-13.43] ${name} with one client id on two nodes the newer survives, without a hint and without traffic`, async () => {
+        const { a, b } = await opened({ nodeBeatMs: 10, cursorFlushMs: never })
+        const older = await a.client('alice', { clientId: 'phone', clean: cleanA })
+        const bystander = await a.client('alice', { clientId: 'bystander' })
+        const newer = await b.client('alice', { clientId: 'phone', clean: cleanB })
+        await within(older.closed, 'the older connection to be closed', longMs)
+        for (const client of [newer, bystander]) await client.ping()
+        // And back again, as often as it likes.
+        const third = await a.client('alice', { clientId: 'phone', clean: cleanA })
+        await within(newer.closed, 'the second connection to be closed', longMs)
+        const fourth = await b.client('alice', { clientId: 'phone', clean: cleanB })
+        await within(third.closed, 'the third connection to be closed', longMs)
+        for (const client of [fourth, bystander]) await client.ping()
+      })
+    }
+
+    it('[P-4.27] [P-13.44] the will of a node that died is published once by another one, and those of the living are not', async () => {
+      const pair = await opened({ nodeBeatMs: 10, nodeDeadMs: deadMs })
+      const { a, b } = pair
+      await a.client('alice', { clientId: 'phone', will })
+      a.gates.crash()
+      abandon(a)
+      await b.client('alice', { clientId: 'living', will: { ...will, payload: Buffer.from('of the living') } })
+      const witness = await b.client('alice', { clientId: 'witness' })
+      await witness.subscribe('sync@earliest/users/alice/#')
+      await entry(witness, 'gone')
+      await publishAll(witness, ['later'])
+      await entry(witness, 'later')
+      expect(texts(await stored(pair))).to.deep.equal(['gone', 'later'])
+      expect(await pair.inner.documents.list('wills', { limit: 10 })).to.have.length(1)
     })
-  }
 
+    it('[P-14.8] a node that was frozen and taken for dead ends its connections, publishes no will again, and serves on', async () => {
+      const pair = await opened({ nodeBeatMs: 10, nodeDeadMs: deadMs })
+      const { a, b } = pair
+      const witness = await b.client('alice', { clientId: 'witness' })
+      await witness.subscribe('users/alice/will')
+      const phone = await a.client('alice', { clientId: 'phone', will })
+      const gate = hold(a, 'documents.put', 'nodes')
+      expect(texts(await receive(witness, 1))).to.deep.equal(['gone'])
+      gate.release()
+      await within(phone.closed, 'the connection of the frozen node to be closed', longMs)
+      const again = await a.client('alice', { clientId: 'phone', will: { ...will, payload: Buffer.from('gone again') } })
+      again.destroy()
+      const reader = await a.client('alice', { clientId: 'reader' })
+      await reader.subscribe('sync@earliest/users/alice/#')
+      await entry(reader, 'gone again')
+      expect(texts(await stored(pair))).to.deep.equal(['gone', 'gone again'])
+    })
+
+    it('[P-4.27] a will that the store does not take at first is published when it does', async () => {
+      const pair = await opened()
+      const { a } = pair
+      const phone = await a.client('alice', { clientId: 'phone', will })
+      const mend = a.gates.fail(calls('documents.get', 'wills'))
+      phone.destroy()
+      await a.lines.take(({ message }) => message.startsWith('a will could not be published'), 'the failure')
+      mend()
+      const reader = await a.client('alice', { clientId: 'reader' })
+      await reader.subscribe('sync@earliest/users/alice/will')
+      await entry(reader, 'gone')
+      expect(texts(await stored(pair))).to.deep.equal(['gone'])
+    })
+
+    it('[P-14.8] a node that stops leaves nothing that others would take for dead', async () => {
+      const pair = await opened({ nodeBeatMs: 10, nodeDeadMs: deadMs })
+      const { a, b } = pair
+      const phone = await a.client('alice', { clientId: 'phone', will })
+      await phone.disconnect()
+      await within(a.close(), 'the node to stop', longMs)
+      const [left, ...more] = await pair.inner.documents.list('nodes', { limit: 10 })
+      expect(more).to.deep.equal([])
+      await stillThere(b, left?.key ?? '')
+      expect(await pair.inner.documents.list('wills', { limit: 10 })).to.deep.equal([])
+    })
+  })
+
+describe('Tenures', () => {
   it('[P-4.26] who comes between is evicted as well, though nobody saw it come', async () => {
     const inner = new MemoryStore({ shared: true })
     const evicted: string[] = []
@@ -76,66 +147,6 @@ describe('Nodes', function () {
     await b.leave('alice/phone', 2, 1_500)
     await b.removeEnded(2_000)
     expect(await documents.get('tenures', 'alice/phone')).to.equal(undefined)
-  })
-
-  it('[P-4.27] [P-13.44] the will of a node that died is published once by another one, and those of the living are not', async () => {
-    const pair = await deafPair({ nodeBeatMs: 10, nodeDeadMs: 300 })
-    const { a, b } = pair
-    await a.client('alice', { clientId: 'phone', will })
-    a.gates.crash()
-    abandon(a)
-    await b.client('alice', { clientId: 'living', will: { ...will, payload: Buffer.from('of the living') } })
-    const witness = await b.client('alice', { clientId: 'witness' })
-    await witness.subscribe('sync@earliest/users/alice/#')
-    await entry(witness, 'gone')
-    await publishAll(witness, ['later'])
-    await entry(witness, 'later')
-    expect(texts(await stored(pair))).to.deep.equal(['gone', 'later'])
-    expect(await pair.inner.documents.list('wills', { limit: 10 })).to.have.length(1)
-  })
-
-  it('[P-14.8] a node that was frozen and taken for dead ends its connections, publishes no will again, and serves on', async () => {
-    const pair = await deafPair({ nodeBeatMs: 10, nodeDeadMs: 300 })
-    const { a, b } = pair
-    const witness = await b.client('alice', { clientId: 'witness' })
-    await witness.subscribe('users/alice/will')
-    const phone = await a.client('alice', { clientId: 'phone', will })
-    const gate = hold(a, 'documents.put', 'nodes')
-    expect(texts(await receive(witness, 1))).to.deep.equal(['gone'])
-    gate.release()
-    await within(phone.closed, 'the connection of the frozen node to be closed', longMs)
-    const again = await a.client('alice', { clientId: 'phone', will: { ...will, payload: Buffer.from('gone again') } })
-    again.destroy()
-    const reader = await a.client('alice', { clientId: 'reader' })
-    await reader.subscribe('sync@earliest/users/alice/#')
-    await entry(reader, 'gone again')
-    expect(texts(await stored(pair))).to.deep.equal(['gone', 'gone again'])
-  })
-
-  it('[P-4.27] a will that the store does not take at first is published when it does', async () => {
-    const pair = await deafPair()
-    const { a } = pair
-    const phone = await a.client('alice', { clientId: 'phone', will })
-    const mend = a.gates.fail(calls('documents.get', 'wills'))
-    phone.destroy()
-    await a.lines.take(({ message }) => message.startsWith('a will could not be published'), 'the failure')
-    mend()
-    const reader = await a.client('alice', { clientId: 'reader' })
-    await reader.subscribe('sync@earliest/users/alice/will')
-    await entry(reader, 'gone')
-    expect(texts(await stored(pair))).to.deep.equal(['gone'])
-  })
-
-  it('[P-14.8] a node that stops leaves nothing that others would take for dead', async () => {
-    const pair = await deafPair({ nodeBeatMs: 10, nodeDeadMs: 300 })
-    const { a, b } = pair
-    const phone = await a.client('alice', { clientId: 'phone', will })
-    await phone.disconnect()
-    await within(a.close(), 'the node to stop', longMs)
-    const [left, ...more] = await pair.inner.documents.list('nodes', { limit: 10 })
-    expect(more).to.deep.equal([])
-    await stillThere(b, left?.key ?? '')
-    expect(await pair.inner.documents.list('wills', { limit: 10 })).to.deep.equal([])
   })
 })
 

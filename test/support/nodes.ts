@@ -85,7 +85,8 @@ export async function pairOf(hub: HintHub, limits: Partial<Limits> = {}, backing
 }
 
 /** Nodes that hear nothing of each other: what one knows of the other's entries is old until it asks the store. */
-export const deafPair = (limits: Partial<Limits> = {}): Promise<Pair> => pairOf(deafHintHub(), { headPollMs: 3_600_000, ...limits })
+export const deafPair = (limits: Partial<Limits> = {}, backing?: Backing): Promise<Pair> =>
+  pairOf(deafHintHub(), { headPollMs: 3_600_000, ...limits }, backing)
 
 export const texts = (messages: readonly { text: string }[]): string[] => messages.map(({ text }) => text)
 export const numbered = (prefix: string, count: number): string[] => Array.from({ length: count }, (_unused, index) => `${prefix}${index}`)
