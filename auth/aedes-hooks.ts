@@ -59,6 +59,7 @@ export function aedesHooks(authority: Authority, options: AedesHookOptions): Aed
       try {
         const principal = connections.get(client)
         const stream = streamOfTopic(packet.topic, rules)
+        if (/^(?:outbox|inbox)\//.test(stream)) throw new SyncError('forbidden', 'this broker carries no messages between users')
         const topic = stream === openStream ? `${openStream}/${packet.topic}` : packet.topic
         if (!principal.grants.allows('publish', topic)) throw new SyncError('forbidden', 'no grant to publish there')
         done(null)

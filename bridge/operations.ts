@@ -85,13 +85,15 @@ MQTT over WebSocket is at /mqtt on this port; HTTP reads and writes the same log
   GET  /v1/streams/{kind}/{id}/entries   a page of history
   POST /v1/streams/{kind}/{id}/entries   publish one entry
   GET  /v1/streams/{kind}/{id}/state     the last retained entry of each topic
+  DELETE /v1/streams/{kind}/{id}         erase it
+  DELETE /v1/streams/{kind}/{id}/members/{uid}   withdraw a member from a space
   POST /v1/token                         exchange a token (RFC 8693)
   POST /v1/revocations                   revoke tokens
   GET  /.well-known/jwks.json            public keys of broker tokens
   GET  /healthz, /readyz, /metrics       for operators
   GET  /openapi.json                     all of this as OpenAPI
 
-{kind} is users or spaces${openEnabled ? ', or open with the id -' : ''}. Requests carry "Authorization: Bearer TOKEN".
+{kind} is users, spaces, inbox or outbox${openEnabled ? ', or open with the id -' : ''}. Requests carry "Authorization: Bearer TOKEN".
 The protocol is docs/PROTOCOL.md of the package tidemark.
 `
   app.get(

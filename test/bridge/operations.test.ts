@@ -113,9 +113,9 @@ describe('bridge: operations', () => {
   describe('when it closes', () => {
     it('requests under way are finished, later ones on the same connection refused as stopping [P-8.15]', async () => {
       let release: (() => void) | undefined
-      const publish = world.log.publish.bind(world.log)
+      const publish = world.log.relay.publish.bind(world.log.relay)
       const started = new Promise<void>((underWay) => {
-        world.log.publish = async (name, fields) => {
+        world.log.relay.publish = async (name, fields) => {
           await new Promise<void>((resolve) => {
             release = resolve
             underWay()
@@ -137,9 +137,9 @@ describe('bridge: operations', () => {
     })
 
     it('a request that comes on an open connection meanwhile is stopping [P-12.24]', async () => {
-      const publish = world.log.publish.bind(world.log)
+      const publish = world.log.relay.publish.bind(world.log.relay)
       const closing: Promise<void>[] = []
-      world.log.publish = async (name, fields) => {
+      world.log.relay.publish = async (name, fields) => {
         closing.push(world.bridge.close())
         return await publish(name, fields)
       }
