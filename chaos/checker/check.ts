@@ -1,0 +1,51 @@
+/**
+ * Proves or refutes the promises from a record alone. It shares nothing with the product: neither code nor what the product
+ * believes of itself.
+ */
+import type { Event } from '../record.ts'
+import { conditions } from './conditions.ts'
+import { acknowledgedOnce, foundByEveryDoor } from './entries.ts'
+import { exactlyOnce } from './exactly-once.ts'
+import { factsOf, type Facts } from './facts.ts'
+import { contiguous, publishersOrder, realTimeOrder } from './order.ts'
+import { type Finding, Notes, type Promised, type Verdict } from './promise.ts'
+import { syncReaders } from './readers.ts'
+import { grantsKept, revocationsKept } from './rights.ts'
+import { plainSessions } from './sessions.ts'
+import { statements } from './statements.ts'
+import { willsOnce } from './wills.ts'
+
+export const promises: readonly Promised[] = [
+  { name: 'the run came to its end, and nobody waits for anything', perMinute: 0, check: settled },
+  { name: 'what was acknowledged stands exactly once, where it was told', perMinute: 500, check: acknowledgedOnce },
+  { name: 'replay and history of every node show the whole log', perMinute: 500, check: foundByEveryDoor },
+  { name: 'seqs are contiguous, of one epoch, and every door shows the same', perMinute: 1_000, check: contiguous },
+  { name: 'entries of one connection stand in its order', perMinute: 300, check: publishersOrder },
+  { name: 'what stood before a publish has the lower seq', perMinute: 500, check: realTimeOrder },
+  { name: 'conditions were judged at the very head', perMinute: 30, check: conditions },
+  { name: 'heads, states and refused positions were true when they were told', perMinute: 100, check: statements },
+  { name: 'sync readers miss nothing, or are reset', perMinute: 1_000, check: syncReaders },
+  { name: 'plain sessions miss nothing, and repeats are marked', perMinute: 500, check: plainSessions },
+  { name: 'nothing is written or read without a grant', perMinute: 4, check: grantsKept },
+  { name: 'the revoked get nothing after the deadline', perMinute: 4, check: revocationsKept },
+  { name: 'wills are published once', perMinute: 8, check: willsOnce },
+  { name: 'QoS 2 stands exactly once', perMinute: 50, check: exactlyOnce },
+]
+
+export function check(record: readonly Event[]): Verdict[] {
+  const facts = factsOf(record)
+  const minutes = facts.run?.minutes ?? 1
+  return promises.map(({ name, perMinute, check: examine }) => {
+    const { examined, violations } = examine(facts)
+    const wanted = perMinute * minutes
+    const tooLittle = examined < wanted ? [`only ${examined} of at least ${wanted} were examined: this proves nothing`] : []
+    return { name, examined, violations: [...violations, ...tooLittle] }
+  })
+}
+
+function settled(facts: Facts): Finding {
+  const notes = new Notes()
+  notes.expect(facts.settled !== undefined, () => 'the run did not come to its end')
+  for (const missing of facts.settled?.missing ?? []) notes.expect(false, () => `waited in vain for ${missing}`)
+  return notes
+}

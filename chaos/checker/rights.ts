@@ -1,0 +1,50 @@
+/** What may not be: entries without a grant, deliveries without one, and deliveries to the revoked [P-4.9, P-10.25, P-10.26]. */
+import type { OpenEvent } from '../record.ts'
+import { messageOf, type Facts } from './facts.ts'
+import { Notes, type Finding } from './promise.ts'
+
+/** P-10.25 allows 2 s, P-10.26 5 s to a server that cannot learn of it; the rest is for the clocks of a busy machine. */
+const deadlineMs = 7_500
+
+export function grantsKept(facts: Facts): Finding {
+  const notes = new Notes()
+  for (const { m, sent } of facts.messages.values()) {
+    if (sent.forbidden !== true) continue
+    notes.expect(facts.placesOf(m).length === 0, () => `message ${m} of ${sent.user} stands in ${sent.stream} without a grant`)
+  }
+  const readers = new Map<number, OpenEvent>()
+  for (const event of facts.record) {
+    if (event.k === 'open') readers.set(event.sub, event)
+    else if (event.k === 'subscribed') {
+      const { reader = '' } = readers.get(event.sub) ?? {}
+      if (reader === 'intruder')
+        notes.expect(event.code === 0x80, () => `${event.filter} was granted with ${event.code} at ${event.t} without a grant`)
+    } else if (event.k === 'plain' && readers.get(event.sub)?.reader === 'intruder') {
+      notes.expect(false, () => `${event.topic} was delivered at ${event.t} without a grant`)
+    }
+  }
+  return notes
+}
+
+/** What was published after the deadline never comes to the revoked. */
+export function revocationsKept(facts: Facts): Finding {
+  const notes = new Notes()
+  const revokedAt = new Map<string, number>()
+  const users = new Map<number, OpenEvent>()
+  for (const event of facts.record) if (event.k === 'revoked') revokedAt.set(event.uid, event.t)
+  notes.examined += revokedAt.size
+  for (const event of facts.record) {
+    if (event.k === 'open') users.set(event.sub, event)
+    if (event.k !== 'plain') continue
+    const { user = '' } = users.get(event.sub) ?? {}
+    const since = revokedAt.get(user)
+    if (since === undefined || event.retain) continue
+    const m = messageOf(event.text, '')
+    const sent = m === undefined ? undefined : facts.messages.get(m)?.sent
+    if (!sent) continue
+    notes.expect(sent.t <= since + deadlineMs, () => {
+      return `${user} was revoked at ${since} and got message ${m} at ${event.t}, which was published at ${sent.t}`
+    })
+  }
+  return notes
+}
