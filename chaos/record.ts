@@ -138,6 +138,13 @@ export interface PlainEvent {
   readonly retain: boolean
 }
 
+/** Another connection with the same client id is served. */
+export interface ReplacedEvent {
+  readonly k: 'replaced'
+  readonly t: number
+  readonly sub: number
+}
+
 export interface OverEvent {
   readonly k: 'over'
   readonly t: number
@@ -209,6 +216,7 @@ export type Event =
   | GotEvent
   | ControlEvent
   | PlainEvent
+  | ReplacedEvent
   | OverEvent
   | PageEvent
   | GoneEvent

@@ -48,3 +48,24 @@ export function revocationsKept(facts: Facts): Finding {
   }
   return notes
 }
+
+/** A connection whose client id is served elsewhere gets nothing that is published after the deadline [P-4.26, P-13.43]. */
+export function replacedKept(facts: Facts): Finding {
+  const notes = new Notes()
+  const replacedAt = new Map<number, number>()
+  for (const event of facts.record) {
+    if (event.k === 'replaced') {
+      replacedAt.set(event.sub, event.t)
+      notes.examined++
+    }
+    if (event.k !== 'plain') continue
+    const since = replacedAt.get(event.sub)
+    const m = messageOf(event.text, '')
+    const sent = m === undefined ? undefined : facts.messages.get(m)?.sent
+    if (since === undefined || !sent || event.retain) continue
+    notes.expect(sent.t <= since + deadlineMs, () => {
+      return `connection ${event.sub} was replaced at ${since} and got message ${m} at ${event.t}, which was published at ${sent.t}`
+    })
+  }
+  return notes
+}

@@ -14,6 +14,10 @@ export function statements(facts: Facts): Finding {
   const notes = new Notes()
   const opened = new Map<number, OpenEvent & { heard?: boolean }>()
   for (const event of facts.record) {
+    if (event.k === 'page' || event.k === 'gone') {
+      const told = event.k === 'page' ? [event.next, event.head, event.first] : [event.head, event.first]
+      for (const position of told) checkPosition(notes, facts.log(event.stream), position, event.t)
+    }
     if (event.k === 'open') opened.set(event.sub, { ...event })
     else if (event.k === 'page') (event.state === true ? checkState : checkPage)(notes, facts.log(event.stream), event)
     else if (event.k === 'gone') checkGone(notes, facts, event)
@@ -21,6 +25,7 @@ export function statements(facts: Facts): Finding {
       const open = opened.get(event.sub)
       if (open?.stream === undefined) continue
       const log = facts.log(open.stream)
+      for (const told of [event.pos, event.head, event.first]) checkPosition(notes, log, told, event.t)
       const { ctl, pos, head, reason, t } = event
       if (ctl === 'at') {
         const at = seqOf(head)
@@ -34,6 +39,15 @@ export function statements(facts: Facts): Finding {
     }
   }
   return notes
+}
+
+/** Every position that is told is that of the entry with its seq. */
+function checkPosition(notes: Notes, log: StreamLog, told: string | undefined, t: number): void {
+  if (told === undefined || told === '') return
+  const seq = seqOf(told)
+  const entry = log.entries.get(seq)
+  const isTrue = seq === 0 ? told.endsWith('.0.0000') : entry?.pos === told
+  notes.expect(isTrue, () => `${log.name}: the position ${told} was told at ${t}, and seq ${seq} has ${entry?.pos}`)
 }
 
 function checkPage(notes: Notes, log: StreamLog, page: PageEvent): void {

@@ -94,6 +94,59 @@ function readAs(context: Context, user: string, token: string, random: () => num
   }
 }
 
+/** Two connections with one client id: the older one goes on reading, as a phone that does not know it was replaced. */
+export async function beTwins(context: Context, name: string): Promise<void> {
+  const random = context.random(name)
+  let number = 0
+  await context.again(
+    random,
+    async () => {
+      const clientId = `${name}-${++number}`
+      const older = await readUntilClosed(context, clientId, random)
+      if (!older) return
+      await pause(between(random, 100, 1_000))
+      const newer = older.isOver ? undefined : await readUntilClosed(context, clientId, random)
+      if (newer) context.recorder.add({ k: 'replaced', sub: older.sub })
+      await Promise.race([older.closed, pause(newer ? 16_000 : 0)])
+      older.destroy()
+      newer?.destroy()
+    },
+    () => context.draining,
+  )
+}
+
+interface Twin {
+  readonly sub: number
+  readonly isOver: boolean
+  readonly closed: Promise<void>
+  destroy(): void
+}
+
+async function readUntilClosed(context: Context, clientId: string, random: () => number): Promise<Twin | undefined> {
+  const sub = context.subscription()
+  const call = context.recorder.now()
+  let wire: Wire | undefined
+  const received = (packet: Packet): void => {
+    if (packet.cmd !== 'publish') return
+    const { topic, payload, dup, retain } = packet
+    context.recorder.add({ k: 'plain', sub, topic, text: payload.toString(), dup, retain })
+    acknowledge(wire, packet)
+  }
+  wire = await opened(context, random, { clientId, user: 'alice', clean: true, received })
+  if (!wire) return undefined
+  const connection = wire
+  context.recorder.add({ k: 'open', t: call, sub, door: 'plain', node: -1, reader: clientId, user: 'alice', clean: true, present: false })
+  await subscribe(context, connection, sub, 'users/alice/#')
+  return {
+    sub,
+    get isOver() {
+      return connection.isOver
+    },
+    closed: connection.closed,
+    destroy: () => connection.destroy(),
+  }
+}
+
 /** Publishes and subscribes where it has no grant. */
 export async function intrude(context: Context, name: string): Promise<void> {
   const random = context.random(name)

@@ -28,6 +28,8 @@ export async function keep(context: Context, name: string, user: string, streams
     const { present } = wire
     context.recorder.add({ k: 'open', t: call, sub, door: 'plain', node: -1, reader: name, user, clean: false, present })
     if (!present) held.clear()
+    // As most clients do: they subscribe at every connection, present or not.
+    if (present && random() < 0.6) for (const stream of held) await subscribe(context, wire, sub, `${stream}/#`)
     const untilMs = performance.now() + between(random, 500, 20_000)
     while (!wire.isOver && !context.stopping && (context.draining || performance.now() < untilMs)) {
       for (const stream of streams) {

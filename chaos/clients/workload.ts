@@ -2,7 +2,7 @@
 import { pause } from '../faults/nemesis.ts'
 import { streams, writerOf, type Context } from './context.ts'
 import { publishOverHttp, readOverHttp, readPage, readState, request } from './http.ts'
-import { intrude, leaveWills, revokeGuests } from './others.ts'
+import { beTwins, intrude, leaveWills, revokeGuests } from './others.ts'
 import { keep, lookIn } from './plain.ts'
 import { publishExactlyOnce, publishOnce } from './publishers.ts'
 import { putAgain } from './putters.ts'
@@ -11,7 +11,7 @@ import { follow, roam, SyncWire } from './sync.ts'
 const team = ['spaces/team']
 const drainMs = 120_000
 /** After it the wills of a node that died are published, and everything known to all. */
-const quietMs = 14_000
+const quietMs = 16_000
 const catchUpMs = 90_000
 
 export class Workload {
@@ -47,6 +47,8 @@ export class Workload {
       revokeGuests(context, 'x'),
       revokeGuests(context, 'y'),
       intrude(context, 'intruder'),
+      beTwins(context, 'twin-a'),
+      beTwins(context, 'twin-b'),
     ].map(watch)
     this.#readers = [
       ...streams.map((stream) => follow(context, followerOf(stream), stream)),

@@ -21,11 +21,12 @@ const limits = {
   appendTimeoutMs: 5_000,
   atIntervalMs: 2_000,
   headPollMs: 1_000,
-  nodeDeadMs: 5_000,
+  nodeDeadMs: 8_000,
   stopTimeoutMs: 10_000,
   connectionsPerUserMax: 0,
   sessionsPerUserMax: 0,
   tailCacheBytesMax: 262_144,
+  inflightMax: 30,
 }
 
 export interface WorldOptions {
@@ -141,7 +142,7 @@ async function makeNode({ index, folder, sources, database, redis, power }: Node
   if (database) {
     const proxy = await FaultProxy.open(`node ${index} to database`, database.port)
     back.push(proxy)
-    settings['store'] = `mongodb://127.0.0.1:${proxy.port}/chaos?maxPoolSize=4`
+    settings['store'] = `mongodb://127.0.0.1:${proxy.port}/chaos?maxPoolSize=1`
   }
   if (redis) {
     const proxy = await FaultProxy.open(`node ${index} to redis`, redis.port)
