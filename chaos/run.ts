@@ -10,6 +10,8 @@ import { reportOf } from './report.ts'
 import { runChaos } from './session.ts'
 import { plantings, plantInto } from './mutations.ts'
 
+// The servers end with this process, which a signal alone would end without a word to them.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(args: readonly string[]): Promise<number> {

@@ -163,7 +163,14 @@ export function factsOf(record: readonly Event[]): Facts {
     logs,
     trims,
     placesOf: (m) => places.get(m) ?? [],
-    log,
+    log(stream) {
+      const known = logs.get(stream)
+      if (known) return known
+      // Nobody ever saw an entry of it.
+      const empty = log(stream)
+      empty.finish(messages)
+      return empty
+    },
   }
 }
 
