@@ -1,5 +1,5 @@
 /** What the clients of a run share: where the servers are, what was published, and when it is time to end. */
-import { seededRandom, type Random } from '../random.ts'
+import { between, seededRandom, type Random } from '../random.ts'
 import type { Door, Event, Recorder } from '../record.ts'
 import type { World } from '../faults/world.ts'
 import { pause } from '../faults/nemesis.ts'
@@ -85,8 +85,13 @@ export class Context {
   async again(random: Random, work: () => Promise<void>, isOver: () => boolean = () => false): Promise<void> {
     while (!this.stopping && !isOver()) {
       await work()
-      await pause(30 + random() * 300)
+      await this.rest(random, 30, 330)
     }
+  }
+
+  /** A moment between two things that a client does; the database of the tests is slower than the embedded store. */
+  rest(random: Random, lowMs: number, highMs: number): Promise<void> {
+    return pause(between(random, lowMs, highMs) * (this.world.database ? 4 : 1))
   }
 
   #met(stream: string, pos: string): void {

@@ -1,6 +1,5 @@
 /** HTTP: publishing with an id, pages of history and state, positions that other nodes gave, revocations. */
-import { pause } from '../faults/nemesis.ts'
-import { between, pick } from '../random.ts'
+import { pick } from '../random.ts'
 import type { Sighting } from '../record.ts'
 import { tokenOf } from '../tokens.ts'
 import { streams, writerOf, type Context, type Sender } from './context.ts'
@@ -92,7 +91,7 @@ export async function publishOverHttp(context: Context, name: string): Promise<v
           const { pos, duplicate = false, code = '' } = found.body as { pos?: string; duplicate?: boolean; code?: string }
           if (pos !== undefined) context.recorder.add({ k: 'acked', m: message.m, conn, pos, duplicate })
           else context.recorder.add({ k: 'refused', m: message.m, conn, code })
-        } else await pause(between(random, 100, 600))
+        } else await context.rest(random, 100, 600)
       }
     },
     () => context.draining,
@@ -110,7 +109,7 @@ export async function readOverHttp(context: Context, name: string): Promise<void
     if (what < 0.3) await readState(context, node, stream)
     else if (what < 0.8 && newest !== undefined) await readPage(context, node, stream, { after: newest, limit: 50 })
     else await readPage(context, node, stream, { limit: 0 })
-    await pause(between(random, 20, 200))
+    await context.rest(random, 20, 200)
   })
 }
 

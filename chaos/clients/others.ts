@@ -46,7 +46,7 @@ export async function revokeGuests(context: Context, name: string): Promise<void
       const user = `guest-${name}-${++number}`
       const token = tokenOf(user)
       const reading = readAs(context, user, token, random)
-      await pause(between(random, 1_000, 5_000))
+      await context.rest(random, 1_000, 5_000)
       for (let done = false; !done && !context.stopping;) {
         const call = context.recorder.now()
         const node = Math.floor(random() * context.world.nodes.length)
@@ -104,10 +104,10 @@ export async function beTwins(context: Context, name: string): Promise<void> {
       const clientId = `${name}-${++number}`
       const older = await readUntilClosed(context, clientId, random)
       if (!older) return
-      await pause(between(random, 100, 1_000))
+      await context.rest(random, 100, 1_000)
       const newer = older.isOver ? undefined : await readUntilClosed(context, clientId, random)
       if (newer) context.recorder.add({ k: 'replaced', sub: older.sub })
-      await Promise.race([older.closed, pause(newer ? 16_000 : 0)])
+      await Promise.race([older.closed, pause(newer ? 25_000 : 0)])
       older.destroy()
       newer?.destroy()
     },
@@ -178,7 +178,7 @@ export async function intrude(context: Context, name: string): Promise<void> {
       await Promise.race([wire.closed, pause(3_000)])
       wire.destroy()
       context.recorder.add({ k: 'over', sub })
-      await pause(between(random, 500, 2_000))
+      await context.rest(random, 500, 2_000)
     },
     () => context.draining,
   )

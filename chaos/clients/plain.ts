@@ -36,7 +36,7 @@ export async function keep(context: Context, name: string, user: string, streams
         if (held.has(stream) && (random() > 0.02 || context.draining)) continue
         if (await subscribe(context, wire, sub, `${stream}/#`)) held.add(stream)
       }
-      await pause(between(random, 50, 200))
+      await context.rest(random, 50, 200)
       for (const packet of waiting.splice(0)) acknowledge(wire, packet)
     }
     if (random() < 0.3) wire.disconnect()
@@ -64,7 +64,7 @@ export async function lookIn(context: Context, name: string, user: string, strea
     if (!wire) return
     context.recorder.add({ k: 'open', t: call, sub, door: 'plain', node: -1, reader: name, user, clean: true, present: wire.present })
     const stream = pick(random, streams)
-    if (await subscribe(context, wire, sub, `${stream}/${pick(random, ['#', 'contended/#'])}`)) await pause(between(random, 200, 6_000))
+    if (await subscribe(context, wire, sub, `${stream}/${pick(random, ['#', 'contended/#'])}`)) await context.rest(random, 200, 6_000)
     wire.destroy()
     await wire.closed
     context.recorder.add({ k: 'over', sub })

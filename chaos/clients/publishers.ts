@@ -1,7 +1,6 @@
 /** The plain door: QoS 1 that is never repeated, and QoS 2 in a kept session that is repeated until it is over. */
 import type { Packet } from 'mqtt-packet'
-import { pause } from '../faults/nemesis.ts'
-import { between, pick, type Random } from '../random.ts'
+import { pick, type Random } from '../random.ts'
 import { tokenOf } from '../tokens.ts'
 import type { Context, Message, Sender } from './context.ts'
 import { Wire } from './wire.ts'
@@ -35,7 +34,7 @@ export async function publishOnce(context: Context, name: string, user: string, 
           context.sending(message, sender, conn)
           wire.publish(message.topic, message.text, { qos: 1, messageId, retain: message.retain })
         }
-        await pause(between(random, 20, 120))
+        await context.rest(random, 20, 120)
       }
       wire.destroy()
       await wire.closed
@@ -83,7 +82,7 @@ export async function publishExactlyOnce(context: Context, name: string, user: s
           underWay.set(messageId, { message, released: false })
           publish(wire, message, messageId, conn, false)
         }
-        await pause(between(random, 20, 100))
+        await context.rest(random, 20, 100)
       }
       wire.destroy()
       await wire.closed

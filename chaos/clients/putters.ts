@@ -1,7 +1,6 @@
 /** The put door: ids, conditions and deletions. What was not answered is put again with the same id. */
 import type { Packet } from 'mqtt-packet'
-import { pause } from '../faults/nemesis.ts'
-import { between, pick, type Random } from '../random.ts'
+import { pick, type Random } from '../random.ts'
 import type { Context, Message, Sender } from './context.ts'
 import { opened } from './publishers.ts'
 import type { Wire } from './wire.ts'
@@ -43,7 +42,7 @@ export async function putAgain(context: Context, name: string, user: string, str
             underWay.set(put.more.id, put)
             send(wire, put, conn)
           }
-          await pause(between(random, 20, 150))
+          await context.rest(random, 20, 150)
         }
       }
       wire.destroy()

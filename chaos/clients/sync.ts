@@ -152,7 +152,7 @@ export async function roam(context: Context, name: string): Promise<void> {
       const filter = filters.get(from) ?? pick(random, ['#', '#', 'contended/#', 'http/+'])
       filters.set(from, filter)
       await door.subscribe({ reader: name, user, stream, filter, from })
-      await pause(between(random, 50, 2_500))
+      await context.rest(random, 50, 2_500)
     }
     wire.destroy()
     await wire.closed

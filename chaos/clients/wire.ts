@@ -11,8 +11,8 @@ export interface WireOptions {
   readonly received: (packet: Packet) => void
 }
 
-const connectMs = 12_000
-const silentMs = 6_000
+const connectMs = 35_000
+const silentMs = 10_000
 
 export class Wire {
   readonly present: boolean
@@ -158,7 +158,7 @@ function connectPacket({ clientId, token, clean, will }: WireOptions): Packet {
     protocolVersion: 4,
     clientId,
     clean,
-    keepalive: 5,
+    keepalive: 8,
     username: 'any',
     password: Buffer.from(token),
     ...(will ? { will: { topic: will.topic, payload: Buffer.from(will.payload), qos: 1 as const, retain: false } } : {}),

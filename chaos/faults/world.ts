@@ -15,12 +15,14 @@ const shiftedClock = fileURLToPath(new URL('shifted-clock.js', import.meta.url))
 
 /** So short that what depends on them happens within a run. */
 const limits = {
-  cursorFlushMs: 400,
+  cursorFlushMs: 600,
   snapshotEntriesMax: 300,
   snapshotChunkBytesMax: 8_192,
   appendTimeoutMs: 5_000,
   atIntervalMs: 2_000,
-  headPollMs: 1_000,
+  headPollMs: 2_000,
+  connectTimeoutMs: 30_000,
+  authTimeoutMs: 30_000,
   nodeDeadMs: 8_000,
   stopTimeoutMs: 10_000,
   connectionsPerUserMax: 0,

@@ -51,14 +51,14 @@ const unseen =
 const isGot = (event: Event, sub: number, seq: number): boolean => event.k === 'got' && event.sub === sub && event.e[0] === position(seq)
 const isPlain = (event: Event, sub: number, m: number): boolean => event.k === 'plain' && event.sub === sub && event.text === `m${m} x`
 const sixth = Object.assign([...(entries[0] as Sighting)], { 0: position(6), 2: 2_000 }) as unknown as Sighting
-const late: Event = { ...(smallRecord().find(({ k }) => k === 'send') as Kind<'send'>), m: 9, t: 9_000, text: 'm9 x', conn: 9 }
-const lateOn = (sub: number): Event => ({ k: 'plain', t: 9_001, sub, topic: 'users/alice/a', text: 'm9 x', dup: false, retain: false })
+const late: Event = { ...(smallRecord().find(({ k }) => k === 'send') as Kind<'send'>), m: 9, t: 20_000, text: 'm9 x', conn: 9 }
+const lateOn = (sub: number): Event => ({ k: 'plain', t: 20_001, sub, topic: 'users/alice/a', text: 'm9 x', dup: false, retain: false })
 
 /** The clauses, the promise that is broken, how, and the record that shows it. */
 const refuted: readonly (readonly [clauses: string, promise: string, what: string, spoil: (record: Event[]) => Event[]])[] = [
   ['[P-8.1]', 'the run came', 'a reader waits in vain', change('settled', { missing: ['a reader'] })],
   ['[P-8.1]', 'the run came', 'the run ends early', without(({ k }) => k === 'settled')],
-  ['[P-8.6]', 'what was acknowledged', 'an acknowledged entry is lost', plus(late, { k: 'acked', t: 9_500, m: 9, conn: 9 })],
+  ['[P-8.6]', 'what was acknowledged', 'an acknowledged entry is lost', plus(late, { k: 'acked', t: 20_500, m: 9, conn: 9 })],
   ['[P-8.8]', 'what was acknowledged', 'an entry stands twice', plus({ k: 'got', t: 59.5, sub: 5, e: sixth })],
   ['[P-9.6]', 'what was acknowledged', 'another position was told', change('acked', { pos: position(2) }, ({ m }) => m === 3)],
   ['[P-3.6]', 'what was acknowledged', 'an entry is of somebody else', everywhere(1, { 3: 'bob' })],
@@ -97,7 +97,7 @@ const refuted: readonly (readonly [clauses: string, promise: string, what: strin
   ['[P-10.25]', 'the revoked', 'the revoked go on reading', plus(late, lateOn(7))],
   ['[P-4.26]', 'the replaced', 'the replaced go on reading', plus(late, lateOn(8))],
   ['[P-4.27]', 'wills', 'a will is published twice', plus({ k: 'got', t: 59.5, sub: 5, e: everySixth(4) })],
-  ['[P-4.27]', 'wills', 'a will is never published', plus({ ...late, door: 'will' }, { k: 'will', t: 9_001, m: 9, what: 'armed' })],
+  ['[P-4.27]', 'wills', 'a will is never published', plus({ ...late, door: 'will' }, { k: 'will', t: 20_001, m: 9, what: 'armed' })],
   ['[P-4.3]', 'QoS 2', 'a QoS 2 message stands twice', plus({ k: 'got', t: 59.5, sub: 5, e: everySixth(1) })],
   ['[P-4.3]', 'QoS 2', 'a QoS 2 message stands nowhere', plus({ ...late, door: 'qos2' })],
 ]
