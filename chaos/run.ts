@@ -33,7 +33,9 @@ async function main(args: readonly string[]): Promise<number> {
     const root = fileURLToPath(new URL('../', import.meta.url))
     const sources = options.plant === undefined ? root : plantInto(join(folder, 'sources'), root, options.plant)
     const file = join(folder, 'record.jsonl')
-    const told = await runChaos({ ...options, folder, sources, file })
+    const wanted = plantings.find(({ name }) => name === options.plant)?.store
+    const store = options.store ?? (wanted === 'any' ? undefined : wanted)
+    const told = await runChaos({ ...options, store, folder, sources, file })
     for (const line of told) console.log(line)
     const code = judge(await readRecord(file))
     if (code !== 0 || options.keep !== undefined) console.log(`record: ${file} (npm run chaos -- --check ${file})`)
