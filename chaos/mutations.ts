@@ -104,6 +104,18 @@ export const plantings: readonly Planting[] = [
       },
     ],
   },
+  {
+    name: 'half-relay',
+    why: 'a message stands in the outbox, and is acknowledged, before it stands in the inbox',
+    store: 'any',
+    changes: [
+      {
+        file: 'log/relay.ts',
+        from: 'this.#log.append(delivery.stream, own.after)\n    this.#log.append(outbox, own)',
+        to: 'const { after } = own\n    own.after = undefined\n    this.#log.append(outbox, own)\n    setTimeout(() => this.#log.append(delivery.stream, after), 200)',
+      },
+    ],
+  },
 ]
 
 const copied = [

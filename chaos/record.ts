@@ -28,6 +28,8 @@ export interface RunEvent {
   readonly nodes: number
   readonly store: 'level' | 'mongo'
   readonly planted: string | null
+  /** What these servers cannot do yet, and nobody tried. */
+  readonly without?: readonly string[]
 }
 
 /** One attempt to publish a message; the first one tells what it is. */
@@ -189,6 +191,16 @@ export interface RevokedEvent {
   readonly uid: string
 }
 
+/** A member was withdrawn from a space, as the server said. */
+export interface WithdrawnEvent {
+  readonly k: 'withdrawn'
+  readonly t: number
+  readonly call: number
+  readonly uid: string
+  readonly stream: string
+  readonly pos: string
+}
+
 export interface FaultEvent {
   readonly k: 'fault'
   readonly t: number
@@ -221,6 +233,7 @@ export type Event =
   | PageEvent
   | GoneEvent
   | RevokedEvent
+  | WithdrawnEvent
   | FaultEvent
   | SettledEvent
 

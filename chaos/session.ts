@@ -3,7 +3,7 @@ import { Context } from './clients/context.ts'
 import { Workload } from './clients/workload.ts'
 import { Nemesis, pause } from './faults/nemesis.ts'
 import { findDatabase } from './faults/servers.ts'
-import { openWorld } from './faults/world.ts'
+import { missingParts, openWorld } from './faults/world.ts'
 import { seededRandom } from './random.ts'
 import { Recorder } from './record.ts'
 
@@ -29,14 +29,21 @@ export async function runChaos(options: SessionOptions): Promise<string[]> {
   const recorder = new Recorder(file)
   const world = await openWorld({ folder, store, nodes, sources })
   try {
-    recorder.add({ k: 'run', seed, minutes, nodes, store, planted: plant ?? null })
+    recorder.add({ k: 'run', seed, minutes, nodes, store, planted: plant ?? null, without: missingParts(world.options) })
     const context = new Context(world, recorder, seed)
     const workload = new Workload(context)
     await pause(1_500) // A moment without faults, for sessions to begin.
     const readUpTo = (stream: string): number => context.followed.get(stream) ?? 0
     const nemesis = new Nemesis({ world, recorder, readUpTo, random: seededRandom(seed, 'faults') })
-    await nemesis.run(performance.now() + minutes * 60_000)
-    await world.mend()
+    try {
+      await nemesis.run(performance.now() + minutes * 60_000)
+      await world.mend()
+    } catch (error) {
+      // A server that does not start again is a finding, and what was recorded until then is judged.
+      recorder.add({ k: 'settled', missing: [error instanceof Error ? error.message : String(error)] })
+      await workload.abandon()
+      return []
+    }
     recorder.add({ k: 'settled', missing: await workload.finish() })
     return [`faults: ${[...nemesis.counts].map(([kind, count]) => `${kind} ${count}`).join(', ')}`]
   } finally {

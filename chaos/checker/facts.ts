@@ -117,7 +117,7 @@ export interface Facts {
   readonly messages: ReadonlyMap<number, Message>
   readonly logs: ReadonlyMap<string, StreamLog>
   readonly trims: readonly (NonNullable<FaultEvent['trimmed']> & { readonly t: number })[]
-  /** Where a message stands; empty where it does not. */
+  /** Where a message stands in the stream it was published to; empty where it does not. */
   placesOf(m: number): readonly Entry[]
   log(stream: string): StreamLog
 }
@@ -145,7 +145,7 @@ export function factsOf(record: readonly Event[]): Facts {
   const places = new Map<number, Entry[]>()
   for (const { entries } of logs.values()) {
     for (const entry of entries.values()) {
-      if (entry.m === undefined) continue
+      if (entry.m === undefined || messages.get(entry.m)?.sent.stream !== streamOf(entry.topic)) continue
       const found = places.get(entry.m) ?? []
       found.push(entry)
       places.set(entry.m, found)
@@ -182,6 +182,11 @@ export function streamOf(topic: string): string {
 export function messageOf(text: string, id: string): number | undefined {
   const found = /^m(\d+)(?: |$)/.exec(text === '' ? id : text)
   return found ? Number(found[1]) : undefined
+}
+
+/** What the server appends to a stream for itself; the plain door does not show it [P-4.29]. */
+export function isOfServer(topic: string): boolean {
+  return /^[^/]+\/[^/]+\/\$/.test(topic)
 }
 
 /** Whether an MQTT filter matches a topic, levels compared one by one. */

@@ -71,3 +71,32 @@ export function replacedKept(facts: Facts): Finding {
   }
   return notes
 }
+
+/** Nothing that stands behind the withdrawal of a member came to that member [P-16.2, P-16.5]. */
+export function withdrawalsKept(facts: Facts): Finding {
+  const notes = new Notes()
+  const withdrawnAt = new Map<string, number>()
+  for (const { name, entries } of facts.logs.values()) {
+    for (const { topic, text, seq } of entries.values()) {
+      if (topic !== `${name}/$acl`) continue
+      const { withdrawn } = JSON.parse(text) as { withdrawn: string }
+      withdrawnAt.set(`${withdrawn} ${name}`, Math.min(seq, withdrawnAt.get(`${withdrawn} ${name}`) ?? Infinity))
+    }
+  }
+  const readers = new Map<number, OpenEvent>()
+  for (const event of facts.record) {
+    if (event.k === 'open') readers.set(event.sub, event)
+    else if (event.k === 'withdrawn')
+      notes.expect(withdrawnAt.has(`${event.uid} ${event.stream}`), () => `the withdrawal of ${event.uid} at ${event.pos} stands nowhere`)
+    else if (event.k === 'plain' && !event.retain) {
+      const { user = '' } = readers.get(event.sub) ?? {}
+      const stream = event.topic.split('/').slice(0, 2).join('/')
+      const since = withdrawnAt.get(`${user} ${stream}`)
+      const m = messageOf(event.text, '')
+      if (since === undefined || m === undefined) continue
+      for (const { seq } of facts.placesOf(m))
+        notes.expect(seq < since, () => `${user} was withdrawn from ${stream} at seq ${since} and got seq ${seq} at ${event.t}`)
+    }
+  }
+  return notes
+}

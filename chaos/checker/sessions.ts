@@ -1,6 +1,6 @@
 /** Plain sessions: nothing is lost between connections, what comes twice is marked, and retained messages are those of a true moment [P-4.12, P-4.17, P-4.20]. */
 import type { OpenEvent, PlainEvent, SubscribedEvent } from '../record.ts'
-import { matches, streamOf, type Entry, type Facts } from './facts.ts'
+import { isOfServer, matches, streamOf, type Entry, type Facts } from './facts.ts'
 import { Notes, type Finding } from './promise.ts'
 
 interface Connection {
@@ -162,7 +162,7 @@ function matchingEntries(facts: Facts, stream: string, filter: string): readonly
   let found = byFilter.get(filter)
   if (!found) {
     const { entries } = facts.log(stream)
-    found = [...entries.values()].filter(({ topic }) => matches(filter, topic)).sort((a, b) => a.seq - b.seq)
+    found = [...entries.values()].filter(({ topic }) => matches(filter, topic) && !isOfServer(topic)).sort((a, b) => a.seq - b.seq)
     byFilter.set(filter, found)
   }
   return found

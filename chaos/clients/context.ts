@@ -8,6 +8,19 @@ export const streams = ['users/alice', 'users/bob', 'spaces/team'] as const
 /** Who publishes to a stream. */
 export const writerOf: Readonly<Record<string, string>> = { 'users/alice': 'alice', 'users/bob': 'bob', 'spaces/team': 'bob' }
 
+/** What alice sends to bob stands in both. */
+export const relayStreams = ['outbox/alice', 'inbox/bob'] as const
+
+/** Who reads a stream for the run. */
+export function readerOf(stream: string): string {
+  return stream.startsWith('spaces/') ? 'carol' : (stream.split('/')[1] ?? '')
+}
+
+/** What the topics begin with that are published to a stream. */
+export function topicsOf(stream: string): string {
+  return stream === 'outbox/alice' ? 'outbox/alice/bob' : stream
+}
+
 export interface Message {
   readonly m: number
   readonly stream: string

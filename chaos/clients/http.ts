@@ -2,7 +2,7 @@
 import { pick } from '../random.ts'
 import type { Sighting } from '../record.ts'
 import { tokenOf } from '../tokens.ts'
-import { streams, writerOf, type Context, type Sender } from './context.ts'
+import { readerOf, streams, writerOf, type Context, type Sender } from './context.ts'
 
 interface Envelope {
   readonly pos: string
@@ -166,8 +166,4 @@ export async function readState(context: Context, node: number, stream: string, 
     ...(final ? { final } : {}),
   })
   return upToDate
-}
-
-export function readerOf(stream: string): string {
-  return stream.startsWith('spaces/') ? 'carol' : (stream.split('/')[1] ?? '')
 }

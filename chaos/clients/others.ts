@@ -61,6 +61,31 @@ export async function revokeGuests(context: Context, name: string): Promise<void
   )
 }
 
+/** A guest reads the space until its owner withdraws it, and tries to go on. */
+export async function withdrawGuests(context: Context, name: string): Promise<void> {
+  const random = context.random(name)
+  const stream = 'spaces/team'
+  let number = 0
+  await context.again(
+    random,
+    async () => {
+      const user = `guest-${name}-${++number}`
+      const reading = readAs(context, user, tokenOf(user), random)
+      await context.rest(random, 500, 3_000)
+      for (let done = false; !done && !context.stopping;) {
+        const call = context.recorder.now()
+        const node = Math.floor(random() * context.world.nodes.length)
+        const answer = await request(context, node, `/v1/streams/${stream}/members/${user}`, { user: 'alice', method: 'DELETE' })
+        done = answer?.status === 200
+        if (done) context.recorder.add({ k: 'withdrawn', call, uid: user, stream, pos: (answer?.body as { pos: string }).pos })
+        else await pause(500)
+      }
+      await reading.over(5_000)
+    },
+    () => context.draining,
+  )
+}
+
 function readAs(context: Context, user: string, token: string, random: () => number): { over(lingerMs: number): Promise<void> } {
   let untilMs = Infinity
   const running = (async () => {

@@ -1,7 +1,7 @@
 /** The put door: ids, conditions and deletions. What was not answered is put again with the same id. */
 import type { Packet } from 'mqtt-packet'
 import { pick, type Random } from '../random.ts'
-import type { Context, Message, Sender } from './context.ts'
+import { topicsOf, type Context, type Message, type Sender } from './context.ts'
 import { opened } from './publishers.ts'
 import type { Wire } from './wire.ts'
 
@@ -77,9 +77,10 @@ export async function putAgain(context: Context, name: string, user: string, str
 
 function newPut(context: Context, random: Random, streams: readonly string[], believed: ReadonlyMap<string, string | null>): Put {
   const stream = pick(random, streams)
-  const isContended = random() < 0.6
-  const topic = `${stream}/${isContended ? 'contended' : 'put'}/${Math.floor(random() * 4)}`
-  const retain = isContended || random() < 0.3
+  const isRelayed = stream.startsWith('outbox/')
+  const isContended = !isRelayed && random() < 0.6
+  const topic = `${topicsOf(stream)}/${isContended ? 'contended' : 'put'}/${Math.floor(random() * 4)}`
+  const retain = !isRelayed && (isContended || random() < 0.3)
   const deletes = retain && random() < 0.15
   const message = context.message(random, stream, topic, { retain, deletes })
   const id = `m${message.m}`

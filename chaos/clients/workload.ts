@@ -1,8 +1,9 @@
 /** Who takes part in a run, and how it comes to its end. */
 import { pause } from '../faults/nemesis.ts'
-import { streams, writerOf, type Context } from './context.ts'
+import { missingParts } from '../faults/world.ts'
+import { readerOf, relayStreams, streams, topicsOf, writerOf, type Context } from './context.ts'
 import { publishOverHttp, readOverHttp, readPage, readState, request } from './http.ts'
-import { beTwins, intrude, leaveWills, revokeGuests } from './others.ts'
+import { beTwins, intrude, leaveWills, revokeGuests, withdrawGuests } from './others.ts'
 import { keep, lookIn } from './plain.ts'
 import { publishExactlyOnce, publishOnce } from './publishers.ts'
 import { putAgain } from './putters.ts'
@@ -22,8 +23,12 @@ export class Workload {
   readonly #endsSeen = new Map<string, Set<string>>()
   #failed: unknown
 
+  readonly #streams: readonly string[]
+
   constructor(context: Context) {
     this.#context = context
+    const without = missingParts(context.world.options)
+    this.#streams = without.includes('relay') ? streams : [...streams, ...relayStreams]
     context.recorder.listen((event) => {
       const text = event.k === 'got' ? event.e[6] : event.k === 'plain' ? event.text : ''
       const reader = event.k === 'got' || event.k === 'plain' ? this.#readerOf.get(event.sub) : undefined
@@ -49,9 +54,11 @@ export class Workload {
       intrude(context, 'intruder'),
       beTwins(context, 'twin-a'),
       beTwins(context, 'twin-b'),
+      ...(without.includes('relay') ? [] : [putAgain(context, 'put-r', 'alice', ['outbox/alice'])]),
+      ...(without.includes('members') ? [] : [withdrawGuests(context, 'w')]),
     ].map(watch)
     this.#readers = [
-      ...streams.map((stream) => follow(context, followerOf(stream), stream)),
+      ...this.#streams.map((stream) => follow(context, followerOf(stream), stream)),
       roam(context, 'roam-a'),
       roam(context, 'roam-b'),
       keep(context, 'kept-alice', 'alice', ['users/alice', ...team]),
@@ -71,20 +78,18 @@ export class Workload {
     context.draining = true
     if (!(await endsWithin(drainMs, Promise.all(this.#writers)))) missing.push('the end of what was being published')
     await pause(quietMs)
-    for (const stream of streams) {
+    for (const stream of this.#streams) {
+      // Nobody but the relay writes to an inbox.
+      if (stream.startsWith('inbox/')) continue
       const { text } = await this.#publishEnd(stream)
-      const readers = [
-        followerOf(stream),
-        ...(stream === 'users/bob' ? [] : ['kept-alice']),
-        ...(stream === 'users/alice' ? [] : ['kept-bob']),
-      ]
+      const readers = readersOf(stream)
       const seen = this.#endsSeen.get(text) ?? new Set()
       const deadline = performance.now() + catchUpMs
       while (readers.some((reader) => !seen.has(reader)) && performance.now() < deadline) await pause(50)
       for (const reader of readers) if (!seen.has(reader)) missing.push(`the last entry of ${stream} for ${reader}`)
     }
     for (const { index } of context.world.nodes) {
-      for (const stream of streams) missing.push(...(await this.#readAll(index, stream)))
+      for (const stream of this.#streams) missing.push(...(await this.#readAll(index, stream)))
     }
     context.stopping = true
     await Promise.all([...this.#readers, ...this.#writers])
@@ -92,18 +97,24 @@ export class Workload {
     return missing
   }
 
+  /** Ends without waiting for anything that may never come. */
+  async abandon(): Promise<void> {
+    this.#context.draining = this.#context.stopping = true
+    await endsWithin(30_000, Promise.all([...this.#readers, ...this.#writers]))
+  }
+
   /** Appends one more entry, for everybody to see that they have everything. */
   async #publishEnd(stream: string): Promise<{ text: string }> {
     const context = this.#context
     const random = context.random(`end of ${stream}`)
-    const message = context.message(random, stream, `${stream}/end`)
-    const user = writerOf[stream] ?? ''
+    const message = context.message(random, stream, `${topicsOf(stream)}/end`)
+    const user = writerOf[stream] ?? readerOf(stream)
     this.#endsSeen.set(message.text, new Set())
     const id = `m${message.m}`
     for (;;) {
       const conn = context.connection()
       context.sending(message, { door: 'http', user, client: '~http' }, conn, { id })
-      const body = { id, topic: 'end', text: message.text }
+      const body = { id, topic: message.topic.slice(stream.length + 1), text: message.text }
       const answer = await request(context, 0, `/v1/streams/${stream}/entries`, { user, method: 'POST', body })
       const { pos, duplicate = false } = (answer?.body ?? {}) as { pos?: string; duplicate?: boolean }
       if (pos !== undefined) {
@@ -120,16 +131,19 @@ export class Workload {
     const missing: string[] = []
     const place = { node, stream }
     let after: string | undefined = 'earliest'
-    for (let tries = 0; after !== undefined && tries < 1_000; tries++) {
+    for (let tries = 0; after !== undefined && tries < 300; tries++) {
       const page = await readPage(context, node, stream, { after, limit: 1_000, final: true })
       after = page?.upToDate === true ? undefined : (page?.next ?? after)
       if (!page) await pause(200)
     }
     if (after !== undefined) missing.push(`all pages of ${stream} from node ${node}`)
     let hasState = false
-    for (let tries = 0; !hasState && tries < 20; tries++) hasState = await readState(context, node, stream, true)
+    for (let tries = 0; !hasState && tries < 100; tries++) {
+      if (tries > 0) await pause(200)
+      hasState = await readState(context, node, stream, true)
+    }
     if (!hasState) missing.push(`the state of ${stream} from node ${node}`)
-    const user = stream === 'users/alice' ? 'alice' : stream === 'users/bob' ? 'bob' : 'carol'
+    const user = readerOf(stream)
     const door = new SyncWire(context)
     const reader = `final-${node}`
     const wire = await door.open(reader, user, Math.random, { node })
@@ -142,6 +156,13 @@ export class Workload {
     await wire?.closed
     return missing
   }
+}
+
+/** Who has to have every entry. */
+function readersOf(stream: string): string[] {
+  if (stream === 'outbox/alice') return relayStreams.map(followerOf)
+  const kept = [...(stream === 'users/bob' ? [] : ['kept-alice']), ...(stream === 'users/alice' ? [] : ['kept-bob'])]
+  return [followerOf(stream), ...kept]
 }
 
 function followerOf(stream: string): string {

@@ -108,7 +108,7 @@ export class Nemesis {
       try {
         return await (node ? startNode(node, this.#parts.world.power) : child.start())
       } catch (error) {
-        if (tries === 20) throw error
+        if (tries === 15) throw error
         await pause(1_000)
       }
     }
@@ -126,12 +126,13 @@ export class Nemesis {
   async #disturb(proxy: FaultProxy): Promise<void> {
     const { random } = this.#parts
     const ms = between(random, 200, 5_000)
-    const kind = pick(random, ['cut', 'delay', 'hold', 'half-open to', 'half-open from', 'refuse'] as const)
+    const kind = pick(random, ['cut', 'delay', 'hold', 'half-open to', 'half-open from', 'refuse', 'lose answers', 'lose answers'] as const)
     this.#tell(kind, `${proxy.name} for ${Math.round(ms)} ms`)
     if (kind === 'cut') return proxy.cut()
     if (kind === 'delay') proxy.delay(between(random, 20, 800))
     else if (kind === 'hold') proxy.hold()
     else if (kind === 'refuse') proxy.refuse()
+    else if (kind === 'lose answers') proxy.loseAnswers()
     else proxy.halfOpen(kind === 'half-open to' ? 'far' : 'near')
     await pause(ms)
     proxy.mend()

@@ -19,6 +19,7 @@ export class FaultProxy {
   readonly #orphans = new Set<Socket>()
   #delayMs = 0
   #held = false
+  #losing = false
   #refusing = false
 
   static async open(name: string, targetPort: number): Promise<FaultProxy> {
@@ -59,6 +60,12 @@ export class FaultProxy {
     }
   }
 
+  /** Requests pass and are carried out, and no answer comes; `mend` ends those connections. */
+  loseAnswers(): void {
+    this.#losing = true
+    for (const { far } of this.#pairs) far.pause()
+  }
+
   /** One side of each connection ends; the other one hears nothing of it, and never gets an answer again. */
   halfOpen(side: 'near' | 'far'): void {
     for (const pair of this.#pairs) {
@@ -78,6 +85,8 @@ export class FaultProxy {
   }
 
   mend(): void {
+    if (this.#losing) this.cut()
+    this.#losing = false
     this.#delayMs = 0
     this.#held = false
     this.#refusing = false
@@ -103,7 +112,7 @@ export class FaultProxy {
     this.#forward(pair, near, far, 'up')
     this.#forward(pair, far, near, 'down')
     for (const socket of [near, far]) {
-      if (this.#held) socket.pause()
+      if (this.#held || (this.#losing && socket === far)) socket.pause()
       socket.on('error', () => {}) // The close that follows is what counts.
       socket.once('close', () => {
         if (!this.#pairs.delete(pair)) return

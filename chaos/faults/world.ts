@@ -189,6 +189,8 @@ async function freePort(): Promise<number> {
   }
 }
 
-export function hasSources(folder: string): boolean {
-  return existsSync(join(folder, 'bin/tidemark.js'))
+/** What the servers of these sources cannot do yet: it is left out of the run, and said to be. */
+export function missingParts({ sources }: WorldOptions): string[] {
+  const parts = { relay: 'log/relay.ts', members: 'bridge/members.ts' }
+  return Object.entries(parts).flatMap(([name, file]) => (existsSync(join(sources, file)) ? [] : [name]))
 }

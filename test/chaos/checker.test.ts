@@ -96,11 +96,33 @@ const refuted: readonly (readonly [clauses: string, promise: string, what: strin
   ['[P-10.9]', 'nothing is written', 'an entry stands without a grant', change('send', { forbidden: true })],
   ['[P-10.25]', 'the revoked', 'the revoked go on reading', plus(late, lateOn(7))],
   ['[P-4.26]', 'the replaced', 'the replaced go on reading', plus(late, lateOn(8))],
+  ['[P-16.1]', 'the withdrawn', 'a withdrawal stands nowhere', without((event) => event.k === 'got' && event.e[5].endsWith('/$acl'))],
+  ['[P-16.2]', 'the withdrawn', 'the withdrawn go on reading', change('got', { e: acl(1) }, ({ e }) => e[5].endsWith('/$acl'))],
+  [
+    '[P-15.3]',
+    'what stands in an outbox',
+    'an inbox has nothing',
+    without((event) => event.k === 'got' && event.e[5].startsWith('inbox/')),
+  ],
+  ['[P-15.1]', 'what stands in an outbox', 'an inbox has something else', change('got', { e: inbox(1, 'm12 x') }, isInbox)],
+  ['[P-15.5]', 'what stands in an outbox', 'it comes twice', plus({ k: 'got', t: 59.9, sub: 99, e: inbox(2, 'm11 x') })],
   ['[P-4.27]', 'wills', 'a will is published twice', plus({ k: 'got', t: 59.5, sub: 5, e: everySixth(4) })],
   ['[P-4.27]', 'wills', 'a will is never published', plus({ ...late, door: 'will' }, { k: 'will', t: 20_001, m: 9, what: 'armed' })],
   ['[P-4.3]', 'QoS 2', 'a QoS 2 message stands twice', plus({ k: 'got', t: 59.5, sub: 5, e: everySixth(1) })],
   ['[P-4.3]', 'QoS 2', 'a QoS 2 message stands nowhere', plus({ ...late, door: 'qos2' })],
 ]
+
+function acl(seq: number): Sighting {
+  return [position(seq), 'derived-acl', 2_001, 'alice', '~http', 'spaces/team/$acl', '{"withdrawn":"leaver"}', '']
+}
+
+function inbox(seq: number, text: string): Sighting {
+  return [position(seq), 'm11', 2_000, 'alice', 'put-r', 'inbox/bob/alice/x', text, '']
+}
+
+function isInbox({ e }: Kind<'got'>): boolean {
+  return e[5].startsWith('inbox/')
+}
 
 function everySixth(index: number): Sighting {
   return Object.assign([...(entries[index] as Sighting)], { 0: position(6), 2: 2_000 }) as unknown as Sighting

@@ -54,6 +54,14 @@ const at = (t: number, sub: number, seq: number, head: number): Event => ({
 
 const page = { k: 'page', node: 0, stream, next: position(5), head: position(5), upToDate: true, final: true } as const
 
+/** Of a space that a member was withdrawn from, and of a message between users. */
+const elsewhere: readonly Sighting[] = [
+  [position(1), 'derived-10', 2_000, 'alice', 'once', 'spaces/team/a', 'm10 x', ''],
+  [position(2), 'derived-acl', 2_001, 'alice', '~http', 'spaces/team/$acl', '{"withdrawn":"leaver"}', ''],
+  [position(1), 'm11', 2_000, 'alice', 'put-r', 'inbox/bob/alice/x', 'm11 x', ''],
+  [position(1), 'm11', 2_001, 'alice', 'put-r', 'outbox/alice/bob/x', 'm11 x', ''],
+]
+
 /** In order of time. */
 export function smallRecord(): Event[] {
   const record: Event[] = [
@@ -96,6 +104,15 @@ export function smallRecord(): Event[] {
     at(57, 5, 0, 5),
     ...gots(5, 58),
     at(59, 5, 5, 5),
+    ...plainOpen(59.2, 9, 'leaver'),
+    { k: 'subscribed', t: 59.3, call: 59.2, sub: 9, filter: 'spaces/team/#', code: 1 },
+    send({ m: 10, t: 59.31, door: 'qos1', client: 'once', stream: 'spaces/team', topic: 'spaces/team/a', conn: 10 }),
+    { k: 'acked', t: 59.32, m: 10, conn: 10 },
+    { k: 'plain', t: 59.33, sub: 9, topic: 'spaces/team/a', text: 'm10 x', dup: false, retain: false },
+    { k: 'withdrawn', t: 59.36, call: 59.35, uid: 'leaver', stream: 'spaces/team', pos: position(2) },
+    send({ m: 11, t: 59.4, door: 'put', client: 'put-r', stream: 'outbox/alice', topic: 'outbox/alice/bob/x', conn: 11, id: 'm11' }),
+    { k: 'acked', t: 59.5, m: 11, conn: 11, pos: position(1) },
+    ...elsewhere.map((e, index): Event => ({ k: 'got', t: 59.6 + index / 100, sub: 99, e })),
     { k: 'settled', t: 60, missing: [] },
   ]
   return record.sort((a, b) => a.t - b.t)
