@@ -76,9 +76,10 @@ export async function withdrawGuests(context: Context, name: string): Promise<vo
         const call = context.recorder.now()
         const node = Math.floor(random() * context.world.nodes.length)
         const answer = await request(context, node, `/v1/streams/${stream}/members/${user}`, { user: 'alice', method: 'DELETE' })
-        done = answer?.status === 200
-        if (done) context.recorder.add({ k: 'withdrawn', call, uid: user, stream, pos: (answer?.body as { pos: string }).pos })
-        else await pause(500)
+        if (answer?.status === 200) {
+          done = true
+          context.recorder.add({ k: 'withdrawn', call, uid: user, stream, pos: (answer.body as { pos: string }).pos })
+        } else await pause(500)
       }
       await reading.over(5_000)
     },
