@@ -12,7 +12,7 @@ import { plantings, plantInto } from './mutations.ts'
 
 // The servers end with this process, which a signal alone would end without a word to them.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
-process.exitCode = await main(process.argv.slice(2))
+process.exit(await main(process.argv.slice(2)))
 
 async function main(args: readonly string[]): Promise<number> {
   let options: Options

@@ -10,10 +10,10 @@ import { putAgain } from './putters.ts'
 import { follow, roam, SyncWire } from './sync.ts'
 
 const team = ['spaces/team']
-const drainMs = 120_000
+const drainMs = 90_000
 /** After it the wills of a node that died are published, and everything known to all. */
 const quietMs = 16_000
-const catchUpMs = 90_000
+const catchUpMs = 60_000
 
 export class Workload {
   readonly #context: Context
@@ -81,7 +81,11 @@ export class Workload {
     for (const stream of this.#streams) {
       // Nobody but the relay writes to an inbox.
       if (stream.startsWith('inbox/')) continue
-      const { text } = await this.#publishEnd(stream)
+      const text = await this.#publishEnd(stream)
+      if (text === undefined) {
+        missing.push(`an entry that ${stream} takes`)
+        continue
+      }
       const readers = readersOf(stream)
       const seen = this.#endsSeen.get(text) ?? new Set()
       const deadline = performance.now() + catchUpMs
@@ -103,15 +107,15 @@ export class Workload {
     await endsWithin(30_000, Promise.all([...this.#readers, ...this.#writers]))
   }
 
-  /** Appends one more entry, for everybody to see that they have everything. */
-  async #publishEnd(stream: string): Promise<{ text: string }> {
+  /** Appends one more entry, for everybody to see that they have everything; undefined where it cannot be appended. */
+  async #publishEnd(stream: string): Promise<string | undefined> {
     const context = this.#context
     const random = context.random(`end of ${stream}`)
     const message = context.message(random, stream, `${topicsOf(stream)}/end`)
     const user = writerOf[stream] ?? readerOf(stream)
     this.#endsSeen.set(message.text, new Set())
     const id = `m${message.m}`
-    for (;;) {
+    for (const deadline = performance.now() + catchUpMs; performance.now() < deadline;) {
       const conn = context.connection()
       context.sending(message, { door: 'http', user, client: '~http' }, conn, { id })
       const body = { id, topic: message.topic.slice(stream.length + 1), text: message.text }
@@ -119,10 +123,11 @@ export class Workload {
       const { pos, duplicate = false } = (answer?.body ?? {}) as { pos?: string; duplicate?: boolean }
       if (pos !== undefined) {
         context.recorder.add({ k: 'acked', m: message.m, conn, pos, duplicate })
-        return message
+        return message.text
       }
       await pause(500)
     }
+    return undefined
   }
 
   /** The whole stream by every door of a node. */
@@ -131,7 +136,7 @@ export class Workload {
     const missing: string[] = []
     const place = { node, stream }
     let after: string | undefined = 'earliest'
-    for (let tries = 0; after !== undefined && tries < 300; tries++) {
+    for (let tries = 0; after !== undefined && tries < 150; tries++) {
       const page = await readPage(context, node, stream, { after, limit: 1_000, final: true })
       after = page?.upToDate === true ? undefined : (page?.next ?? after)
       if (!page) await pause(200)
