@@ -65,7 +65,7 @@ export const plantings: readonly Planting[] = [
     why: 'a stream is trimmed beyond its last snapshot',
     store: 'level',
     changes: [
-      { file: 'log/maintenance.ts', from: 'while ((stream.record?.snapshot?.seq ?? 0) < first - 1) await this.#snapshot(stream)', to: '' },
+      { file: 'log/maintenance.ts', from: 'while ((stream.record?.snapshot?.seq ?? 0) < coveredTo) await this.#snapshot(stream)', to: '' },
     ],
   },
   {
@@ -99,7 +99,7 @@ export const plantings: readonly Planting[] = [
     changes: [
       {
         file: 'log/log.ts',
-        from: 'if (stream?.loaded && hint.seq > stream.headSeq) this.refresh(stream)',
+        from: 'if (stream?.loaded && hint.seq > stream.headSeq) void this.refresh(stream)',
         to: 'if (!stream?.loaded || hint.seq <= stream.headSeq) return\n      stream.headSeq = hint.seq\n      for (const follower of stream.followers) follower.moved(stream)',
       },
     ],
