@@ -16,8 +16,10 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   cli: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench'],
   client: ['protocol'],
   bench: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
+  // Judges the product from outside: it starts programs and talks to ports.
+  chaos: [],
   examples: ['client', 'protocol', '.'],
-  test: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'bench', 'examples', '.'],
+  test: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'bench', 'chaos', 'examples', '.'],
   '.': ['cli', 'log', 'protocol'],
 }
 
@@ -31,6 +33,7 @@ const entries: readonly RegExp[] = [
   /^[a-z]+\/index\.ts$/,
   /\.test\.ts$/,
   /^bench\/run\.ts$/,
+  /^chaos\/run\.ts$/,
   /^examples\//,
 ]
 
@@ -126,7 +129,7 @@ describe('tidy', () => {
   forbid('a default export', all, /\bexport\s+default\b|\bexport\s*\{[^}]*\bas default\b/)
   forbid(
     'the console outside cli/',
-    sources.filter((path) => !/^(cli|bench|examples)\//.test(path)),
+    sources.filter((path) => !/^(cli|bench|chaos|examples)\//.test(path)),
     /\bconsole\./,
   )
   forbid('a test that runs alone', tests, /\b(?:describe|it|suite|test|context)\.only\(/)

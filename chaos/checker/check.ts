@@ -1,0 +1,56 @@
+/**
+ * Proves or refutes the promises from a record alone. It shares nothing with the product: neither code nor what the product
+ * believes of itself.
+ */
+import type { Event } from '../record.ts'
+import { conditions } from './conditions.ts'
+import { acknowledgedOnce, foundByEveryDoor } from './entries.ts'
+import { exactlyOnce } from './exactly-once.ts'
+import { factsOf, type Facts } from './facts.ts'
+import { contiguous, publishersOrder, realTimeOrder } from './order.ts'
+import { type Finding, Notes, type Promised, type Verdict } from './promise.ts'
+import { syncReaders } from './readers.ts'
+import { relayed } from './relayed.ts'
+import { grantsKept, replacedKept, revocationsKept, withdrawalsKept } from './rights.ts'
+import { plainSessions } from './sessions.ts'
+import { statements } from './statements.ts'
+import { willsOnce } from './wills.ts'
+
+export const promises: readonly Promised[] = [
+  { name: 'the run came to its end, and nobody waits for anything', perMinute: 0, check: settled },
+  { name: 'what was acknowledged stands exactly once, where it was told', perMinute: 100, check: acknowledgedOnce },
+  { name: 'replay and history of every node show the whole log', perMinute: 100, check: foundByEveryDoor },
+  { name: 'seqs are contiguous, of one epoch, and every door shows the same', perMinute: 300, check: contiguous },
+  { name: 'entries of one connection stand in its order', perMinute: 60, check: publishersOrder },
+  { name: 'what stood before a publish has the lower seq', perMinute: 100, check: realTimeOrder },
+  { name: 'conditions were judged at the very head', perMinute: 10, check: conditions },
+  { name: 'heads, states and refused positions were true when they were told', perMinute: 30, check: statements },
+  { name: 'sync readers miss nothing, or are reset', perMinute: 300, check: syncReaders },
+  { name: 'plain sessions miss nothing, and repeats are marked', perMinute: 100, check: plainSessions },
+  { name: 'nothing is written or read without a grant', perMinute: 2, check: grantsKept },
+  { name: 'the revoked get nothing after the deadline', perMinute: 2, check: revocationsKept },
+  { name: 'the replaced get nothing after the deadline', perMinute: 1, check: replacedKept },
+  { name: 'the withdrawn get nothing behind their withdrawal', perMinute: 1, part: 'members', check: withdrawalsKept },
+  { name: 'what stands in an outbox stands in the inbox', perMinute: 10, part: 'relay', check: relayed },
+  { name: 'wills are published once', perMinute: 3, check: willsOnce },
+  { name: 'QoS 2 stands exactly once', perMinute: 10, check: exactlyOnce },
+]
+
+export function check(record: readonly Event[]): Verdict[] {
+  const facts = factsOf(record)
+  const minutes = facts.run?.minutes ?? 1
+  return promises.map(({ name, perMinute, part = '', check: examine }) => {
+    const isLeftOut = facts.run?.without?.includes(part) ?? false
+    const { examined, violations } = examine(facts)
+    const wanted = perMinute * minutes
+    const tooLittle = examined < wanted && !isLeftOut ? [`only ${examined} of at least ${wanted} were examined: this proves nothing`] : []
+    return { name, isLeftOut, examined, violations: [...violations, ...tooLittle] }
+  })
+}
+
+function settled(facts: Facts): Finding {
+  const notes = new Notes()
+  notes.expect(facts.settled !== undefined, () => 'the run did not come to its end')
+  for (const missing of facts.settled?.missing ?? []) notes.expect(false, () => `waited in vain for ${missing}`)
+  return notes
+}

@@ -1,0 +1,63 @@
+/** What was acknowledged stands exactly once, at the position that was told, for every door [P-8.6, P-8.8, P-9.6]. */
+import type { Facts } from './facts.ts'
+import { Notes, type Finding } from './promise.ts'
+
+export function acknowledgedOnce(facts: Facts): Finding {
+  const notes = new Notes()
+  for (const { m, sent, acked } of facts.messages.values()) {
+    const places = facts.placesOf(m)
+    const what = `message ${m} (${sent.door} of ${sent.client} to ${sent.stream})`
+    if (places.length > 1 || acked.length > 0)
+      notes.expect(places.length <= 1, () => `${what} stands ${places.length} times: at ${places.map(({ pos }) => pos).join(', ')}`)
+    if (acked.length === 0) continue
+    notes.expect(places.length > 0, () => `${what} was acknowledged at ${acked[0]?.t} and stands nowhere`)
+    for (const { pos, t } of acked) {
+      const [place] = places
+      if (pos !== undefined && place) notes.expect(place.pos === pos, () => `${what} was told ${pos} at ${t} and stands at ${place.pos}`)
+    }
+    const [place] = places
+    if (place) notes.expect(isAsSent(place, sent), () => `${what} stands at ${place.pos} as ${JSON.stringify(place)}`)
+  }
+  return notes
+}
+
+/** Each whole reading at the end shows every entry from the first readable one to the head. */
+export function foundByEveryDoor(facts: Facts): Finding {
+  const notes = new Notes()
+  const replays = new Map<number, { stream: string; seqs: number[]; first: number }>()
+  const pages = new Map<string, number[]>()
+  for (const event of facts.record) {
+    if (event.k === 'open' && event.final === true) replays.set(event.sub, { stream: event.stream ?? '', seqs: [], first: 0 })
+    else if (event.k === 'got') replays.get(event.sub)?.seqs.push(Number(event.e[0].split('.')[1]))
+    else if (event.k === 'page' && event.final === true && event.state !== true) {
+      const key = `history from node ${event.node} of ${event.stream}`
+      pages.set(key, [...(pages.get(key) ?? []), ...event.entries.map(([pos]) => Number(pos.split('.')[1]))])
+    }
+  }
+  const readings = [
+    ...[...replays].map(([sub, { stream, seqs }]) => ({ what: `replay ${sub} of ${stream}`, stream, seqs })),
+    ...[...pages].map(([what, seqs]) => ({ what, stream: what.split(' of ')[1] ?? '', seqs })),
+  ]
+  for (const { what, stream, seqs } of readings) {
+    const { lastSeq } = facts.log(stream)
+    const trimmed = facts.trims.filter((trim) => trim.stream === stream).map(({ first }) => first)
+    notes.expect(seqs.at(-1) === lastSeq, () => `${what} ends at ${seqs.at(-1)} instead of ${lastSeq}`)
+    notes.expect((seqs[0] ?? 0) <= Math.max(1, ...trimmed), () => `${what} begins at ${seqs[0]}`)
+    notes.expect(
+      seqs.every((seq, index) => index === 0 || seq === (seqs[index - 1] ?? 0) + 1),
+      () => `${what} is not contiguous`,
+    )
+    notes.examined += seqs.length
+  }
+  return notes
+}
+
+function isAsSent(
+  entry: { topic: string; text: string; from: string; client: string; flags: string; id: string },
+  sent: { topic: string; text: string; user: string; client: string; retain: boolean; id?: string },
+): boolean {
+  const flags = sent.retain ? (sent.text === '' ? 'd' : 'r') : ''
+  const { topic, text, from, client } = entry
+  const isId = sent.id === undefined || entry.id === sent.id
+  return topic === sent.topic && text === sent.text && from === sent.user && client === sent.client && entry.flags === flags && isId
+}

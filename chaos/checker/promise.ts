@@ -1,0 +1,35 @@
+/** One promise, and how it was held to a record. */
+import type { Facts } from './facts.ts'
+
+export interface Finding {
+  /** What was looked at, in numbers. */
+  readonly examined: number
+  readonly violations: readonly string[]
+}
+
+export interface Promised {
+  readonly name: string
+  /** What must be looked at in a minute for the run to say anything. */
+  readonly perMinute: number
+  /** What the servers must be able to do for it. */
+  readonly part?: string
+  readonly check: (facts: Facts) => Finding
+}
+
+export interface Verdict extends Finding {
+  readonly name: string
+  /** The servers cannot do it yet: nothing was tried. */
+  readonly isLeftOut: boolean
+}
+
+/** Counts what is examined and gathers what is wrong. */
+export class Notes {
+  examined = 0
+  readonly violations: string[] = []
+
+  /** Says what is wrong unless the condition holds. */
+  expect(holds: boolean, wrong: () => string): void {
+    this.examined++
+    if (!holds) this.violations.push(wrong())
+  }
+}

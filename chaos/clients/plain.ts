@@ -1,0 +1,78 @@
+/** Readers on the plain door: kept sessions that come and go, and brief ones. */
+import type { IPublishPacket, Packet } from 'mqtt-packet'
+import { pause } from '../faults/nemesis.ts'
+import { between, pick } from '../random.ts'
+import type { Context } from './context.ts'
+import { opened } from './publishers.ts'
+import { acknowledge, type Wire } from './wire.ts'
+
+/** A clean=0 session on whole streams. Now and then it subscribes again what it holds, which moves nothing [P-4.14]. */
+export async function keep(context: Context, name: string, user: string, streams: readonly string[]): Promise<void> {
+  const random = context.random(name)
+  const held = new Set<string>()
+  await context.again(random, async () => {
+    const sub = context.subscription()
+    const call = context.recorder.now()
+    let wire: Wire | undefined
+    const waiting: IPublishPacket[] = []
+    const received = (packet: Packet): void => {
+      if (packet.cmd !== 'publish') return
+      const { topic, payload, dup, retain } = packet
+      context.recorder.add({ k: 'plain', sub, topic, text: payload.toString(), dup, retain })
+      // Some acknowledgements come late, and some never.
+      if (random() < 0.9 || context.draining) acknowledge(wire, packet)
+      else waiting.push(packet)
+    }
+    wire = await opened(context, random, { clientId: name, user, clean: false, received })
+    if (!wire) return
+    const { present } = wire
+    context.recorder.add({ k: 'open', t: call, sub, door: 'plain', node: -1, reader: name, user, clean: false, present })
+    if (!present) held.clear()
+    // As most clients do: they subscribe at every connection, present or not.
+    if (present && random() < 0.6) for (const stream of held) await subscribe(context, wire, sub, `${stream}/#`)
+    const untilMs = performance.now() + between(random, 500, 20_000)
+    while (!wire.isOver && !context.stopping && (context.draining || performance.now() < untilMs)) {
+      for (const stream of streams) {
+        if (held.has(stream) && (random() > 0.02 || context.draining)) continue
+        if (await subscribe(context, wire, sub, `${stream}/#`)) held.add(stream)
+      }
+      await context.rest(random, 50, 200)
+      for (const packet of waiting.splice(0)) acknowledge(wire, packet)
+    }
+    if (random() < 0.3) wire.disconnect()
+    else wire.destroy()
+    await wire.closed
+    context.recorder.add({ k: 'over', sub })
+    if (!context.draining) await pause(random() < 0.5 ? 0 : between(random, 0, 3_000))
+  })
+}
+
+/** clean=1: what is retained, and then everything as long as the connection lives. */
+export async function lookIn(context: Context, name: string, user: string, streams: readonly string[]): Promise<void> {
+  const random = context.random(name)
+  await context.again(random, async () => {
+    const sub = context.subscription()
+    const call = context.recorder.now()
+    let wire: Wire | undefined
+    const received = (packet: Packet): void => {
+      if (packet.cmd !== 'publish') return
+      const { topic, payload, dup, retain } = packet
+      context.recorder.add({ k: 'plain', sub, topic, text: payload.toString(), dup, retain })
+      acknowledge(wire, packet)
+    }
+    wire = await opened(context, random, { clientId: name, user, clean: true, received })
+    if (!wire) return
+    context.recorder.add({ k: 'open', t: call, sub, door: 'plain', node: -1, reader: name, user, clean: true, present: wire.present })
+    const stream = pick(random, streams)
+    if (await subscribe(context, wire, sub, `${stream}/${pick(random, ['#', 'contended/#'])}`)) await context.rest(random, 200, 6_000)
+    wire.destroy()
+    await wire.closed
+    context.recorder.add({ k: 'over', sub })
+  })
+}
+
+export async function subscribe(context: Context, wire: Wire, sub: number, filter: string): Promise<boolean> {
+  const call = context.recorder.now()
+  const code = await wire.subscribe(filter, (granted) => context.recorder.add({ k: 'subscribed', call, sub, filter, code: granted }))
+  return code !== undefined && code <= 1
+}

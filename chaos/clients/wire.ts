@@ -1,0 +1,166 @@
+/** An MQTT connection that does nothing by itself but ping: what is acknowledged and repeated is decided by its user. */
+import { connect, type Socket } from 'node:net'
+import { generate, parser, type IConnackPacket, type IPublishPacket, type ISubackPacket, type Packet } from 'mqtt-packet'
+
+export interface WireOptions {
+  readonly port: number
+  readonly clientId: string
+  readonly token: string
+  readonly clean: boolean
+  readonly will?: { readonly topic: string; readonly payload: string }
+  readonly received: (packet: Packet) => void
+}
+
+const connectMs = 35_000
+const silentMs = 10_000
+
+export class Wire {
+  readonly present: boolean
+  /** Resolves when the connection is over, whoever ended it. */
+  readonly closed: Promise<void>
+  readonly #socket: Socket
+  readonly #sent = new Map<number, (packet: ISubackPacket | undefined) => void>()
+  #over = false
+  #subscribeId = 60_000
+  #heardMs = performance.now()
+
+  /** Resolves at CONNACK; rejects where the server is away or refuses. */
+  static async open(options: WireOptions): Promise<Wire> {
+    const socket = connect({ port: options.port, host: '127.0.0.1', noDelay: true })
+    const packets = parser()
+    socket.on('error', () => {}) // The close that follows is what counts.
+    socket.on('data', (bytes) => {
+      try {
+        packets.parse(bytes)
+      } catch {
+        socket.destroy()
+      }
+    })
+    // Packets may follow the CONNACK in one chunk: they wait until somebody listens.
+    const early: Packet[] = []
+    let wire: Wire | undefined
+    const connack = await new Promise<IConnackPacket>((resolve, reject) => {
+      const late = setTimeout(() => socket.destroy(), connectMs)
+      socket.once('close', () => {
+        clearTimeout(late)
+        reject(new Error('closed before CONNACK'))
+      })
+      packets.on('error', () => socket.destroy())
+      packets.on('packet', (packet) => {
+        if (packet.cmd === 'connack') {
+          clearTimeout(late)
+          resolve(packet)
+        } else if (wire) wire.#take(packet, options)
+        else early.push(packet)
+      })
+      socket.once('connect', () => socket.write(generate(connectPacket(options))))
+    })
+    if (connack.returnCode !== 0) {
+      socket.destroy()
+      throw new Refused(connack.returnCode ?? -1)
+    }
+    wire = new Wire(socket, connack.sessionPresent)
+    // The owner has to know its wire before the first packet comes.
+    setImmediate(() => {
+      for (const packet of early.splice(0)) wire.#take(packet, options)
+    })
+    return wire
+  }
+
+  private constructor(socket: Socket, present: boolean) {
+    this.#socket = socket
+    this.present = present
+    const pings = setInterval(() => this.#ping(), 2_000)
+    this.closed = new Promise((resolve) => {
+      const over = (): void => {
+        clearInterval(pings)
+        this.#over = true
+        for (const answer of this.#sent.values()) answer(undefined)
+        resolve()
+      }
+      if (socket.destroyed) over()
+      else socket.once('close', over)
+    })
+  }
+
+  get isOver(): boolean {
+    return this.#over || this.#socket.destroyed
+  }
+
+  send(packet: Packet): void {
+    if (!this.isOver) this.#socket.write(generate(packet))
+  }
+
+  publish(topic: string, payload: string, options: { qos: 1 | 2; messageId: number; retain?: boolean; dup?: boolean }): void {
+    this.send({ cmd: 'publish', topic, payload, retain: false, dup: false, ...options })
+  }
+
+  /** The code granted, told before any packet that follows the SUBACK; undefined where the connection ended before. */
+  async subscribe(filter: string, answered: (code: number) => void = () => {}): Promise<number | undefined> {
+    if (this.isOver) return undefined
+    const messageId = (this.#subscribeId = this.#subscribeId >= 65_000 ? 60_000 : this.#subscribeId + 1)
+    const answer = new Promise<number | undefined>((resolve) => {
+      this.#sent.set(messageId, (packet) => {
+        if (packet) answered(Number(packet.granted[0]))
+        resolve(packet && Number(packet.granted[0]))
+      })
+    })
+    this.send({ cmd: 'subscribe', messageId, subscriptions: [{ topic: filter, qos: 1 }] })
+    return await answer
+  }
+
+  /** Ends the connection in good order. */
+  disconnect(): void {
+    this.send({ cmd: 'disconnect' })
+    this.#socket.end()
+    setTimeout(() => this.#socket.destroy(), 2_000).unref()
+  }
+
+  /** Ends it without a DISCONNECT. */
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  #ping(): void {
+    if (performance.now() - this.#heardMs > silentMs) this.destroy()
+    else this.send({ cmd: 'pingreq' })
+  }
+
+  #take(packet: Packet, { received }: WireOptions): void {
+    this.#heardMs = performance.now()
+    if (packet.cmd === 'suback') {
+      const { messageId = 0 } = packet
+      this.#sent.get(messageId)?.(packet)
+      this.#sent.delete(messageId)
+    } else if (packet.cmd !== 'pingresp') received(packet)
+  }
+}
+
+/** CONNACK said no. */
+export class Refused extends Error {
+  readonly code: number
+
+  constructor(code: number) {
+    super(`CONNACK with ${code}`)
+    this.code = code
+  }
+}
+
+/** Acknowledges a delivery at QoS 1. */
+export function acknowledge(wire: Wire | undefined, { qos, messageId }: IPublishPacket): void {
+  if (qos === 1 && messageId !== undefined) wire?.send({ cmd: 'puback', messageId })
+}
+
+function connectPacket({ clientId, token, clean, will }: WireOptions): Packet {
+  return {
+    cmd: 'connect',
+    protocolId: 'MQTT',
+    protocolVersion: 4,
+    clientId,
+    clean,
+    keepalive: 8,
+    username: 'any',
+    password: Buffer.from(token),
+    ...(will ? { will: { topic: will.topic, payload: Buffer.from(will.payload), qos: 1 as const, retain: false } } : {}),
+  }
+}

@@ -1,0 +1,196 @@
+/** All processes of a run: nodes, database, Redis, and a proxy on each way between them and the clients. */
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { audience, issuer, secret } from '../tokens.ts'
+import { Child } from './child.ts'
+import { Power } from './power.ts'
+import { FaultProxy } from './proxy.ts'
+import { databaseChild, findDatabase, hasRedis, redisChild } from './servers.ts'
+
+const shiftedClock = fileURLToPath(new URL('shifted-clock.js', import.meta.url))
+
+/** So short that what depends on them happens within a run. */
+const limits = {
+  cursorFlushMs: 600,
+  snapshotEntriesMax: 300,
+  snapshotChunkBytesMax: 8_192,
+  appendTimeoutMs: 5_000,
+  atIntervalMs: 2_000,
+  headPollMs: 2_000,
+  connectTimeoutMs: 30_000,
+  authTimeoutMs: 30_000,
+  nodeDeadMs: 8_000,
+  stopTimeoutMs: 10_000,
+  connectionsPerUserMax: 0,
+  sessionsPerUserMax: 0,
+  tailCacheBytesMax: 262_144,
+  inflightMax: 30,
+}
+
+export interface WorldOptions {
+  readonly folder: string
+  readonly store: 'mongo' | 'level'
+  readonly nodes: number
+  /** The folder with the sources of the servers. */
+  readonly sources: string
+}
+
+export interface Node {
+  readonly index: number
+  readonly child: Child
+  /** Between clients and this node. */
+  readonly mqtt: FaultProxy
+  readonly http: FaultProxy
+  /** Between this node and what is behind it. */
+  readonly back: readonly FaultProxy[]
+  readonly data: string
+  /** Of the next start. */
+  clockShiftMs: number
+}
+
+export interface World {
+  readonly options: WorldOptions
+  readonly nodes: readonly Node[]
+  readonly database: Child | undefined
+  readonly redis: Child | undefined
+  readonly power: Power | undefined
+  /** Everything runs, and nothing stands in the way. */
+  mend(): Promise<void>
+  /** Lets a stream of a stopped server with the embedded store begin later; false where the command fails. */
+  trim(node: Node, stream: string, before: number): string | undefined
+  close(): Promise<void>
+}
+
+export async function openWorld(options: WorldOptions): Promise<World> {
+  const { folder, store, sources } = options
+  mkdirSync(folder, { recursive: true })
+  const power = store === 'level' ? Power.prepare(folder) : undefined
+  const binary = store === 'mongo' ? findDatabase() : undefined
+  const database = binary === undefined ? undefined : databaseChild(binary, folder, await freePort())
+  const redis = store === 'mongo' && hasRedis() ? redisChild(folder, await freePort()) : undefined
+  await database?.start()
+  await redis?.start()
+  const nodes: Node[] = []
+  const children = [database, redis].filter((child) => child !== undefined)
+  for (let index = 0; index < options.nodes; index++) {
+    const node = await makeNode({ index, folder, sources, database, redis, power })
+    nodes.push(node)
+    await startNode(node, power)
+  }
+  const proxies = nodes.flatMap(({ mqtt, http, back }) => [mqtt, http, ...back])
+  return {
+    options,
+    nodes,
+    database,
+    redis,
+    power,
+    async mend() {
+      for (const proxy of proxies) proxy.mend()
+      for (const child of [...children, ...nodes.map((node) => node.child)]) child.resume()
+      for (const child of children) await child.start()
+      for (const node of nodes) {
+        if (node.clockShiftMs !== 0) {
+          node.clockShiftMs = 0
+          await node.child.stop()
+        }
+        await startNode(node, power)
+      }
+    },
+    trim(node, stream, before) {
+      const words = [join(sources, 'bin/tidemark.js'), 'trim', stream, '--before', `${before}`, '--data', node.data]
+      const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' })
+      return status === 0 ? undefined : stderr
+    },
+    async close() {
+      for (const { child } of nodes) await child.stop()
+      for (const child of children) await child.stop()
+      for (const proxy of proxies) proxy.close()
+    },
+  }
+}
+
+/** The folder of the embedded store. */
+export function storeFolder({ data }: Node): string {
+  return join(data, 'log')
+}
+
+export async function startNode(node: Node, power: Power | undefined): Promise<void> {
+  if (node.child.running) return
+  power?.begin(storeFolder(node))
+  await node.child.start()
+}
+
+interface NodeParts {
+  readonly index: number
+  readonly folder: string
+  readonly sources: string
+  readonly database: Child | undefined
+  readonly redis: Child | undefined
+  readonly power: Power | undefined
+}
+
+async function makeNode({ index, folder, sources, database, redis, power }: NodeParts): Promise<Node> {
+  const data = join(folder, `node${index}`)
+  mkdirSync(data, { recursive: true })
+  const [mqttPort, httpPort] = [await freePort(), await freePort()]
+  const back: FaultProxy[] = []
+  const settings: Record<string, unknown> = { data, mqttPort, httpPort, audience, limits, logLevel: 'info' }
+  settings['issuers'] = [{ issuer, algorithms: ['HS256'], secret, mayGrant: true }]
+  settings['publicHttpUrl'] = 'http://chaos.example'
+  if (database) {
+    const proxy = await FaultProxy.open(`node ${index} to database`, database.port)
+    back.push(proxy)
+    settings['store'] = `mongodb://127.0.0.1:${proxy.port}/chaos?maxPoolSize=1`
+  }
+  if (redis) {
+    const proxy = await FaultProxy.open(`node ${index} to redis`, redis.port)
+    back.push(proxy)
+    settings['hints'] = `redis://127.0.0.1:${proxy.port}`
+  }
+  const config = join(folder, `node${index}.json`)
+  writeFileSync(config, JSON.stringify(settings))
+  const node: Node = {
+    index,
+    data,
+    clockShiftMs: 0,
+    mqtt: await FaultProxy.open(`clients to node ${index}`, mqttPort),
+    http: await FaultProxy.open(`requests to node ${index}`, httpPort),
+    back,
+    child: new Child({
+      name: `node ${index}`,
+      port: httpPort,
+      outputFile: join(folder, `node${index}.log`),
+      command: () => ({
+        words: [process.execPath, '--import', shiftedClock, join(sources, 'bin/tidemark.js'), 'serve', '--config', config],
+        env: { CHAOS_CLOCK_SHIFT_MS: `${node.clockShiftMs}`, ...power?.environment },
+      }),
+    }),
+  }
+  return node
+}
+
+/** Below those the system gives to outgoing connections, so that nobody takes the port of a server that is down. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000)
+    const server = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen({ port, host: '127.0.0.1' }, () => resolve(true))
+    })
+    if (!isFree) continue
+    server.close()
+    await once(server, 'close')
+    return port
+  }
+}
+
+/** What the servers of these sources cannot do yet: it is left out of the run, and said to be. */
+export function missingParts({ sources }: WorldOptions): string[] {
+  const parts = { relay: 'log/relay.ts', members: 'bridge/members.ts' }
+  return Object.entries(parts).flatMap(([name, file]) => (existsSync(join(sources, file)) ? [] : [name]))
+}

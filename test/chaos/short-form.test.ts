@@ -1,0 +1,76 @@
+/** The breaker itself, for a short time: real servers and clients under faults, and one fault that was planted and has to be found. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect } from 'chai'
+import { findDatabase } from '../../chaos/faults/servers.ts'
+import { plantings, plantInto } from '../../chaos/mutations.ts'
+import { testSeed } from '../durability/support/random.ts'
+import { need, skipLoudly } from '../support/skipping.ts'
+import { tempFolder } from '../support/temp.ts'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+/** In CI the short form in full; elsewhere a taste of it. */
+const minutes = process.env['CI'] ? 3 : 0.5
+
+describe('the breaker', function () {
+  this.timeout(1_200_000) // Less than 8 minutes on a machine of its own.
+
+  it('[P-8.6] [P-9.16] [P-4.17] [P-14.2] breaks no promise of three nodes over one database', async function () {
+    need(this, 'redis-server', 'on Debian: apt-get install redis-server')
+    if (findDatabase() === undefined) skipLoudly(this, 'FerretDB is missing here (run test/servers/ferretdb/build.sh)')
+    const { code, output } = await chaos(['--minutes', `${minutes}`, '--seed', `${testSeed('three nodes')}`, '--store', 'mongo'])
+    expect(code, output).to.equal(0)
+  })
+
+  it('[P-8.1] [P-8.6] breaks no promise of one node over the embedded store that loses power', async function () {
+    need(this, 'gcc', 'on Debian: apt-get install gcc libc6-dev')
+    const { code, output } = await chaos(['--minutes', `${minutes / 2}`, '--seed', `${testSeed('one node')}`, '--store', 'level'])
+    expect(code, output).to.equal(0)
+  })
+
+  it('[P-8.2] finds that publishes are acknowledged before they are on disk, where that was planted', async () => {
+    const { code, output } = await chaos([
+      '--minutes',
+      '0.5',
+      '--seed',
+      `${testSeed('planted')}`,
+      '--store',
+      'level',
+      '--plant',
+      'early-ack',
+    ])
+    expect(code, output).to.equal(1)
+    expect(output).to.match(/^BROKEN +what was acknowledged stands exactly once/m)
+  })
+
+  for (const { name, why } of plantings) {
+    it(`[P-8.6] can plant ${name}: ${why}`, async () => {
+      const folder = join(await tempFolder(), 'sources')
+      plantInto(folder, root, name)
+      expect(existsSync(join(folder, 'bin/tidemark.js'))).to.equal(true)
+      await rm(folder, { recursive: true })
+    })
+  }
+})
+
+async function chaos(args: readonly string[]): Promise<{ readonly code: number | null; readonly output: string }> {
+  const words = ['--import', 'tsx', join(root, 'chaos/run.ts'), ...args]
+  const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TMPDIR: await tempFolder() } })
+  const end = (): void => void child.kill('SIGTERM')
+  process.once('exit', end)
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const [code] = (await once(child, 'close')) as [number | null]
+  process.off('exit', end)
+  const last =
+    output
+      .trimEnd()
+      .split('\n')
+      .findLast((line) => line.startsWith('chaos: ')) ?? ''
+  process.stdout.write(`      ${last}\n`)
+  return { code, output }
+}
