@@ -11,18 +11,24 @@ import { readIdentity, touch } from './mongo-identity.ts'
 const skewMsMax = 5_000
 const watchMs = 5_000
 const retryMs = 500
+export const reconnectMsDefault = 20_000
 
 export class MongoWatch {
   readonly #connection: MongoConnection
   readonly #epoch: string
   readonly #clock: Clock
   readonly #logger: Logger
+  readonly #reconnectMs: number
   #failure = ''
+  /** Since when it fails on these connections. */
+  #failingSinceMs = 0
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
-  constructor(connection: MongoConnection, epoch: string, clock: Clock, logger: Logger) {
+  /** After `reconnectMs` of failing all connections are made anew. */
+  constructor(connection: MongoConnection, epoch: string, clock: Clock, logger: Logger, reconnectMs = reconnectMsDefault) {
     this.#connection = connection
+    this.#reconnectMs = reconnectMs
     this.#epoch = epoch
     this.#clock = clock
     this.#logger = logger
@@ -65,14 +71,34 @@ export class MongoWatch {
   async #lookAndSay(): Promise<void> {
     const failure = await this.#look()
     this.#say(failure)
+    if (failure !== '') await this.#reconnectInTime()
     this.#lookAgain(failure === '' ? watchMs : retryMs)
   }
 
   #say(failure: string): void {
     if (failure === this.#failure || this.#closed) return
+    if (this.#failure === '') this.#failingSinceMs = performance.now()
     if (failure === '') this.#logger.info({}, 'the database takes entries again')
     else this.#logger.error({ failure }, 'the database takes no entries; it is tried again')
     this.#failure = failure
+  }
+
+  /**
+   * The driver's own watcher of a server can stop for good where a connection ends in the middle of its beginning: then nothing
+   * ever connects again.
+   */
+  async #reconnectInTime(): Promise<void> {
+    if (this.#closed || performance.now() - this.#failingSinceMs < this.#reconnectMs) return
+    this.#logger.warn({}, 'the database has failed for too long: all connections to it are made anew')
+    this.#failingSinceMs = performance.now()
+    try {
+      await this.#connection.client.close()
+      await this.#connection.client.connect()
+      // The store was closed meanwhile: nothing of ours stays open.
+      if (this.#closed) await this.#connection.client.close()
+    } catch (error) {
+      this.#say(sentenceOf(error))
+    }
   }
 
   async #look(): Promise<string> {

@@ -32,6 +32,8 @@ export interface MongoOptions {
   readonly strict?: boolean
   /** How long trimmed buckets stay, ms; 600,000. 0 deletes them at once, which is right only where no other node writes. */
   readonly trimGraceMs?: number
+  /** How long the database may fail before all connections to it are made anew, ms; 20,000. */
+  readonly reconnectMs?: number
 }
 
 const trimGraceMsDefault = 600_000
@@ -78,14 +80,14 @@ export class MongoStore implements Store {
   }
 
   async open({ epoch: asked, existing }: OpenOptions = {}): Promise<StoreIdentity> {
-    const { url, logger, clock = systemClock, strict = false } = this.#options
+    const { url, logger, clock = systemClock, strict = false, reconnectMs } = this.#options
     const connection = await connect(url)
     const { client, database } = connection
     try {
       await this.#checkMajority(connection, strict)
       const buckets = new MongoBuckets(database)
       const { epoch } = await openIdentity(database, { isEmpty: () => buckets.isEmpty(), epoch: asked, existing: existing === true })
-      const watch = new MongoWatch(connection, epoch, clock, logger)
+      const watch = new MongoWatch(connection, epoch, clock, logger, reconnectMs)
       await watch.start()
       const trims = new MongoTrims(database, buckets, clock, this.#trimGraceMs)
       await trims.prepare()
