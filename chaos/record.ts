@@ -102,7 +102,7 @@ export interface OpenEvent {
   readonly final?: boolean
 }
 
-/** A plain SUBSCRIBE was sent at `call` and answered at `t`. */
+/** A plain SUBSCRIBE was sent at `call` and answered at `t`; with the code -1 it was sent, and may have come into force unanswered. */
 export interface SubscribedEvent {
   readonly k: 'subscribed'
   readonly t: number

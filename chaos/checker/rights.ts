@@ -17,7 +17,7 @@ export function grantsKept(facts: Facts): Finding {
   const readers = new Map<number, OpenEvent>()
   for (const event of facts.record) {
     if (event.k === 'open') readers.set(event.sub, event)
-    else if (event.k === 'subscribed') {
+    else if (event.k === 'subscribed' && event.code >= 0) {
       const { reader = '' } = readers.get(event.sub) ?? {}
       if (reader === 'intruder')
         notes.expect(event.code === 0x80, () => `${event.filter} was granted with ${event.code} at ${event.t} without a grant`)

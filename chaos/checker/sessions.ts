@@ -14,7 +14,7 @@ interface Place {
   /** Everything matching up to here came; undefined before anything has. */
   newest: number | undefined
   /** Where the filter began, as far as is known. */
-  readonly began: { readonly low: number; readonly high: number }
+  readonly began: { readonly low: number; high: number }
 }
 
 export function plainSessions(facts: Facts): Finding {
@@ -48,6 +48,8 @@ class Session {
   readonly #name: string
   readonly #places = new Map<string, Place>()
   readonly #filters = new Map<string, string>()
+  /** Something was granted: from then on the session is kept. */
+  #granted = false
   #clean = false
 
   constructor(facts: Facts, notes: Notes, name: string) {
@@ -58,11 +60,14 @@ class Session {
 
   connected({ open, subscribed, plain }: Connection): void {
     this.#clean = open.clean === true
-    for (const { filter, call, t } of subscribed) {
+    for (const { filter, call, t, code } of subscribed) {
       const stream = streamOf(filter)
       const log = this.#facts.log(stream)
       this.#filters.set(stream, filter)
-      if (!this.#places.has(stream)) this.#places.set(stream, { newest: undefined, began: { low: log.lowest(call), high: log.highest(t) } })
+      const place = this.#places.get(stream) ?? { newest: undefined, began: { low: log.lowest(call), high: Infinity } }
+      if (code >= 0) place.began.high = Math.min(place.began.high, log.highest(t))
+      this.#granted ||= code >= 0
+      this.#places.set(stream, place)
     }
     for (const stream of this.#filters.keys()) {
       const here = plain.filter(({ topic }) => streamOf(topic) === stream)
@@ -73,7 +78,7 @@ class Session {
       this.#retained(
         stream,
         here.filter(({ retain }) => retain),
-        subscribed.filter(({ filter }) => streamOf(filter) === stream),
+        subscribed.filter(({ filter, code }) => code >= 0 && streamOf(filter) === stream),
       )
     }
     for (const { topic, text } of plain) {

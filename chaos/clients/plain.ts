@@ -73,6 +73,7 @@ export async function lookIn(context: Context, name: string, user: string, strea
 
 export async function subscribe(context: Context, wire: Wire, sub: number, filter: string): Promise<boolean> {
   const call = context.recorder.now()
+  context.recorder.add({ k: 'subscribed', t: call, call, sub, filter, code: -1 })
   const code = await wire.subscribe(filter, (granted) => context.recorder.add({ k: 'subscribed', call, sub, filter, code: granted }))
   return code !== undefined && code <= 1
 }

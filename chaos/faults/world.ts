@@ -28,7 +28,7 @@ const limits = {
   connectionsPerUserMax: 0,
   sessionsPerUserMax: 0,
   tailCacheBytesMax: 262_144,
-  inflightMax: 30,
+  inflightMax: 8,
 }
 
 export interface WorldOptions {
