@@ -60,9 +60,10 @@ export class Broker {
     const engine = await Engine.open((error) => parts.logger.error({ error }, 'aedes reports an error'))
     const broker = new Broker(parts, engine)
     const { nodes, wills, logger } = broker.#hub
-    // Where other nodes live, what a dead one left is seen to when it is known to be dead.
-    if (nodes) await nodes.start()
-    else await wills.publishLeft().catch((error: unknown) => logger.warn({ error }, 'wills are still due; they are tried again'))
+    await nodes?.start()
+    // Where others live, what one of them left is seen to when it is known to be dead.
+    const isOver = (node: string | undefined): boolean => !nodes || node === undefined
+    await wills.publishLeft(isOver).catch((error: unknown) => logger.warn({ error }, 'wills are still due; they are tried again'))
     return broker
   }
 
@@ -191,7 +192,7 @@ export class Broker {
       evictAll: () => {
         for (const holder of this.#hub.sessions.holders()) holder.close('this node was taken for dead', 'takeover')
       },
-      publishWills: (dead) => this.#hub.wills.publishLeft(dead),
+      publishWills: (dead) => this.#hub.wills.publishLeft((node) => node === dead),
     })
   }
 

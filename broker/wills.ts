@@ -52,14 +52,14 @@ export class Wills {
     this.#documents = parts.log.documents
   }
 
-  /** Publishes what a run of the server, or a node of this name, left behind that ended without saying so; rejects if any is still due. */
-  async publishLeft(node?: string): Promise<void> {
+  /** Publishes what was left behind by nodes that ended without saying so; rejects if any is still due. Wills of a store for one process name none. */
+  async publishLeft(isOver: (node: string | undefined) => boolean): Promise<void> {
     let due = 0
     for (let after = ''; ;) {
       const left = await this.#documents.list(collection, { after, limit: 100 })
       for (const { key, value } of left) {
         const will = value as Will
-        if (will.node === node && !(await this.publish(key.slice(0, key.lastIndexOf('/')), will))) due++
+        if (isOver(will.node) && !(await this.publish(key.slice(0, key.lastIndexOf('/')), will))) due++
       }
       if (left.length === 0) break
       after = left.at(-1)?.key ?? after

@@ -4,9 +4,21 @@ import { Tenures } from '../../broker/tenures.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import { noHints } from '../../seams/hints.ts'
 import type { Limits } from '../../seams/limits.ts'
-import { abandon } from '../support/broker.ts'
+import { abandon, testBroker } from '../support/broker.ts'
 import { calls, GatedStore } from '../support/gated-store.ts'
-import { closeAllNodes, deafPair, hold, longMs, publishAll, receive, stored, texts, type Node, type Pair } from '../support/nodes.ts'
+import {
+  closeAllNodes,
+  deafPair,
+  hold,
+  longMs,
+  memory,
+  publishAll,
+  receive,
+  stored,
+  texts,
+  type Node,
+  type Pair,
+} from '../support/nodes.ts'
 import { mongoBackings } from '../support/mongo/backings.ts'
 import type { RawClient } from '../support/raw-mqtt.ts'
 import { within } from '../support/waiting.ts'
@@ -92,6 +104,19 @@ for (const { name: place, deadMs, store } of [
       await reader.subscribe('sync@earliest/users/alice/will')
       await entry(reader, 'gone')
       expect(texts(await stored(pair))).to.deep.equal(['gone'])
+    })
+
+    it('[P-4.27] a will of the embedded store, from which the entries were copied, is published by the first node', async () => {
+      const alone = await testBroker()
+      const phone = await alone.client('alice', { clientId: 'phone', will })
+      const [left] = await alone.store.documents.list('wills', { limit: 10 })
+      await phone.disconnect()
+      const store = (backing?.() ?? memory()).handle()
+      await store.open()
+      await store.documents.put('wills', left?.key ?? '', left?.value)
+      const node = await testBroker({ store: new GatedStore(store), folder: alone.folder })
+      expect((await node.log.stream('users/alice')).headSeq).to.equal(1)
+      expect(await store.documents.list('wills', { limit: 10 })).to.deep.equal([])
     })
 
     it('[P-14.8] a node that stops leaves nothing that others would take for dead', async () => {

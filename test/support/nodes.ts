@@ -40,7 +40,7 @@ export interface Backing {
 
 const handles: Store[] = []
 
-function memory(): Backing {
+export function memory(): Backing {
   const store = new MemoryStore({ shared: true })
   return { handle: () => store }
 }
