@@ -111,12 +111,12 @@ for (const { name: place, deadMs, store } of [
       const phone = await alone.client('alice', { clientId: 'phone', will })
       const [left] = await alone.store.documents.list('wills', { limit: 10 })
       await phone.disconnect()
-      const store = (backing?.() ?? memory()).handle()
-      await store.open()
-      await store.documents.put('wills', left?.key ?? '', left?.value)
-      const node = await testBroker({ store: new GatedStore(store), folder: alone.folder })
+      const handle = (backing?.() ?? memory()).handle()
+      await handle.open()
+      await handle.documents.put('wills', left?.key ?? '', left?.value)
+      const node = await testBroker({ store: new GatedStore(handle), folder: alone.folder })
       expect((await node.log.stream('users/alice')).headSeq).to.equal(1)
-      expect(await store.documents.list('wills', { limit: 10 })).to.deep.equal([])
+      expect(await handle.documents.list('wills', { limit: 10 })).to.deep.equal([])
     })
 
     it('[P-14.8] a node that stops leaves nothing that others would take for dead', async () => {
