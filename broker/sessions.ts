@@ -106,14 +106,19 @@ export class Sessions {
     return true
   }
 
-  /** The connection is over. Call once per successful `enter`. */
+  /** The connection is over, also where the store does not hear of it. Call once per successful `enter`; never rejects. */
   async leave(holder: SessionHolder): Promise<void> {
     const { key, uid, tenure } = holder
     if (this.#holders.get(key) === holder) this.#holders.delete(key)
     const left = (this.#perUser.get(uid) ?? 1) - 1
     if (left > 0) this.#perUser.set(uid, left)
     else this.#perUser.delete(uid)
-    await this.#parts.tenures?.leave(key, tenure, this.#parts.log.clock.now())
+    try {
+      await this.#parts.tenures?.leave(key, tenure, this.#parts.log.clock.now())
+    } catch (error) {
+      // The next one on another node sends a notice that nobody needs.
+      this.#parts.logger.warn({ error, session: key }, 'the end of a connection could not be stored')
+    }
   }
 
   /** Claims the stored session, which fences older owners. Undefined where nothing is stored. */

@@ -92,6 +92,17 @@ for (const { name: place, deadMs, store } of [
       expect(texts(await stored(pair))).to.deep.equal(['gone', 'gone again'])
     })
 
+    it('[P-4.26] a connection whose end the store does not hear of holds up neither its successor nor the end of the node', async () => {
+      const { a } = await opened()
+      const phone = await a.client('alice', { clientId: 'phone' })
+      const mend = a.gates.fail(calls('documents.put', 'tenures'))
+      phone.destroy()
+      await a.lines.take(({ message }) => message.startsWith('the end of a connection could not be stored'), 'the failure')
+      await (await a.client('alice', { clientId: 'phone' })).ping()
+      await within(a.close(), 'the node to stop', longMs)
+      mend()
+    })
+
     it('[P-4.27] a will that the store does not take at first is published when it does', async () => {
       const pair = await opened()
       const { a } = pair
