@@ -35,7 +35,7 @@ export function clusterOf(parts: ClusterParts): Cluster {
     logger,
     inherit: async (dead) => {
       await publishWills(dead)
-      await tenures.removeNotices(dead)
+      await tenures.endOf(dead, clock.now())
     },
     fenced: evictAll,
     beaten: () => tenures.makeWay(),

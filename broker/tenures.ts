@@ -43,19 +43,18 @@ export class Tenures {
     const { documents, hints } = this.#parts
     const node = this.#parts.node()
     const before = await documents.get(tenures, session)
+    // First the notice: who is told in vain connects again, who is not told would stay beside its successor.
+    if (before && !hasLeft(before)) await this.#notify([before.owner], before.generation, session)
     const { generation } = await documents.claim(tenures, session, node)
-    for (const holder of await this.#holders(before, generation)) {
-      if (holder !== node) await documents.put(notices, `${holder}/${generation - 1}/${session}`, null)
-    }
+    // Somebody came between, and nobody knows who.
+    if (generation !== (before?.generation ?? 0) + 1) await this.#notify(await this.#parts.nodes(), generation - 1, session)
     if (before) hints.send({ type: 'takeover', session, generation })
     return generation
   }
 
-  /** The nodes that may hold what was claimed. */
-  async #holders(before: StoredDocument | undefined, generation: number): Promise<readonly string[]> {
-    // Somebody came between, and nobody knows who.
-    if (generation !== (before?.generation ?? 0) + 1) return await this.#parts.nodes()
-    return before && !hasLeft(before) ? [before.owner] : []
+  async #notify(holders: readonly string[], upTo: number, session: string): Promise<void> {
+    const node = this.#parts.node()
+    for (const holder of holders) if (holder !== node) await this.#parts.documents.put(notices, `${holder}/${upTo}/${session}`, null)
   }
 
   /** The connection is over. The record stays for a while: tenures must go on rising. */
@@ -73,25 +72,26 @@ export class Tenures {
     }
   }
 
-  /** Nobody looks for them any more. */
-  async removeNotices(dead: string): Promise<void> {
-    const { documents } = this.#parts
-    for (;;) {
-      const page = await documents.list(notices, { prefix: `${dead}/`, limit: pageMax })
-      for (const { key } of page) await documents.remove(notices, key)
-      if (page.length < pageMax) return
-    }
+  /** Ends the tenures of a dead node, and removes its notices, which nobody looks for any more. */
+  async endOf(dead: string, nowMs: number): Promise<void> {
+    await this.#forEach(tenures, '', async (tenure) => {
+      if (tenure.owner === dead && !hasLeft(tenure)) await this.leave(tenure.key, tenure.generation, nowMs)
+    })
+    await this.#forEach(notices, `${dead}/`, async ({ key }) => void (await this.#parts.documents.remove(notices, key)))
   }
 
   /** Removes what is only kept so that tenures rise. */
   async removeEnded(beforeMs: number): Promise<void> {
-    const { documents } = this.#parts
+    await this.#forEach(tenures, '', async (tenure) => {
+      const isOld = hasLeft(tenure) && (tenure.value as TenureRecord).leftMs < beforeMs
+      if (isOld) await this.#parts.documents.remove(tenures, tenure.key, tenure.generation)
+    })
+  }
+
+  async #forEach(collection: string, prefix: string, work: (document: StoredDocument) => Promise<void>): Promise<void> {
     for (let after = ''; ;) {
-      const page = await documents.list(tenures, { after, limit: pageMax })
-      for (const tenure of page) {
-        if (hasLeft(tenure) && (tenure.value as TenureRecord).leftMs < beforeMs)
-          await documents.remove(tenures, tenure.key, tenure.generation)
-      }
+      const page = await this.#parts.documents.list(collection, { prefix, after, limit: pageMax })
+      for (const document of page) await work(document)
       if (page.length < pageMax) return
       after = page.at(-1)?.key ?? after
     }

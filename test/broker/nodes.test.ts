@@ -171,6 +171,37 @@ describe('Tenures', () => {
     expect(evicted).to.have.length(3)
   })
 
+  it('[P-4.26] who holds the name is told before the next one takes it, so that no failure between leaves both', async () => {
+    const inner = new MemoryStore({ shared: true })
+    const gates = new GatedStore(inner)
+    const parts = { hints: noHints, nodes: () => Promise.resolve([]) }
+    const evicted: string[] = []
+    const evict = (session: string): boolean => evicted.push(session) > 0
+    const a = new Tenures({ ...parts, documents: inner.documents, node: () => 'a', evict })
+    const b = new Tenures({ ...parts, documents: gates.documents, node: () => 'b', evict: () => true })
+    await a.enter('alice/phone')
+    const mend = gates.fail(calls('documents.put', 'evictions'))
+    expect(await b.enter('alice/phone').catch(() => 'refused')).to.equal('refused')
+    mend()
+    expect(await inner.documents.get('tenures', 'alice/phone')).to.include({ owner: 'a', generation: 1 })
+    expect(await b.enter('alice/phone')).to.equal(2)
+    await a.makeWay()
+    expect(evicted).to.deep.equal(['alice/phone'])
+  })
+
+  it('[P-4.26] what a dead node held is free, and its notices are gone', async () => {
+    const { documents } = new MemoryStore({ shared: true })
+    const parts = { documents, hints: noHints, nodes: () => Promise.resolve([]), evict: () => true }
+    const [a, b] = [new Tenures({ ...parts, node: () => 'a' }), new Tenures({ ...parts, node: () => 'b' })]
+    await a.enter('alice/phone')
+    await a.enter('alice/tablet')
+    expect(await b.enter('alice/tablet')).to.equal(2)
+    await b.endOf('a', 1_000)
+    expect(await documents.list('evictions', { limit: 10 })).to.deep.equal([])
+    await b.removeEnded(2_000)
+    expect((await documents.list('tenures', { limit: 10 })).map(({ key, owner }) => `${key} ${owner}`)).to.deep.equal(['alice/tablet b'])
+  })
+
   it('[P-4.26] who has left is given no notice, and its tenure is not taken again', async () => {
     const { documents } = new MemoryStore({ shared: true })
     const parts = { documents, hints: noHints, nodes: () => Promise.resolve([]), evict: () => true }
