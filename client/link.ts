@@ -43,6 +43,8 @@ export class Link {
   #state: LinkState = 'idle'
   /** Ends what the present state has begun. */
   #tenure = new AbortController()
+  /** The timers of the present state. */
+  readonly #cancels = new Set<() => void>()
   #visit: Visit | undefined
   /** The token with which the session stands; that of the visit until it is renewed. */
   #credential: Credential | undefined
@@ -54,6 +56,7 @@ export class Link {
   #renewAtMs = 0
   #renewedAtMs = 0
   #openedAtMs = 0
+  #betterAtMs = 0
   #heardAtMs = 0
   #status: LinkStatus = { connection: 'connecting', error: undefined, transport: undefined, uid: undefined }
   #endWake: (() => void) | undefined
@@ -103,6 +106,8 @@ export class Link {
     if (next === null) return
     this.#tenure.abort()
     this.#tenure = new AbortController()
+    for (const cancel of this.#cancels) cancel()
+    this.#cancels.clear()
     const was = this.#state
     this.#state = next
     if (isConnected(was) && !isConnected(next)) this.#leave(next)
@@ -172,7 +177,7 @@ export class Link {
 
   /** Opens a session and makes it ours, in place of the one that stands. */
   async #adopt(transport: Transport, credential: Credential, signal: AbortSignal): Promise<void> {
-    const { choice, events, credentials } = this.#parts
+    const { choice, events, credentials, bounds } = this.#parts
     const visit: Visit = { transport, credential, session: undefined, over: undefined }
     let session: Session
     try {
@@ -191,6 +196,7 @@ export class Link {
     this.#credential = credential
     this.#error = undefined
     this.#renewAtMs = credentials.renewAtMs
+    this.#betterAtMs = this.#now() + bounds.betterTransportMs
     this.#openedAtMs = this.#renewedAtMs = this.#heardAtMs = this.#now()
     events.opened(session, transport)
   }
@@ -233,24 +239,30 @@ export class Link {
     }
     listen()
     const better = choice.betterThan(visit.transport)
-    const credential = this.#credential as Credential
-    const tryBetter = (): void => {
-      void this.#adopt(better as Transport, credential, signal).then(
+    if (better) this.#tryLater(better, signal)
+  }
+
+  /** At its time tries the better transport beside the one that works. */
+  #tryLater(better: Transport, signal: AbortSignal): void {
+    this.#later(signal, this.#betterAtMs - this.#now(), () => {
+      this.#betterAtMs = this.#now() + this.#parts.bounds.betterTransportMs
+      void this.#adopt(better, this.#credential as Credential, signal).then(
         () => this.#step('opened'),
-        // It does not work yet: nothing else was expected, and the choice has counted it.
-        () => this.#later(signal, bounds.betterTransportMs, tryBetter),
+        // It does not work yet: nothing else was expected.
+        () => this.#tryLater(better, signal),
       )
-    }
-    if (better) this.#later(signal, bounds.betterTransportMs, tryBetter)
+    })
   }
 
   /** A fresh token for the session. What fails is tried again later: the session stands until its token ends. */
   async #renew(signal: AbortSignal): Promise<LinkEvent> {
     const { credentials, bounds } = this.#parts
     try {
-      const credential = this.#now() >= credentials.renewAtMs ? await credentials.fetch() : await credentials.get()
+      // A request that met a 401 may have fetched another one already.
+      const isThere = credentials.present !== this.#credential && this.#now() < credentials.renewAtMs
+      const credential = await (isThere ? credentials.get() : credentials.fetch())
       if (signal.aborted) return 'settled'
-      if (credential !== this.#credential) await this.session?.renew(credential)
+      await this.session?.renew(credential)
       this.#credential = credential
       this.#error = undefined
       this.#renewals = 0
@@ -310,7 +322,11 @@ export class Link {
 
   #later(signal: AbortSignal, ms: number, call: () => void): void {
     if (signal.aborted) return
-    signal.addEventListener('abort', this.#parts.timers.after(Math.max(0, ms), call))
+    const cancel = this.#parts.timers.after(Math.max(0, ms), () => {
+      this.#cancels.delete(cancel)
+      call()
+    })
+    this.#cancels.add(cancel)
   }
 
   /** While it tries again it shows what it showed before: nobody wants to see it flicker. */
@@ -330,7 +346,7 @@ export class Link {
     const status = { connection: shown[this.#state], error: this.#error, transport: this.#visit?.transport.kind, uid }
     const was = this.#status
     this.#status = status
-    const names = ['connection', 'error', 'transport', 'uid'] as const
-    if (names.some((name) => status[name] !== was[name])) this.#parts.events.status(status)
+    const isSame = was.connection === status.connection && was.transport === status.transport && was.uid === uid
+    if (!isSame || was.error?.message !== this.#error?.message || was.error?.code !== this.#error?.code) this.#parts.events.status(status)
   }
 }

@@ -6,6 +6,8 @@ import type { Timers } from './seams.ts'
 export interface Surroundings {
   readonly timers: Timers
   readonly bounds: Bounds
+  /** Default: the platform's. */
+  readonly fetch?: typeof fetch
 }
 
 export interface Answer {
@@ -44,14 +46,15 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 /** A request whose answer is a JSON object. Rejects with `network` or `not-tidemark`; what the server refuses is an answer. */
-export function ask({ timers, bounds }: Surroundings, url: string, init: RequestInit, outer?: AbortSignal): Promise<Answer> {
+export function ask(surroundings: Surroundings, url: string, init: RequestInit, outer?: AbortSignal): Promise<Answer> {
+  const { timers, bounds } = surroundings
   const late = (): ClientError => new ClientError('network', `no answer from ${placeOf(url)} within ${bounds.requestTimeoutMs} ms`)
   return within(
     timers,
     bounds.requestTimeoutMs,
     late,
     async (signal) => {
-      const response = await send(url, init, signal)
+      const response = await send(surroundings, url, init, signal)
       return answerOf(url, response)
     },
     outer,
@@ -59,9 +62,9 @@ export function ask({ timers, bounds }: Surroundings, url: string, init: Request
 }
 
 /** As `fetch`, but rejects with a ClientError. */
-export async function send(url: string, init: RequestInit, signal: AbortSignal): Promise<Response> {
+export async function send(surroundings: Surroundings, url: string, init: RequestInit, signal: AbortSignal): Promise<Response> {
   try {
-    return await fetch(url, { ...init, signal, cache: 'no-store', credentials: 'omit' })
+    return await (surroundings.fetch ?? fetch)(url, { ...init, signal, cache: 'no-store', credentials: 'omit' })
   } catch (thrown) {
     if (signal.aborted) throw asClientError(signal.reason, 'closed')
     throw new ClientError('network', `${placeOf(url)} cannot be reached, or does not admit this page`, {}, thrown)
