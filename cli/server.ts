@@ -5,6 +5,7 @@ import { Authority, type ClaimsToGrants } from '../auth/index.ts'
 import { Bridge, Metrics } from '../bridge/index.ts'
 import { Broker } from '../broker/index.ts'
 import { lowestPlaces } from '../broker/session-places.ts'
+import { Live } from '../delivery/live.ts'
 import type { RedisHints } from '../hints/redis.ts'
 import { Log } from '../log/log.ts'
 import type { MayDeliver } from '../log/relay.ts'
@@ -78,6 +79,7 @@ interface Parts {
   metrics: Metrics
   store: Store
   log: Log
+  live: Live
   authority: Authority
   bridge: Bridge
   broker: Broker
@@ -135,6 +137,13 @@ const steps: readonly Step<Parts>[] = [
     stop: ({ log }) => log.close(),
   },
   {
+    name: 'live messages',
+    start(parts) {
+      parts.live = new Live(parts)
+    },
+    stop: async ({ live }) => live.close(),
+  },
+  {
     name: 'authority',
     async start(parts) {
       const { config, overrides, clock, logger, hints, metrics, log, ports } = parts
@@ -179,7 +188,7 @@ const steps: readonly Step<Parts>[] = [
     // Stopped before the bridge: its WebSocket clients hold connections of the bridge's server.
     name: 'broker',
     async start(parts) {
-      const { config, clock, logger, hints, metrics, log, authority, bridge } = parts
+      const { config, clock, logger, hints, metrics, log, live, authority, bridge } = parts
       parts.broker = await Broker.open({
         log,
         authority,
@@ -188,6 +197,7 @@ const steps: readonly Step<Parts>[] = [
         logger,
         telemetry: metrics,
         hints,
+        live,
         openEnabled: config.open,
         allowedOrigins: config.corsOrigins,
       })
