@@ -167,9 +167,10 @@ const steps: readonly Step<Parts>[] = [
   {
     name: 'bridge',
     async start(parts) {
-      const { config, clock, logger, metrics, log, authority } = parts
+      const { config, clock, logger, metrics, log, live, authority } = parts
       parts.bridge = await Bridge.open({
         log,
+        live,
         authority,
         clock,
         limits: config.limits,
@@ -233,7 +234,7 @@ const steps: readonly Step<Parts>[] = [
 ]
 
 /** Asked for while parts are still missing, too: a scrape may come as soon as HTTP listens. */
-function gaugesOf({ log, broker, redisHints }: Partial<Parts>): Record<string, number> {
+function gaugesOf({ log, broker, bridge, redisHints }: Partial<Parts>): Record<string, number> {
   const memory = log?.inMemory
   const ofLog = memory && {
     streamsInMemory: memory.streams,
@@ -241,5 +242,10 @@ function gaugesOf({ log, broker, redisHints }: Partial<Parts>): Record<string, n
     stateCacheBytes: memory.stateBytes,
     backlogBytes: memory.pendingBytes,
   }
-  return { ...broker?.stats(), ...ofLog, ...(redisHints && { hintsConnected: Number(redisHints.connected) }) }
+  return {
+    ...broker?.stats(),
+    ...ofLog,
+    ...bridge?.stats(),
+    ...(redisHints && { hintsConnected: Number(redisHints.connected) }),
+  }
 }
