@@ -6,8 +6,9 @@ import Fastify, { LogController, type FastifyBaseLogger, type FastifyRequest } f
 import type { Socket } from 'node:net'
 import { SyncError } from '../protocol/errors.ts'
 import { entriesRoutes } from './entries.ts'
-import { keyRoutes } from './keys.ts'
 import { operationRoutes } from './operations.ts'
+import { eventRoutes } from './events.ts'
+import { keyRoutes } from './keys.ts'
 import { Origins } from './origins.ts'
 import type { App, RouteParts } from './parts.ts'
 import { Refusals } from './refusals.ts'
@@ -49,6 +50,7 @@ export async function buildApplication(parts: RouteParts): Promise<App> {
   await describe(app, parts)
   entriesRoutes(app, parts)
   stateRoutes(app, parts)
+  eventRoutes(app, parts)
   memberRoutes(app, parts)
   erasingRoutes(app, parts)
   await tokenRoutes(app, parts)
@@ -110,7 +112,7 @@ async function describe(app: App, { authority, corsOrigins, version }: RoutePart
       origin: [...corsOrigins],
       credentials: false,
       methods: ['GET', 'POST', 'DELETE'],
-      allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Position'],
+      allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Position', 'Last-Event-ID'],
       exposedHeaders: ['Retry-After', 'WWW-Authenticate'],
       maxAge: 600,
     })

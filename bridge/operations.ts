@@ -85,6 +85,7 @@ MQTT over WebSocket is at /mqtt on this port; HTTP reads and writes the same log
   GET  /v1/streams/{kind}/{id}/entries   a page of history
   POST /v1/streams/{kind}/{id}/entries   publish one entry
   GET  /v1/streams/{kind}/{id}/state     the last retained entry of each topic
+  GET  /v1/events                        history and what follows, as an event stream
   DELETE /v1/streams/{kind}/{id}         erase it
   DELETE /v1/streams/{kind}/{id}/members/{uid}   withdraw a member from a space
   POST /v1/token                         exchange a token (RFC 8693)

@@ -21,6 +21,12 @@ export const bounds = {
   /** The first pause before connecting again; it doubles, with jitter, up to the longest. */
   retryFirstMs: 250,
   retryLongestMs: 30_000,
+  /** A session that ends sooner than this does not shorten the next pause: one that is cut again and again must not hurry. */
+  steadyAfterMs: 5_000,
+  /** Nothing heard of the server for so long: one round trip is tried. Above the 30 s at which quiet readers are told `at`. */
+  quietMs: 45_000,
+  /** On the second-best transport: how often the best one is tried beside it. */
+  betterTransportMs: 180_000,
   /** The pause after a refused token: nothing gets better by hurry. */
   refusedRetryMs: 60_000,
   /** How long before a token's end a fresh one is fetched, at most; never more than half of its life. */

@@ -44,7 +44,15 @@ function meaningOf(code: ClientErrorCode): { readonly retry: Retry; readonly tit
 export function errorOf(code: unknown, status: number, message: string, details: Readonly<Record<string, unknown>> = {}): ClientError {
   if (typeof code === 'string' && code in errorTable) return new ClientError(code as ErrorCode, message, details)
   return new ClientError(
-    status >= 500 ? 'internal' : status === 401 ? 'unauthorized' : status === 403 ? 'forbidden' : 'bad-request',
+    status >= 500
+      ? 'internal'
+      : status === 429
+        ? 'too-many-requests'
+        : status === 401
+          ? 'unauthorized'
+          : status === 403
+            ? 'forbidden'
+            : 'bad-request',
     message,
     details,
   )

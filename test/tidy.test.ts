@@ -10,16 +10,17 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   log: ['protocol', 'seams'],
   hints: ['seams'],
   auth: ['protocol', 'seams'],
-  broker: ['log', 'auth', 'protocol', 'seams'],
-  bridge: ['log', 'auth', 'protocol', 'seams'],
+  delivery: ['log', 'protocol', 'seams'],
+  broker: ['delivery', 'log', 'auth', 'protocol', 'seams'],
+  bridge: ['delivery', 'log', 'auth', 'protocol', 'seams'],
   // `tidemark bench` runs the loads of bench/.
-  cli: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench'],
+  cli: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench'],
   client: ['protocol'],
   bench: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
   // Judges the product from outside: it starts programs and talks to ports.
   chaos: [],
   examples: ['client', 'protocol', '.'],
-  test: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'bench', 'chaos', 'examples', '.'],
+  test: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'bench', 'chaos', 'examples', '.'],
   '.': ['cli', 'log', 'protocol'],
 }
 
