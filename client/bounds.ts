@@ -33,9 +33,14 @@ export const bounds = {
   renewAheadMs: 120_000,
   /** Puts of one stream under way at once. */
   putsInFlightMax: 64,
+  /** Levels and bytes of a topic with its stream: what is longer would end the connection. As the server has them. */
+  streamTopicLevelsMax: 7,
+  streamTopicBytesMax: 220,
   /** What waits in the outbox, in bytes of JSON, and as entries. */
   outboxBytesMax: 50 * 1024 * 1024,
   outboxEntriesMax: 100_000,
+  /** Opening what the device keeps; after that, what waits is kept in memory. */
+  storageOpenTimeoutMs: 5_000,
   /** Refused publishes that the app has not dismissed; of more the oldest are dropped, with a warning. */
   refusalsMax: 1_000,
   /** Topics of one state map. */

@@ -13,6 +13,7 @@ const clientTable = {
   'storage-full': { retry: 'yes', title: 'The device has no room to keep what waits to be published' },
   'storage-unavailable': { retry: 'yes', title: 'The device does not let us keep anything' },
   'too-much-state': { retry: 'no', title: 'The state has more topics than the bound' },
+  listener: { retry: 'no', title: 'A listener of the app has thrown' },
   undecodable: { retry: 'no', title: 'The codec cannot read this entry' },
 } as const satisfies Record<string, { retry: Retry; title: string }>
 
