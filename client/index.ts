@@ -1,4 +1,5 @@
 /** The SDK for browsers and Node: `connect({ url, getToken })`. */
+export { connect } from './client.ts'
 export type * from './api.ts'
 export type { Codec, Clear } from './codec.ts'
 export type { Entry, Receipt } from './entry.ts'

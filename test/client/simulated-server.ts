@@ -180,5 +180,9 @@ export class SimulatedSession implements Session {
   unfollow(): void {}
   async renew(): Promise<void> {}
   async probe(): Promise<void> {}
+  clockOffset(): undefined {
+    return undefined
+  }
+
   close(): void {}
 }
