@@ -149,6 +149,7 @@ export class Credentials {
         packetBytesMax: limits['packetBytesMax'] ?? 131_072,
         topicBytesMax: limits['topicBytesMax'] ?? 256,
         topicLevelsMax: limits['topicLevelsMax'] ?? 8,
+        filtersMax: limits['subscriptionsPerConnectionMax'] ?? 50,
       },
       sinceMs,
       renewAtMs: sinceMs + Math.max(lifeMs - Math.min(bounds.renewAheadMs, lifeMs / 2), renewNotBeforeMs),

@@ -46,13 +46,17 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 /** A request whose answer is a JSON object. Rejects with `network` or `not-tidemark`; what the server refuses is an answer. */
-export function ask(surroundings: Surroundings, url: string, init: RequestInit, outer?: AbortSignal): Promise<Answer> {
-  const { timers, bounds } = surroundings
-  const late = (): ClientError => new ClientError('network', `no answer from ${placeOf(url)} within ${bounds.requestTimeoutMs} ms`)
+export function ask(
+  surroundings: Surroundings,
+  url: string,
+  init: RequestInit,
+  outer?: AbortSignal,
+  ms = surroundings.bounds.requestTimeoutMs,
+): Promise<Answer> {
   return within(
-    timers,
-    bounds.requestTimeoutMs,
-    late,
+    surroundings.timers,
+    ms,
+    () => new ClientError('network', `no answer from ${placeOf(url)} within ${ms} ms`),
     async (signal) => {
       const response = await send(surroundings, url, init, signal)
       return answerOf(url, response)

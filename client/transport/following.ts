@@ -46,15 +46,19 @@ export class Following {
 
   /** `topic` as on the door, without its prefix. */
   entry(topic: string, envelope: Envelope): void {
-    const seq = envelope.pos === undefined ? undefined : seqOf(envelope.pos)
-    for (const [filter, followed] of this.#filters) {
-      if (followed.toldSeq === undefined || !followed.filter.matches(topic)) continue
-      if (seq !== undefined) {
-        if (seq <= followed.toldSeq) continue
-        followed.toldSeq = seq
-      }
-      this.#events.entry(filter, envelope)
+    for (const [filter, followed] of this.#filters) if (followed.filter.matches(topic)) this.entryOf(filter, envelope)
+  }
+
+  /** Where the door says which filter it is for. */
+  entryOf(filter: string, envelope: Envelope): void {
+    const followed = this.#filters.get(filter)
+    if (followed?.toldSeq === undefined) return
+    if (envelope.pos !== undefined) {
+      const seq = seqOf(envelope.pos)
+      if (seq <= followed.toldSeq) return
+      followed.toldSeq = seq
     }
+    this.#events.entry(filter, envelope)
   }
 
   /** What is not known is passed over [P-14.7]. */

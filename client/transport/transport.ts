@@ -15,6 +15,8 @@ export interface Credential {
   readonly packetBytesMax: number
   readonly topicBytesMax: number
   readonly topicLevelsMax: number
+  /** Filters of one session [P-13.9]. */
+  readonly filtersMax: number
 }
 
 export interface Transport {

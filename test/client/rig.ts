@@ -56,6 +56,9 @@ export class Heard {
 
   /** Follows and waits for the `at` that answers. */
   async follow(filter: string): Promise<Extract<Control, { ctl: 'at' }>> {
+    for (const old of this.told.waiting.filter((one) => one.what === 'control' && one.filter === filter)) {
+      await this.told.take((one) => one === old, 'what was told before')
+    }
     this.session.follow(filter)
     return this.at(filter)
   }
