@@ -32,6 +32,7 @@ const entries: readonly RegExp[] = [
   /^index\.ts$/,
   /^cli\/main\.ts$/,
   /^[a-z]+\/index\.ts$/,
+  /^client\/(?:encryption|node)\.ts$/,
   /\.test\.ts$/,
   /^bench\/run\.ts$/,
   /^chaos\/run\.ts$/,

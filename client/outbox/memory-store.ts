@@ -4,7 +4,11 @@ import type { OutboxStore, Waiting } from './store.ts'
 export class MemoryStore implements OutboxStore {
   readonly durable: boolean = false
   readonly #kept = new Map<number, Waiting>()
-  #lastKey = 0
+  #nextKey: number
+
+  constructor(firstKey = 1) {
+    this.#nextKey = firstKey
+  }
 
   async load(): Promise<readonly Waiting[]> {
     return [...this.#kept.values()]
@@ -12,7 +16,7 @@ export class MemoryStore implements OutboxStore {
 
   async add(items: readonly Omit<Waiting, 'key'>[]): Promise<readonly number[]> {
     return items.map((item) => {
-      const key = ++this.#lastKey
+      const key = this.#nextKey++
       this.#kept.set(key, { ...item, key })
       return key
     })

@@ -6,6 +6,7 @@ import type { Settled } from '../../client/api.ts'
 import { MemoryStore } from '../../client/outbox/memory-store.ts'
 import { Outbox } from '../../client/outbox/outbox.ts'
 import type { OutboxStore, Waiting } from '../../client/outbox/store.ts'
+import type { History } from '../../client/seams.ts'
 import { ManualTimers } from './manual-timers.ts'
 import { SimulatedServer, SimulatedSession } from './simulated-server.ts'
 
@@ -18,6 +19,8 @@ export interface WorldOptions {
   readonly uid?: () => string | undefined
   readonly bounds?: Partial<Bounds>
   readonly codec?: Codec
+  /** Default: the simulated server's. */
+  readonly history?: History
   readonly positionOf?: (stream: string) => string | undefined
   readonly packetBytesMax?: number
 }
@@ -42,7 +45,7 @@ export function makeOutbox(options: WorldOptions = {}): OutboxWorld {
   const settled: Settled[] = []
   const outbox = new Outbox({
     store,
-    history: server.history,
+    history: options.history ?? server.history,
     timers,
     bounds: { ...bounds, ...options.bounds },
     owner: options.owner ?? 'tab-1',
