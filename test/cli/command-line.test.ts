@@ -25,6 +25,7 @@ describe('the command line', function () {
       'restore',
       'copy',
       'check-config',
+      'doctor',
       'bench',
     ])
     for (const name of commands) {
