@@ -1,4 +1,4 @@
-/** Topic filters: what they name, how they match, and what they cover [P-1.6]. */
+/** Filters on the wire: what they name [P-1.6]. How they match: topic-filter.ts. */
 import { SyncError } from './errors.ts'
 import { parsePosition, type Position } from './positions.ts'
 import { checkCharacters, checkLevel, isReservedLevel, openStream, quote, streamName, type TopicRules } from './topics.ts'
@@ -92,48 +92,6 @@ function checkWildcards(wire: string, levels: readonly string[]): void {
     }
     if (level.includes('+') && level !== '+') throw badFilter(wire, '+ stands alone in its level [MQTT-4.7.1-3]')
   })
-}
-
-/** A filter split once, for matching many topics. */
-export class TopicFilter {
-  readonly text: string
-  readonly #levels: readonly string[]
-  readonly #exact: boolean
-
-  constructor(text: string) {
-    this.text = text
-    this.#levels = text.split('/')
-    this.#exact = !/[+#]/.test(text)
-  }
-
-  /** Whether the topic matches [MQTT-4.7]; wildcards at the front do not match topics that begin with `$`. */
-  matches(topic: string): boolean {
-    if (this.#exact) return this.text === topic
-    const levels = topic.split('/')
-    const first = this.#levels[0]
-    if ((first === '+' || first === '#') && topic.startsWith('$')) return false
-    for (let at = 0; at < this.#levels.length; at++) {
-      const level = this.#levels[at]
-      if (level === '#') return true
-      if (at >= levels.length || (level !== '+' && level !== levels[at])) return false
-    }
-    return levels.length === this.#levels.length
-  }
-
-  /** Whether every topic that `other` can match is matched by this one. */
-  covers(other: string): boolean {
-    // Wildcards at the front do not match topics that begin with $.
-    if (/^[+#]/.test(this.text) && other.startsWith('$')) return false
-    const theirs = other.split('/')
-    for (let at = 0; at < this.#levels.length; at++) {
-      const level = this.#levels[at]
-      if (level === '#') return true
-      const their = theirs[at]
-      if (their === undefined || their === '#') return false
-      if (level !== '+' && level !== their) return false
-    }
-    return theirs.length === this.#levels.length
-  }
 }
 
 /** The topic of a filter's control messages: cut at its first wildcard level, plus `$ctl`; an exact filter is its own [P-6.9]. */
