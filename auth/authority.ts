@@ -99,7 +99,7 @@ export class Authority {
     })
   }
 
-  /** What the console of a server in development mode shows for tokens, new at each start; undefined with an issuer [P-18.4]. */
+  /** What the console of a server in development mode shows for tokens, new at each start; undefined with an issuer [P-19.4]. */
   get consoleSecret(): string | undefined {
     return this.#development?.secret
   }

@@ -67,7 +67,7 @@ function checkClaims(uid: string, claims: Readonly<Record<string, unknown>>, gra
 export type ConsoleTokenRequest = Pick<DevelopmentTokenRequest, 'name' | 'spaces'>
 
 export class DevelopmentTokens {
-  /** What the console shows for a token; whoever reads the terminal has it, and it ends with the process [P-18.4]. */
+  /** What the console shows for a token; whoever reads the terminal has it, and it ends with the process [P-19.4]. */
   readonly secret = randomBytes(16).toString('base64url')
   readonly #key: KeyObject
   readonly #config: AuthConfig

@@ -8,8 +8,9 @@ import { SyncError } from '../protocol/errors.ts'
 import { consoleRoutes } from './console.ts'
 import { developmentRoutes } from './development.ts'
 import { entriesRoutes } from './entries.ts'
-import { keyRoutes } from './keys.ts'
 import { operationRoutes } from './operations.ts'
+import { eventRoutes } from './events.ts'
+import { keyRoutes } from './keys.ts'
 import { Origins } from './origins.ts'
 import type { App, RouteParts } from './parts.ts'
 import { Refusals } from './refusals.ts'
@@ -52,6 +53,7 @@ export async function buildApplication(parts: RouteParts): Promise<App> {
   await describe(app, parts)
   entriesRoutes(app, parts)
   stateRoutes(app, parts)
+  eventRoutes(app, parts)
   memberRoutes(app, parts)
   erasingRoutes(app, parts)
   sessionRoutes(app, parts)
@@ -116,7 +118,7 @@ async function describe(app: App, { authority, corsOrigins, version }: RoutePart
       origin: [...corsOrigins],
       credentials: false,
       methods: ['GET', 'POST', 'DELETE'],
-      allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Position'],
+      allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Position', 'Last-Event-ID'],
       exposedHeaders: ['Retry-After', 'WWW-Authenticate'],
       maxAge: 600,
     })

@@ -1,4 +1,4 @@
-/** `/`: the console for browsers, a text for everybody else; and the files of the console [P-18.1 – P-18.3]. */
+/** `/`: the console for browsers, a text for everybody else; and the files of the console [P-19.1 – P-19.3]. */
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { FastifyReply, FastifyRequest } from 'fastify'

@@ -1,4 +1,4 @@
-/** `/v1/dev/token`: tokens for the console of a server in development mode [P-18.4]. */
+/** `/v1/dev/token`: tokens for the console of a server in development mode [P-19.4]. */
 import { Type } from 'typebox'
 import type { App, RouteParts } from './parts.ts'
 import { answer, problems } from './schemas.ts'

@@ -1,4 +1,4 @@
-/** What `/` says to whoever is no browser [P-18.1]. */
+/** What `/` says to whoever is no browser [P-19.1]. */
 
 export function frontText(version: string, openEnabled: boolean): string {
   return `Tidemark ${version}
@@ -11,6 +11,7 @@ MQTT over WebSocket is at /mqtt on this port; HTTP reads and writes the same log
   GET  /v1/streams/{kind}/{id}/state     the last retained entry of each topic
   DELETE /v1/streams/{kind}/{id}         erase it
   DELETE /v1/streams/{kind}/{id}/members/{uid}   withdraw a member from a space
+  GET  /v1/events                        history and what follows, as an event stream
   GET  /v1/sessions                      your MQTT sessions, and how far each is behind
   POST /v1/token                         exchange a token (RFC 8693)
   POST /v1/dev/token                     a token of any user, in development mode

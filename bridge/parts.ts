@@ -4,20 +4,23 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { Logger } from 'pino'
 import type { Authority } from '../auth/index.ts'
+import type { Live } from '../delivery/live.ts'
 import type { Log } from '../log/log.ts'
 import type { TopicRules } from '../protocol/topics.ts'
 import type { Clock } from '../seams/clock.ts'
 import type { Limits } from '../seams/limits.ts'
+import type { EventStreams } from './event-streams.ts'
 import type { Metrics } from './metrics.ts'
 
 /** What the bridge asks of identity. */
 export type BridgeAuthority = Pick<
   Authority,
-  'authenticate' | 'exchange' | 'revoke' | 'isRevoked' | 'blind' | 'developmentMode' | 'jwks' | 'mintForConsole'
+  'authenticate' | 'exchange' | 'revoke' | 'isRevoked' | 'onChange' | 'blind' | 'developmentMode' | 'jwks' | 'mintForConsole'
 >
 
 export interface BridgeParts {
   readonly log: Log
+  readonly live: Live
   readonly authority: BridgeAuthority
   readonly clock: Clock
   readonly limits: Limits
@@ -83,6 +86,7 @@ export interface RouteParts extends BridgeParts {
   readonly rules: TopicRules
   /** Becomes true when the bridge begins to close. */
   readonly life: { stopping: boolean }
+  readonly events: EventStreams
 }
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>

@@ -1,4 +1,4 @@
-/** `/v1/sessions`: the MQTT sessions of a user, and how far each is behind [P-18.5]. */
+/** `/v1/sessions`: the MQTT sessions of a user, and how far each is behind [P-19.5]. */
 import { Type, type Static } from 'typebox'
 import { mustBeMember } from '../log/members.ts'
 import { asSyncError, SyncError } from '../protocol/errors.ts'

@@ -1,7 +1,7 @@
 /** The way out of a connection: what one turn has to say leaves in one system call, and unread bytes are bounded. */
 import type { Duplex } from 'node:stream'
+import type { Flushed } from '../delivery/turn.ts'
 import type { Hub } from './hub.ts'
-import type { Flushed } from './turn.ts'
 
 /** Chunks of a turn up to this size are joined; larger ones go out as a vector. */
 const joinBytesMax = 65_536

@@ -1,4 +1,4 @@
-/** The sessions of one user: those kept, those connected here, and those that other nodes hold [P-18.5]. */
+/** The sessions of one user: those kept, those connected here, and those that other nodes hold [P-19.5]. */
 import type { Clock } from '../seams/clock.ts'
 import type { Documents } from '../seams/documents.ts'
 import { sessionsCollection, type SessionRecord } from './session-record.ts'

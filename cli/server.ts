@@ -5,6 +5,7 @@ import { Authority, type ClaimsToGrants } from '../auth/index.ts'
 import { Bridge, Metrics } from '../bridge/index.ts'
 import { Broker } from '../broker/index.ts'
 import { lowestPlaces } from '../broker/session-places.ts'
+import { Live } from '../delivery/live.ts'
 import type { RedisHints } from '../hints/redis.ts'
 import { Log } from '../log/log.ts'
 import type { MayDeliver } from '../log/relay.ts'
@@ -85,6 +86,7 @@ interface Parts {
   metrics: Metrics
   store: Store
   log: Log
+  live: Live
   authority: Authority
   bridge: Bridge
   broker: Broker
@@ -142,6 +144,13 @@ const steps: readonly Step<Parts>[] = [
     stop: ({ log }) => log.close(),
   },
   {
+    name: 'live messages',
+    start(parts) {
+      parts.live = new Live(parts)
+    },
+    stop: async ({ live }) => live.close(),
+  },
+  {
     name: 'authority',
     async start(parts) {
       const { config, overrides, clock, logger, hints, metrics, log, ports } = parts
@@ -165,9 +174,10 @@ const steps: readonly Step<Parts>[] = [
   {
     name: 'bridge',
     async start(parts) {
-      const { config, clock, logger, metrics, log, authority } = parts
+      const { config, clock, logger, metrics, log, live, authority } = parts
       parts.bridge = await Bridge.open({
         log,
+        live,
         authority,
         clock,
         limits: config.limits,
@@ -189,7 +199,7 @@ const steps: readonly Step<Parts>[] = [
     // Stopped before the bridge: its WebSocket clients hold connections of the bridge's server.
     name: 'broker',
     async start(parts) {
-      const { config, clock, logger, hints, metrics, log, authority, bridge } = parts
+      const { config, clock, logger, hints, metrics, log, live, authority, bridge } = parts
       parts.broker = await Broker.open({
         log,
         authority,
@@ -198,6 +208,7 @@ const steps: readonly Step<Parts>[] = [
         logger,
         telemetry: metrics,
         hints,
+        live,
         openEnabled: config.open,
         allowedOrigins: config.corsOrigins,
       })
@@ -233,7 +244,7 @@ const steps: readonly Step<Parts>[] = [
 ]
 
 /** Asked for while parts are still missing, too: a scrape may come as soon as HTTP listens. */
-function gaugesOf({ log, broker, redisHints }: Partial<Parts>): Record<string, number> {
+function gaugesOf({ log, broker, bridge, redisHints }: Partial<Parts>): Record<string, number> {
   const memory = log?.inMemory
   const ofLog = memory && {
     streamsInMemory: memory.streams,
@@ -241,5 +252,10 @@ function gaugesOf({ log, broker, redisHints }: Partial<Parts>): Record<string, n
     stateCacheBytes: memory.stateBytes,
     backlogBytes: memory.pendingBytes,
   }
-  return { ...broker?.stats(), ...ofLog, ...(redisHints && { hintsConnected: Number(redisHints.connected) }) }
+  return {
+    ...broker?.stats(),
+    ...ofLog,
+    ...bridge?.stats(),
+    ...(redisHints && { hintsConnected: Number(redisHints.connected) }),
+  }
 }

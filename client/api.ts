@@ -194,6 +194,8 @@ export interface Pending {
   readonly stream: string
   readonly topic: string
   readonly createdMs: number
+  /** Written by another user than the connected one: kept, and sent when that user is back. */
+  readonly held: boolean
 }
 
 export interface Refused extends Pending {

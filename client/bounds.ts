@@ -21,15 +21,26 @@ export const bounds = {
   /** The first pause before connecting again; it doubles, with jitter, up to the longest. */
   retryFirstMs: 250,
   retryLongestMs: 30_000,
+  /** A session that ends sooner than this does not shorten the next pause: one that is cut again and again must not hurry. */
+  steadyAfterMs: 5_000,
+  /** Nothing heard of the server for so long: one round trip is tried. Above the 30 s at which quiet readers are told `at`. */
+  quietMs: 45_000,
+  /** On the second-best transport: how often the best one is tried beside it. */
+  betterTransportMs: 180_000,
   /** The pause after a refused token: nothing gets better by hurry. */
   refusedRetryMs: 60_000,
   /** How long before a token's end a fresh one is fetched, at most; never more than half of its life. */
   renewAheadMs: 120_000,
   /** Puts of one stream under way at once. */
   putsInFlightMax: 64,
+  /** Levels and bytes of a topic with its stream: what is longer would end the connection. As the server has them. */
+  streamTopicLevelsMax: 7,
+  streamTopicBytesMax: 220,
   /** What waits in the outbox, in bytes of JSON, and as entries. */
   outboxBytesMax: 50 * 1024 * 1024,
   outboxEntriesMax: 100_000,
+  /** Opening what the device keeps; after that, what waits is kept in memory. */
+  storageOpenTimeoutMs: 5_000,
   /** Refused publishes that the app has not dismissed; of more the oldest are dropped, with a warning. */
   refusalsMax: 1_000,
   /** Topics of one state map. */

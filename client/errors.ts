@@ -12,6 +12,8 @@ const clientTable = {
   'outbox-full': { retry: 'yes', title: 'Too much waits to be published' },
   'storage-full': { retry: 'yes', title: 'The device has no room to keep what waits to be published' },
   'storage-unavailable': { retry: 'yes', title: 'The device does not let us keep anything' },
+  'too-much-state': { retry: 'no', title: 'The state has more topics than the bound' },
+  listener: { retry: 'no', title: 'A listener of the app has thrown' },
   undecodable: { retry: 'no', title: 'The codec cannot read this entry' },
 } as const satisfies Record<string, { retry: Retry; title: string }>
 
@@ -43,7 +45,15 @@ function meaningOf(code: ClientErrorCode): { readonly retry: Retry; readonly tit
 export function errorOf(code: unknown, status: number, message: string, details: Readonly<Record<string, unknown>> = {}): ClientError {
   if (typeof code === 'string' && code in errorTable) return new ClientError(code as ErrorCode, message, details)
   return new ClientError(
-    status >= 500 ? 'internal' : status === 401 ? 'unauthorized' : status === 403 ? 'forbidden' : 'bad-request',
+    status >= 500
+      ? 'internal'
+      : status === 429
+        ? 'too-many-requests'
+        : status === 401
+          ? 'unauthorized'
+          : status === 403
+            ? 'forbidden'
+            : 'bad-request',
     message,
     details,
   )

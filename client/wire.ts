@@ -17,6 +17,8 @@ export interface Envelope {
   readonly base64?: string
   readonly hops?: Hops
   readonly ephemeral?: boolean
+  /** When this client got it live, in ms of its own clock. Added here. */
+  arrivedMs?: number
 }
 
 /** The server's part of the latency receipt, in ms of its clock [P-3.17]. */

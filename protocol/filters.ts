@@ -46,18 +46,40 @@ function parsePlainFilter(wire: string, levels: readonly string[], rules: TopicR
 
 function parseSyncFilter(wire: string, levels: readonly string[], rules: TopicRules): Subscription {
   const first = levels[0] as string
-  const start = parseStart(first)
-  const rest = levels.slice(1)
-  if (rest[0] === 'open' && rest[1] === '-') {
+  const start = first === 'sync' ? 'now' : parseStart(first.slice('sync@'.length))
+  return { door: 'sync', ...filterOfStream(wire, levels.slice(1), rules), start, first }
+}
+
+/** The filter of one stream, named by its first two levels without wildcards [P-6.3]. */
+export interface StreamFilter {
+  readonly stream: string
+  /** In terms of plain topics. */
+  readonly filter: string
+}
+
+/** Reads what stands behind the first level of a sync filter, and in `from` of an event stream; throws `bad-filter`. */
+export function parseStreamFilter(text: string, rules: TopicRules): StreamFilter {
+  checkCharacters(text, 'bad-filter')
+  const levels = text.split('/')
+  checkWildcards(text, levels)
+  const found = filterOfStream(text, levels, rules)
+  const plainLevels = found.filter.split('/').length
+  if (plainLevels > rules.topicLevelsMax) throw badFilter(text, `${plainLevels} levels, at most ${rules.topicLevelsMax}`)
+  if (Buffer.byteLength(found.filter) > rules.topicBytesMax) throw badFilter(text, `more than ${rules.topicBytesMax} bytes`)
+  return found
+}
+
+function filterOfStream(wire: string, levels: readonly string[], rules: TopicRules): StreamFilter {
+  if (levels[0] === 'open' && levels[1] === '-') {
     if (!rules.openEnabled) throw badFilter(wire, 'the open stream is off')
-    if (rest.length < 3) throw badFilter(wire, 'a stream has no topic of its own; append /#')
-    return { door: 'sync', stream: openStream, filter: rest.slice(2).join('/'), start, first }
+    if (levels.length < 3) throw badFilter(wire, 'a stream has no topic of its own; append /#')
+    return { stream: openStream, filter: levels.slice(2).join('/') }
   }
-  const stream = streamName(rest, 'bad-filter', wire)
-  if (rest.length < 3) throw badFilter(wire, 'a stream has no topic of its own; append /#')
-  const ownName = isExact(rest) && serverNames.has(rest.at(-1) as string)
-  for (const level of ownName ? rest.slice(0, -1) : rest) checkLevel(level, wire, 'bad-filter')
-  return { door: 'sync', stream, filter: rest.join('/'), start, first }
+  const stream = streamName(levels, 'bad-filter', wire)
+  if (levels.length < 3) throw badFilter(wire, 'a stream has no topic of its own; append /#')
+  const ownName = isExact(levels) && serverNames.has(levels.at(-1) as string)
+  for (const level of ownName ? levels.slice(0, -1) : levels) checkLevel(level, wire, 'bad-filter')
+  return { stream, filter: levels.join('/') }
 }
 
 /** The server's own names, asked for exactly: its entries, and control messages, which come anyway [P-6.9]. */
@@ -67,9 +89,8 @@ function isExact(levels: readonly string[]): boolean {
   return !levels.includes('+') && !levels.includes('#')
 }
 
-function parseStart(first: string): SyncStart {
-  if (first === 'sync') return 'now'
-  const text = first.slice('sync@'.length)
+/** Reads `earliest`, `snapshot` or a position; throws `bad-position`. */
+export function parseStart(text: string): SyncStart {
   return text === 'earliest' || text === 'snapshot' ? text : parsePosition(text)
 }
 

@@ -95,6 +95,8 @@ export const defaultLimits = {
   cursorFlushMs: 2_000,
   /** A reader at the head of a sync filter hears `at` this often. */
   atIntervalMs: 30_000,
+  /** An event stream that has nothing to say says so this often: what stands between would take it for dead. */
+  eventsKeepAliveMs: 15_000,
   /** A session of which nobody was connected for this long is forgotten. */
   sessionExpiryMs: 30 * 24 * 3_600_000,
   /** Connections that one listener serves: the memory of the node. HTTP and WebSocket share one. */

@@ -10,12 +10,12 @@ export interface Waiting {
   /** Whose it is to send, where several pages share the store. */
   readonly owner: string
   readonly stream: string
-  /** The full topic. */
+  /** The full topic, `open/-` included. */
   readonly topic: string
   readonly body: Body
   readonly retain: boolean
   readonly if: string | undefined
-  /** The position of the stream before it was first sent [P-9.9]. */
+  /** The position of the stream before it was first sent [P-9.9]; empty: it was sent without one. Undefined: it was never sent. */
   readonly since: string | undefined
   /** ms since 1970, the client's clock. */
   readonly createdMs: number
@@ -33,9 +33,9 @@ export interface Refusal {
 }
 
 export interface OutboxStore {
-  /** Whether it outlives the process. */
+  /** Whether it outlives the process; final once `load` has resolved. */
   readonly durable: boolean
-  /** Everything kept, by rising key. */
+  /** Everything kept, by rising key. Opens the store where that has not happened; so does every other call. */
   load(): Promise<readonly Waiting[]>
   /** Keeps them, all or none, and gives their keys. Resolves when they outlive the process; rejects with `storage-full` or `storage-unavailable`. */
   add(items: readonly Omit<Waiting, 'key'>[]): Promise<readonly number[]>

@@ -7,10 +7,14 @@ export interface Credential {
   readonly token: string
   /** The MQTT client id that the token is bound to. */
   readonly clientId: string
+  /** Whom the server takes us for, as far as the token tells. */
+  readonly uid: string | undefined
   readonly mqttUrl: string
   readonly httpUrl: string
-  /** The payload bound of the server, in bytes. */
+  /** Bounds of the server beyond which it closes an MQTT connection: of a payload and of a topic, door's prefix included [P-13.4 – P-13.6]. */
   readonly packetBytesMax: number
+  readonly topicBytesMax: number
+  readonly topicLevelsMax: number
 }
 
 export interface Transport {
@@ -38,6 +42,11 @@ export interface SessionEvents {
   closed(reason: ClientError | undefined): void
 }
 
+export interface ClockOffset {
+  readonly offsetMs: number
+  readonly errorMs: number
+}
+
 export interface Session {
   /** Begins to deliver what is appended below `filter`, a stream's name and a filter below it: `spaces/board-7/#`. */
   follow(filter: string): void
@@ -51,5 +60,7 @@ export interface Session {
   renew(credential: Credential): Promise<void>
   /** One round trip, to find out whether the server is still there. Rejects with `network`. */
   probe(): Promise<void>
+  /** The server's clock less `timers.wallMs()`, and how far that may be off; undefined before the first `at`. */
+  clockOffset(): ClockOffset | undefined
   close(): void
 }

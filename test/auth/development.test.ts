@@ -125,7 +125,7 @@ describe('the development key', () => {
 describe('the secret of the console', () => {
   afterEach(closeAll)
 
-  it('[P-18.4] brings a token of any user for one hour, and is another one at each start', async () => {
+  it('[P-19.4] brings a token of any user for one hour, and is another one at each start', async () => {
     const { setting } = await developmentSetting()
     const { authority } = await open(setting)
     const other = await open(setting)
@@ -143,7 +143,7 @@ describe('the secret of the console', () => {
     await refusal(authority.mintForConsole(consoleSecret, { name: 'alice', spaces: { 'a/b': 'read' } }), 'bad-request', /canonical/)
   })
 
-  it('[P-18.4] is not there where an issuer is configured', async () => {
+  it('[P-19.4] is not there where an issuer is configured', async () => {
     const { authority } = await open()
     expect(authority.consoleSecret).to.equal(undefined)
     await refusal(authority.mintForConsole('', { name: 'alice' }), 'forbidden', /issuer/)

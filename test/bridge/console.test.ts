@@ -14,7 +14,7 @@ describe('bridge: the console', () => {
   let world: World
   afterEach(() => world.close())
 
-  it('[P-18.1, P-11.12] is what browsers get at /, and others get a text', async () => {
+  it('[P-19.1, P-11.12] is what browsers get at /, and others get a text', async () => {
     world = await makeWorld({ console: files })
     const page = await ask(world, '/', { headers: html })
     expect([page.status, page.headers.get('content-type')]).to.deep.equal([200, 'text/html; charset=utf-8'])
@@ -24,13 +24,13 @@ describe('bridge: the console', () => {
     for (const { headers } of [page, text]) expect(headers.get('vary')).to.include('Accept')
   })
 
-  it('[P-18.1] is a text where no console is installed', async () => {
+  it('[P-19.1] is a text where no console is installed', async () => {
     world = await makeWorld()
     expect((await ask(world, '/', { headers: html })).text).to.match(/^Tidemark 9\.9\.9/)
     expect((await ask(world, '/console/main-AB12.js')).body['code']).to.equal('not-found')
   })
 
-  it('[P-18.2] has files that may be kept for ever, and a page that may not', async () => {
+  it('[P-19.2] has files that may be kept for ever, and a page that may not', async () => {
     world = await makeWorld({ console: files })
     const { text, headers } = await ask(world, '/console/main-AB12.js')
     expect(text).to.equal(script)
@@ -44,7 +44,7 @@ describe('bridge: the console', () => {
     }
   })
 
-  it('[P-18.2] is sent small to who can read that', async () => {
+  it('[P-19.2] is sent small to who can read that', async () => {
     world = await makeWorld({ console: files })
     const zipped = await askBytes(world, '/console/main-AB12.js', 'gzip, br')
     expect(zipped.encoding).to.equal('gzip')
@@ -53,7 +53,7 @@ describe('bridge: the console', () => {
     expect(await askBytes(world, '/console/main-AB12.js', 'br')).to.include({ encoding: undefined })
   })
 
-  it('[P-18.3] runs what comes from here, talks to this server, and stands in no frame', async () => {
+  it('[P-19.3] runs what comes from here, talks to this server, and stands in no frame', async () => {
     world = await makeWorld({ console: files })
     const { headers } = await ask(world, '/', { headers: html })
     const policy = new Map(
@@ -69,14 +69,14 @@ describe('bridge: the console', () => {
   describe('in development mode', () => {
     const json = { secret: 'printed', name: 'alice', spaces: { 'board-7': 'write' } }
 
-    it('[P-18.4] gets tokens for the secret, and nobody stores them', async () => {
+    it('[P-19.4] gets tokens for the secret, and nobody stores them', async () => {
       world = await makeWorld({ developmentMode: true })
       const { status, body, headers } = await ask(world, '/v1/dev/token', { json })
       expect([status, body]).to.deep.equal([200, { token: 'alice {"board-7":"write"}' }])
       expect(headers.get('cache-control')).to.equal('no-store')
     })
 
-    it('[P-18.4] gets none for another secret, and no token or secret stands in the log', async () => {
+    it('[P-19.4] gets none for another secret, and no token or secret stands in the log', async () => {
       world = await makeWorld({ developmentMode: true })
       const { status, body } = await ask(world, '/v1/dev/token', { json: { ...json, secret: 'guessed-secret' } })
       expect([status, body['code']]).to.deep.equal([403, 'forbidden'])
@@ -84,7 +84,7 @@ describe('bridge: the console', () => {
       expect(world.lines.join('')).to.not.include('guessed-secret')
     })
 
-    it('[P-18.4] gets none for what is no request of this form', async () => {
+    it('[P-19.4] gets none for what is no request of this form', async () => {
       world = await makeWorld({ developmentMode: true })
       const bad = [{ ...json, grants: ['tap'] }, { ...json, name: '' }, { ...json, spaces: { a: 'admin' } }, { name: 'alice' }, [], 'x']
       for (const one of bad)
@@ -93,7 +93,7 @@ describe('bridge: the console', () => {
       expect(form.status, 'what a page of another site could send without being asked').to.be.within(400, 415)
     })
 
-    it('[P-18.4] is not there where an issuer is configured', async () => {
+    it('[P-19.4] is not there where an issuer is configured', async () => {
       world = await makeWorld()
       expect((await ask(world, '/v1/dev/token', { json })).body['code']).to.equal('not-found')
       expect(Object.keys((await ask(world, '/openapi.json')).body['paths'] as object)).to.not.include('/v1/dev/token')

@@ -38,7 +38,7 @@ describe('bridge: /v1/sessions', () => {
     return body as unknown as Page
   }
 
-  it('[P-18.5 – P-18.10] lists them with what they are behind, and what was trimmed away from them', async () => {
+  it('[P-19.5 – P-19.10] lists them with what they are behind, and what was trimmed away from them', async () => {
     const sessions = [
       held('desk', { 'users/alice': 3, 'inbox/alice': 0 }, { connected: true, kept: false, seenMs: 2_000 }),
       held('far', {}, { places: undefined }),
@@ -68,7 +68,7 @@ describe('bridge: /v1/sessions', () => {
     })
   })
 
-  it('[P-18.5] asks for pages of the user of the token', async () => {
+  it('[P-19.5] asks for pages of the user of the token', async () => {
     const asked: unknown[] = []
     const answer = { sessions: [held('b')], next: 'b2' }
     world = await makeWorld({ sessions: (...of) => (asked.push(of), Promise.resolve(answer)) })
@@ -83,7 +83,7 @@ describe('bridge: /v1/sessions', () => {
     }
   })
 
-  it('[P-18.5] is for whole tokens of the user: a narrowed one, or none, learns nothing', async () => {
+  it('[P-19.5] is for whole tokens of the user: a narrowed one, or none, learns nothing', async () => {
     world = await makeWorld({ sessions: () => Promise.reject(new Error('asked')) })
     expect((await ask(world, '/v1/sessions', { token: 'narrow' })).body['code']).to.equal('forbidden')
     expect((await ask(world, '/v1/sessions')).body['code']).to.equal('unauthorized')
@@ -91,7 +91,7 @@ describe('bridge: /v1/sessions', () => {
     expect((await ask(world, '/v1/sessions', { token: 'alice' })).body['code']).to.equal('store-unavailable')
   })
 
-  it('[P-18.10] leaves out streams that the token may not read, and those that the user was withdrawn from', async () => {
+  it('[P-19.10] leaves out streams that the token may not read, and those that the user was withdrawn from', async () => {
     const sessions = [held('desk', { 'users/bob': 0, 'users/alice': 0, 'spaces/board': 0, 'spaces/other': 0 })]
     world = await makeWorld({ sessions: () => Promise.resolve({ sessions, next: undefined }) })
     const streams = async (): Promise<string[]> => ((await page('', 'bob')).sessions[0]?.streams ?? []).map(({ stream }) => stream)
@@ -119,7 +119,7 @@ describe('the sessions of a user', () => {
     return (await answer.json()) as Page
   }
 
-  it('[P-18.5, P-18.7 – P-18.10] are those connected and those kept, with their places', async () => {
+  it('[P-19.5, P-19.7 – P-19.10] are those connected and those kept, with their places', async () => {
     const before = Date.now()
     const phone = await client('alice', 'phone')
     await phone.subscribe('users/alice/#')
@@ -141,7 +141,7 @@ describe('the sessions of a user', () => {
     expect((await sessions('nobody')).sessions).to.deep.equal([])
   })
 
-  it('[P-18.10] tell of a place what was acknowledged, not what was sent', async () => {
+  it('[P-19.10] tell of a place what was acknowledged, not what was sent', async () => {
     const phone = await client('alice', 'phone')
     phone.acknowledges = false
     await phone.subscribe('users/alice/#')
@@ -153,7 +153,7 @@ describe('the sessions of a user', () => {
     expect(await behind()).to.equal(1)
   })
 
-  it('[P-18.5] come in pages that miss nobody', async () => {
+  it('[P-19.5] come in pages that miss nobody', async () => {
     for (const id of ['e', 'c', 'a']) await (await client('alice', id)).disconnect()
     for (const id of ['d', 'b']) await client('alice', id, true)
     const seen: string[] = []

@@ -5,17 +5,20 @@ import { Writable } from 'node:stream'
 import pino from 'pino'
 import { Grants, openGrants, type Principal } from '../../auth/index.ts'
 import { Bridge, Metrics, type BridgeAuthority, type BridgeParts, type ConsoleFiles, type ReadinessCheck } from '../../bridge/index.ts'
+import { Live } from '../../delivery/live.ts'
 import { encodeFrame } from '../../log/draft.ts'
 import { Log } from '../../log/log.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import type { Store } from '../../log/stores/store.ts'
 import { SyncError } from '../../protocol/errors.ts'
 import type { Clock } from '../../seams/clock.ts'
+import { noHints, type Hints } from '../../seams/hints.ts'
 import { defaultLimits, type Limits } from '../../seams/limits.ts'
 
 export interface WorldOptions {
   readonly limits?: Partial<Limits>
   readonly store?: Store
+  readonly hints?: Hints
   readonly openEnabled?: boolean
   readonly developmentMode?: boolean
   readonly corsOrigins?: readonly string[]
@@ -31,6 +34,7 @@ export interface World {
   readonly port: number
   readonly bridge: Bridge
   readonly log: Log
+  readonly live: Live
   readonly clock: TestClock
   readonly authority: FakeAuthority
   readonly metrics: Metrics
@@ -82,7 +86,7 @@ export class FakeAuthority implements BridgeAuthority {
     return {
       uid: name,
       client: bound,
-      grants: Grants.parse([...(name === 'narrow' ? [] : own), ...openGrants, ...extra]),
+      grants: Grants.parse([...(name === 'narrow' ? [] : own), ...openGrants, ...extra, ...(this.#also.get(name) ?? [])]),
       expiresAtMs: now + 3_600_000,
       issuedAtMs: now,
       jti: `jti-${name}`,
@@ -114,6 +118,24 @@ export class FakeAuthority implements BridgeAuthority {
     this.revocations.push(request)
   }
 
+  readonly #listeners = new Set<() => void>()
+  readonly #also = new Map<string, string[]>()
+
+  /** One more grant for a name. */
+  also(name: string, grant: string): void {
+    this.#also.set(name, [...(this.#also.get(name) ?? []), grant])
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  /** As when revocations were read: everybody looks again. */
+  changed(): void {
+    for (const listener of this.#listeners) listener()
+  }
+
   isRevoked(principal: Principal): boolean {
     return this.revoked.has(principal.uid)
   }
@@ -134,12 +156,15 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const readiness: ReadinessCheck[] = []
   const lines: string[] = []
   const logger = pino({ level: 'debug' }, new Writable({ write: (chunk, _encoding, done) => (lines.push(String(chunk)), done()) }))
-  const log = await Log.open({ store: options.store ?? new MemoryStore(), clock, limits })
+  const hints = options.hints ?? noHints
+  const log = await Log.open({ store: options.store ?? new MemoryStore(), clock, limits, hints })
+  const live = new Live({ clock, hints })
   const metrics = new Metrics(() => ({ connections: 3, backlogBytes: 12, streams: log.inMemory.streams }))
   const authority = new FakeAuthority(clock)
   authority.developmentMode = options.developmentMode ?? false
   const parts: BridgeParts = {
     log,
+    live,
     authority: (await options.authority?.(clock, log)) ?? authority,
     clock,
     limits,
@@ -157,9 +182,10 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const port = await bridge.listen({ host: '127.0.0.1', port: 0 })
   const close = async (): Promise<void> => {
     await bridge.close()
+    live.close()
     await log.close()
   }
-  return { url: `http://127.0.0.1:${port}`, port, bridge, log, clock, authority, metrics, readiness, lines, close }
+  return { url: `http://127.0.0.1:${port}`, port, bridge, log, live, clock, authority, metrics, readiness, lines, close }
 }
 
 export interface Answer {

@@ -14,7 +14,7 @@ describe('The sessions of a user on two nodes', () => {
     }
   }
 
-  it('[P-18.5, P-18.8, P-18.10] are the same on both, as far as the other can know', async () => {
+  it('[P-19.5, P-19.8, P-19.10] are the same on both, as far as the other can know', async () => {
     const store = new MemoryStore({ shared: true })
     const pair = await deafPair({}, { handle: () => store })
     const kept = await pair.a.client('alice', { clientId: 'kept', clean: false })
@@ -35,7 +35,7 @@ describe('The sessions of a user on two nodes', () => {
     expect((await told(pair.b)).sessions).to.deep.equal([{ ...ofKept, connected: false }])
   })
 
-  it('[P-18.5] come in pages that miss nobody, wherever they are', async () => {
+  it('[P-19.5] come in pages that miss nobody, wherever they are', async () => {
     const store = new MemoryStore({ shared: true })
     const pair = await deafPair({}, { handle: () => store })
     for (const clientId of ['e', 'b']) await (await pair.a.client('alice', { clientId, clean: false })).disconnect()

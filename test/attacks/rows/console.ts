@@ -9,7 +9,7 @@ const tokenRoute = '/v1/dev/token'
 export const consoleRows: readonly Attack[] = [
   {
     name: 'guesses the secret of the console',
-    clauses: ['P-18.4'],
+    clauses: ['P-19.4'],
     code: 'forbidden',
     ...noMqtt('tokens are made over HTTP only'),
     async http(attack) {
@@ -22,7 +22,7 @@ export const consoleRows: readonly Attack[] = [
   },
   {
     name: 'is a page of another site that knows the secret of the console',
-    clauses: ['P-18.4', 'P-10.27'],
+    clauses: ['P-19.4', 'P-10.27'],
     code: 'forbidden',
     ...noMqtt('tokens are made over HTTP only'),
     async http(attack) {
@@ -33,7 +33,7 @@ export const consoleRows: readonly Attack[] = [
   },
   {
     name: 'asks a server with an issuer for a development token',
-    clauses: ['P-18.4'],
+    clauses: ['P-19.4'],
     code: 'not-found',
     ...noMqtt('tokens are made over HTTP only'),
     async http(attack) {
@@ -44,7 +44,7 @@ export const consoleRows: readonly Attack[] = [
   },
   {
     name: 'lists sessions with a token for something else',
-    clauses: ['P-18.5'],
+    clauses: ['P-19.5'],
     code: 'forbidden',
     ...noMqtt('sessions are listed over HTTP only'),
     async http(attack) {
