@@ -5,6 +5,8 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyRequest } from 'fastify'
 import type { Socket } from 'node:net'
 import { SyncError } from '../protocol/errors.ts'
+import { consoleRoutes } from './console.ts'
+import { developmentRoutes } from './development.ts'
 import { entriesRoutes } from './entries.ts'
 import { operationRoutes } from './operations.ts'
 import { eventRoutes } from './events.ts'
@@ -15,6 +17,7 @@ import { Refusals } from './refusals.ts'
 import { erasingRoutes } from './erasing.ts'
 import { memberRoutes } from './members.ts'
 import { revocationRoutes } from './revocations.ts'
+import { sessionRoutes } from './sessions.ts'
 import { stateRoutes } from './state.ts'
 import { tokenRoutes } from './token.ts'
 import { parseQuery, validatorCompiler } from './validation.ts'
@@ -53,10 +56,13 @@ export async function buildApplication(parts: RouteParts): Promise<App> {
   eventRoutes(app, parts)
   memberRoutes(app, parts)
   erasingRoutes(app, parts)
+  sessionRoutes(app, parts)
   await tokenRoutes(app, parts)
+  if (parts.authority.developmentMode) developmentRoutes(app, parts)
   revocationRoutes(app, parts)
   keyRoutes(app, parts)
   operationRoutes(app, parts)
+  consoleRoutes(app, parts)
   await app.ready()
   return app
 }

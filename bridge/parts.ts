@@ -15,7 +15,7 @@ import type { Metrics } from './metrics.ts'
 /** What the bridge asks of identity. */
 export type BridgeAuthority = Pick<
   Authority,
-  'authenticate' | 'exchange' | 'revoke' | 'isRevoked' | 'onChange' | 'blind' | 'developmentMode' | 'jwks'
+  'authenticate' | 'exchange' | 'revoke' | 'isRevoked' | 'onChange' | 'blind' | 'developmentMode' | 'jwks' | 'mintForConsole'
 >
 
 export interface BridgeParts {
@@ -33,12 +33,44 @@ export interface BridgeParts {
   /** What must be so for this server to append. The name of a check that fails may be the code to answer [P-11.9]. */
   readonly readiness: () => readonly ReadinessCheck[]
   readonly version: string
+  /** The MQTT sessions of a user, by client id. */
+  readonly sessions: (uid: string, page: SessionsQuery) => Promise<SessionsPage>
+  /** The files of the console page; undefined where there is none. */
+  readonly console: () => Promise<ConsoleFiles | undefined>
   /**
    * With an issuer: the host names (without port) that requests may name; default any. In development mode
    * they are always `localhost`, `127.0.0.1` and `[::1]` [P-10.27].
    */
   readonly allowedHosts?: readonly string[]
 }
+
+export interface SessionsQuery {
+  /** Only those whose client id comes after it; empty for all. */
+  readonly after: string
+  readonly limit: number
+}
+
+export interface SessionsPage {
+  /** By rising client id. */
+  readonly sessions: readonly HeldSession[]
+  /** The page is complete up to this client id; undefined: there are no more. */
+  readonly next: string | undefined
+}
+
+export interface HeldSession {
+  /** Encoded. */
+  readonly client: string
+  /** It outlives its connection: clean=0. */
+  readonly kept: boolean
+  readonly connected: boolean
+  /** When it was last known to be connected, ms. */
+  readonly seenMs: number
+  /** Up to where it has got each stream that it follows; undefined where only another node knows. */
+  readonly places: ReadonlyMap<string, number> | undefined
+}
+
+/** By name, `index.html` among them. */
+export type ConsoleFiles = ReadonlyMap<string, Uint8Array>
 
 export interface ReadinessCheck {
   readonly name: string

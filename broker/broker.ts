@@ -22,7 +22,9 @@ import { Ephemerals } from './ephemerals.ts'
 import { hold } from './holds.ts'
 import type { Hub } from './hub.ts'
 import { Link } from './link.ts'
+import { listSessions, type ListedPage } from './session-list.ts'
 import { Sessions } from './sessions.ts'
+import type { Tenures } from './tenures.ts'
 import { acceptWebSockets } from './websocket.ts'
 import { Wills } from './wills.ts'
 
@@ -56,6 +58,7 @@ export class Broker {
   readonly #listeners: TcpServer[] = []
   readonly #stopAccepting: (() => void)[] = []
   readonly #tick: NodeJS.Timeout
+  readonly #tenures: Tenures | undefined
 
   /** Opens the broker without listening, and publishes the wills that a crash left behind. */
   static async open(parts: BrokerParts): Promise<Broker> {
@@ -76,6 +79,7 @@ export class Broker {
     const ephemerals = new Ephemerals(live)
     const { nodes, tenures } = log.shared ? this.#cluster(parts) : { nodes: undefined, tenures: undefined }
     this.#parts = parts
+    this.#tenures = tenures
     this.#hub = {
       log,
       authority,
@@ -140,6 +144,12 @@ export class Broker {
     }
     const rules = { packetBytesMax, lingerMs, allowed: (request: IncomingMessage) => this.#allowed(request), refused }
     this.#stopAccepting.push(acceptWebSockets(server, rules, (wire, request) => this.#accept(wire, 'websocket', request)))
+  }
+
+  /** The sessions of a user with a client id after `after`, `limit` at most. */
+  sessionsOf(uid: string, page: { readonly after: string; readonly limit: number }): Promise<ListedPage> {
+    const { sessions, log, clock } = this.#hub
+    return listSessions({ sessions, tenures: this.#tenures, documents: log.documents, clock }, uid, page)
   }
 
   stats(): BrokerStats {

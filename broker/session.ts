@@ -112,6 +112,11 @@ export class Session implements Pumped, Follower, LiveReader, Outlet {
     return { run, seenMs: nowMs, cursors, others: [...this.#others].map(([filter, { qos }]) => ({ filter, qos })) }
   }
 
+  /** Up to where each subscription has got; of a stream perhaps several. */
+  places(): { stream: string; acked: number }[] {
+    return [...this.#cursors, ...this.#syncs.values()].map(({ stream, acked }) => ({ stream: stream.name, acked }))
+  }
+
   /** Judges a filter and prepares it; it takes effect at `activate`. Returns the granted QoS; throws what the client did wrong. */
   async subscribe(text: string, qos: number): Promise<number> {
     const subscription = this.#grants.judge(text)
@@ -372,11 +377,7 @@ export class Session implements Pumped, Follower, LiveReader, Outlet {
     for (const cursor of this.#cursors) {
       // Of two places in one stream the first delivers what both match [P-4.10].
       cursor.preferred = this.#cursors.find(
-        (other) =>
-          other !== cursor &&
-          other.stream === cursor.stream &&
-          !other.dormant &&
-          this.#cursors.indexOf(other) < this.#cursors.indexOf(cursor),
+        (other) => other.stream === cursor.stream && !other.dormant && this.#cursors.indexOf(other) < this.#cursors.indexOf(cursor),
       )
     }
     for (const run of this.#runs) if (!this.#grants.judgeHeld(run.filter.text)) this.#endRun(run)

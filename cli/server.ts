@@ -15,6 +15,7 @@ import { systemClock, type Clock } from '../seams/clock.ts'
 import { noHints, type Hints } from '../seams/hints.ts'
 import { addressesOf, type Addresses, type Ports } from './addresses.ts'
 import { authConfigOf, configFrom, type Config, type Settings } from './config.ts'
+import { consoleOf } from './console.ts'
 import { createLogger } from './logger.ts'
 import { listening, reservePort, type ReservedPort } from './ports.ts'
 import { readinessOf } from './readiness.ts'
@@ -39,6 +40,8 @@ export interface RunningServer {
   readonly addresses: Addresses
   readonly config: Config
   readonly developmentMode: boolean
+  /** The console; in development mode with the secret of this start, behind which whoever opens it is signed in. */
+  readonly consoleUrl: string
   readonly log: Log
   readonly authority: Authority
   readonly broker: Broker
@@ -62,7 +65,11 @@ export async function startServer(given: Settings = {}, overrides: ServerOverrid
     return (stopped ??= stopSteps(started, parts, { timeoutMs: config.limits.stopTimeoutMs, logger }))
   }
   const { log, authority, broker, bridge, ports } = parts
-  return { addresses: addressesOf(config, ports), config, developmentMode: authority.developmentMode, log, authority, broker, bridge, stop }
+  const addresses = addressesOf(config, ports)
+  const { consoleSecret, developmentMode } = authority
+  // What stands behind # is sent to nobody.
+  const consoleUrl = consoleSecret === undefined ? `${addresses.publicHttpUrl}/` : `${addresses.httpUrl}/#dev=${consoleSecret}`
+  return { addresses, config, developmentMode, consoleUrl, log, authority, broker, bridge, stop }
 }
 
 /** Filled by the steps, each of which uses only what those before it have filled. */
@@ -181,6 +188,9 @@ const steps: readonly Step<Parts>[] = [
         openEnabled: config.open,
         readiness: () => readinessOf(parts),
         version: packageVersion(),
+        // The broker is there before anybody can ask.
+        sessions: (uid, page) => parts.broker.sessionsOf(uid, page),
+        console: consoleOf(logger),
       })
     },
     stop: ({ bridge }) => bridge.close(),

@@ -94,6 +94,11 @@ export class SyncCursor {
     this.#reader = new Reader(outlet.log, stream, outlet)
   }
 
+  /** Everything up to here was sent; the client alone knows what it has. */
+  get acked(): number {
+    return this.#next - 1
+  }
+
   /** Finds where to begin; called once the answer is on its way. The head captured when it was asked for is passed in. */
   async start(captured: { seq: number; mark: string }): Promise<void> {
     const { log } = this.#outlet

@@ -16,11 +16,28 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   // `tidemark bench` runs the loads of bench/.
   cli: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench'],
   client: ['protocol'],
+  console: ['client', 'protocol'],
   bench: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
   // Judges the product from outside: it starts programs and talks to ports.
   chaos: [],
   examples: ['client', 'protocol', '.'],
-  test: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'bench', 'chaos', 'examples', '.'],
+  test: [
+    'broker',
+    'bridge',
+    'delivery',
+    'log',
+    'hints',
+    'auth',
+    'protocol',
+    'seams',
+    'cli',
+    'client',
+    'console',
+    'bench',
+    'chaos',
+    'examples',
+    '.',
+  ],
   '.': ['cli', 'log', 'protocol'],
 }
 

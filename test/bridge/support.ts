@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { Writable } from 'node:stream'
 import pino from 'pino'
 import { Grants, openGrants, type Principal } from '../../auth/index.ts'
-import { Bridge, Metrics, type BridgeAuthority, type BridgeParts, type ReadinessCheck } from '../../bridge/index.ts'
+import { Bridge, Metrics, type BridgeAuthority, type BridgeParts, type ConsoleFiles, type ReadinessCheck } from '../../bridge/index.ts'
 import { Live } from '../../delivery/live.ts'
 import { encodeFrame } from '../../log/draft.ts'
 import { Log } from '../../log/log.ts'
@@ -23,6 +23,8 @@ export interface WorldOptions {
   readonly developmentMode?: boolean
   readonly corsOrigins?: readonly string[]
   readonly allowedHosts?: readonly string[]
+  readonly sessions?: BridgeParts['sessions']
+  readonly console?: ConsoleFiles
   readonly authority?: (clock: Clock, log: Log) => Promise<BridgeAuthority>
 }
 
@@ -138,6 +140,11 @@ export class FakeAuthority implements BridgeAuthority {
     return this.revoked.has(principal.uid)
   }
 
+  async mintForConsole(secret: string, { name, spaces }: Parameters<BridgeAuthority['mintForConsole']>[1]): Promise<string> {
+    if (secret !== 'printed') throw new SyncError('forbidden', 'another secret')
+    return `${name} ${JSON.stringify(spaces ?? {})}`
+  }
+
   jwks(): { keys: object[] } {
     return { keys: [{ kty: 'OKP', crv: 'Ed25519', kid: 'one', x: 'AAAA' }] }
   }
@@ -167,6 +174,8 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     openEnabled: options.openEnabled ?? false,
     readiness: () => readiness,
     version: '9.9.9',
+    sessions: options.sessions ?? (() => Promise.resolve({ sessions: [], next: undefined })),
+    console: () => Promise.resolve(options.console),
     ...(options.allowedHosts ? { allowedHosts: options.allowedHosts } : {}),
   }
   const bridge = await Bridge.open(parts)
@@ -222,13 +231,14 @@ export function askRaw(
   path: string,
   headers: Record<string, string | string[]>,
   method = 'GET',
+  encoding: BufferEncoding = 'utf8',
 ): Promise<{ status: number; headers: IncomingHttpHeaders; text: string }> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({ host: '127.0.0.1', port: world.port, path, method, headers, agent: false }, (response) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
       response.on('end', () =>
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(chunks).toString() }),
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(chunks).toString(encoding) }),
       )
     })
     request.on('error', reject).end()
