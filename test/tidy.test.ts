@@ -15,7 +15,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   // `tidemark bench` runs the loads of bench/.
   cli: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench'],
   client: ['protocol'],
-  bench: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
+  bench: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
   // Judges the product from outside: it starts programs and talks to ports.
   chaos: [],
   examples: ['client', 'protocol', '.'],
@@ -32,7 +32,7 @@ const entries: readonly RegExp[] = [
   /^cli\/main\.ts$/,
   /^[a-z]+\/index\.ts$/,
   /\.test\.ts$/,
-  /^bench\/run\.ts$/,
+  /^bench\/(?:scale\/)?run\.ts$/,
   /^chaos\/run\.ts$/,
   /^examples\//,
 ]
