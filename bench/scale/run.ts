@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { costs, type CostName } from './costs.ts'
-import { measureCosts } from './measure/index.ts'
+import { measuredFigures } from './measure/index.ts'
 import { allTables } from './tables.ts'
 
 const documentPath = new URL('../../docs/SCALING.md', import.meta.url)
@@ -40,7 +40,7 @@ async function main(args: string[]): Promise<number> {
 }
 
 async function measure(): Promise<number> {
-  for (const { name, value, unit, what } of await measureCosts((text) => console.error(text))) {
+  for await (const { name, value, unit, what } of measuredFigures((text) => console.error(text))) {
     const inUse = costs[name as CostName] as { readonly value: number } | undefined
     console.log(
       `${name.padEnd(24)} ${value.toFixed(2).padStart(10)} ${unit.padEnd(4)} in use ${String(inUse?.value ?? '–').padStart(8)}   ${what}`,

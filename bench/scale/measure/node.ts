@@ -16,8 +16,8 @@ import type { Forked } from './forked.ts'
 import type { Counts, FromNullStore } from './null-store.ts'
 import type { OwnRedis } from './redis.ts'
 
-const publishers = 200
-const ratePerSecond = 2_000
+const publishers = 100
+const ratePerSecond = 1_000
 const fanOut = 3
 const connections = 200
 const pings = 4_000
@@ -90,7 +90,7 @@ async function loaded(context: Context, broker: Broker, subscribers: number): Pr
 }
 
 /** Connections that come, subscribe, ping and go. */
-export async function connectionLives(broker: Broker, counts: () => Promise<Counts>): Promise<Figure[]> {
+async function connectionLives(broker: Broker, counts: () => Promise<Counts>): Promise<Figure[]> {
   const credentials = await broker.credentials(connections)
   const come = (): Promise<() => void> => openIdle({ url: broker.mqttUrl, connections, filter: 'users/bench-{n}/#', qos: 1, credentials })
   const leave = await come()
