@@ -3,7 +3,6 @@ import { encodeFrame, Draft } from '../../../log/draft.ts'
 import { drawNonce, packBucket, type Bucket } from '../../../log/bucket.ts'
 import { MongoStore } from '../../../log/stores/mongo.ts'
 import { silentLogger } from '../../../seams/logger.ts'
-import { BSON } from 'mongodb'
 import type { Figure } from './figure.ts'
 
 const payload = Buffer.alloc(100, 'x')
@@ -29,7 +28,7 @@ export async function driverFigures(url: string): Promise<Figure[]> {
     const read = await cpuMicrosOf(1_000, 64, () => store.read('users/driver-7', { from: head, to: head, bytesMax: 1 }))
     for (let at = 0; at < recordsSwept; at++) await store.documents.put('swept', `bench-${at}/phone`, { seenMs: Date.now(), cursors: [] })
     const swept = await cpuMicrosOf(10, 1, () => store.documents.list('swept', { limit: recordsSwept }))
-    const [small, large] = [storedBytes(1), storedBytes(entriesInLarge)]
+    const [small, large] = [await storedBytes(1), await storedBytes(entriesInLarge)]
     return [
       { name: 'commitMicros', value: single - document, unit: 'µs', what: 'a commit, whatever is in it' },
       { name: 'documentMicros', value: document, unit: 'µs', what: 'a bucket in a commit' },
@@ -95,7 +94,8 @@ function draftFor(stream: string): Draft {
   })
 }
 
-function storedBytes(entries: number): number {
+async function storedBytes(entries: number): Promise<number> {
+  const { BSON } = await import('mongodb')
   const { stream, nonce, value } = nextBucket(new Map(), 'users/driver-234567', entries)
   const id = `${stream}\u0001${'0'.repeat(16)}`
   return BSON.calculateObjectSize({ _id: id, s: stream, w: nonce.toString('base64url'), b: value })
