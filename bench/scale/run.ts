@@ -40,6 +40,8 @@ async function main(args: string[]): Promise<number> {
 }
 
 async function measure(): Promise<number> {
+  // What was started ends with this process.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
   for await (const { name, value, unit, what } of measuredFigures((text) => console.error(text))) {
     const inUse = costs[name as CostName] as { readonly value: number } | undefined
     console.log(
