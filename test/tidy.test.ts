@@ -17,7 +17,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   cli: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench'],
   client: ['protocol'],
   console: ['client', 'protocol'],
-  bench: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
+  bench: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
   // Judges the product from outside: it starts programs and talks to ports.
   chaos: [],
   examples: ['client', 'protocol', '.'],
@@ -51,7 +51,7 @@ const entries: readonly RegExp[] = [
   /^[a-z]+\/index\.ts$/,
   /^client\/(?:encryption|node)\.ts$/,
   /\.test\.ts$/,
-  /^bench\/run\.ts$/,
+  /^bench\/(?:scale\/)?run\.ts$/,
   /^chaos\/run\.ts$/,
   /^examples\//,
 ]
