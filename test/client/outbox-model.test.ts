@@ -3,7 +3,7 @@
  * publish settled with the truth, once a life.
  */
 import { expect } from 'chai'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import type { Settled } from '../../client/api.ts'
 import type { ClientError } from '../../client/errors.ts'
 import type { Outbox } from '../../client/outbox/outbox.ts'
@@ -210,7 +210,7 @@ describe('the outbox, whatever happens', function () {
         }
         met.lives += run.settled.length
       }),
-      { numRuns: 100 },
+      { numRuns: 60, includeErrorInReport: true },
     )
     // The worst did happen, or this has shown nothing.
     for (const [what, count] of Object.entries(met)) expect(count, what).to.be.greaterThan(0)
