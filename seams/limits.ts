@@ -75,7 +75,7 @@ export const defaultLimits = {
   idWindowMs: 7 * 24 * 3_600_000,
   idWindowEntries: 10_000,
   idWindowBytesMax: 1024 * 1024,
-  /** How long an append may wait for a store that does not answer before it is refused. */
+  /** How long an append may wait for a store, or for a deployment's `mayDeliver`, that does not answer before it is refused. */
   appendTimeoutMs: 10_000,
   /** Where other nodes append too, followed streams are looked at this often, in case a hint was lost. */
   headPollMs: 2_000,

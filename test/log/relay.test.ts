@@ -5,6 +5,7 @@ import { Log, type LogOptions } from '../../log/log.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import { SyncError } from '../../protocol/errors.ts'
 import { defaultLimits } from '../../seams/limits.ts'
+import { within } from '../support/waiting.ts'
 
 describe('relay', () => {
   let log: Log
@@ -53,6 +54,18 @@ describe('relay', () => {
     await open({ mayDeliver: () => Promise.reject(new Error('the list of friends cannot be read')) })
     expect(await send('bob')).to.equal('internal')
     expect(await store.streams('', 10)).to.deep.equal([])
+  })
+
+  it('[P-15.6] a decision that does not come holds up nobody for longer than appendTimeoutMs', async () => {
+    let asked = 0
+    const never = new Promise<boolean>(() => {})
+    const appendTimeoutMs = 50
+    await open({ mayDeliver: () => (asked++ === 0 ? never : true), limits: { ...defaultLimits, appendTimeoutMs } })
+    const both = Promise.all([send('bob', 'first'), send('bob', 'behind it')])
+    expect(await within(both, 'the refusals')).to.deep.equal(['internal', 'internal'])
+    expect(asked, 'who stood behind it has waited enough').to.equal(1)
+    expect(await store.streams('', 10)).to.deep.equal([])
+    expect(await send('bob', 'later')).to.equal('sent')
   })
 
   it('[P-15.3, P-13.23] what the inbox refuses does not stand in the outbox', async () => {
