@@ -80,7 +80,7 @@ export class GroupCommit {
 
   /** Resolves when nothing waits and nothing is in flight. */
   drained(): Promise<void> {
-    if (!this.#inFlight && this.#dirty.length === 0 && this.#aside === 0) return Promise.resolve()
+    if (this.#isIdle()) return Promise.resolve()
     return new Promise((resolve) => void this.#drained.push(resolve))
   }
 
@@ -110,8 +110,15 @@ export class GroupCommit {
   #next(): void {
     if (this.#inFlight) return
     if (this.#dirty.length > 0) return this.#pace.schedule()
-    if (this.#aside > 0) return
+    if (!this.#isIdle()) return
     for (const resolve of this.#drained.splice(0)) resolve()
+  }
+
+  #isIdle(): boolean {
+    if (this.#inFlight || this.#dirty.length > 0 || this.#aside > 0) return false
+    // What they come after has been settled, or is about to be: then they are looked at again.
+    for (const { pending } of this.#behind) if (pending.length > 0) return false
+    return true
   }
 
   async #store(buckets: readonly Bucket[]): Promise<CommitOutcome[]> {

@@ -5,6 +5,7 @@ import { Log, type LogOptions } from '../../log/log.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import { SyncError } from '../../protocol/errors.ts'
 import { defaultLimits } from '../../seams/limits.ts'
+import { calls, GatedStore } from '../support/gated-store.ts'
 import { within } from '../support/waiting.ts'
 
 describe('relay', () => {
@@ -74,6 +75,20 @@ describe('relay', () => {
     const outbox = await log.stream('outbox/alice')
     const topics = (await log.read(outbox, 1)).map((bucket) => bucket.topic(0))
     expect(topics).to.deep.equal(['outbox/alice/bob/chat', 'outbox/alice/bob/chat'])
+  })
+
+  it('[P-8.15] a log that closes finishes what was delivered, on a store that takes one after the other', async () => {
+    store = new MemoryStore({ shared: true })
+    const gates = new GatedStore(store)
+    log = await Log.open({ store: gates })
+    const inbox = gates.hold(calls('commit'))
+    const outcome = send('bob')
+    await inbox.reached
+    const closed = log.close()
+    inbox.release()
+    await within(closed, 'the log to close')
+    expect((await store.load('outbox/alice')).last?.lastSeq).to.equal(1)
+    expect(await outcome).to.equal('sent')
   })
 
   it('[P-15.10] messages without an id are each a message of their own', async () => {
