@@ -216,7 +216,7 @@ export class Broker {
   #ticked(): void {
     const nowMs = this.#hub.clock.now()
     for (const link of this.#hub.links) link.tick(nowMs)
-    if (this.#hub.log.healthy) this.#hub.wills.publishDue()
+    if (!this.#hub.log.failure) this.#hub.wills.publishDue()
   }
 }
 

@@ -8,6 +8,14 @@ export function unavailable(cause?: unknown): SyncError {
   return new SyncError('store-unavailable', 'the store did not take the entry; it may be tried again', {}, cause)
 }
 
+/** While nothing can be appended at all. The cause is for the log: it may name machines. */
+export function storeDown(cause?: unknown): SyncError {
+  if (cause instanceof SyncError && cause.code === 'clock-skew') {
+    return new SyncError('clock-skew', 'the clocks of this server and of its store are too far apart', {}, cause)
+  }
+  return new SyncError('store-unavailable', 'the store takes no writes at the moment', {}, cause)
+}
+
 /** Gives those an error that nobody has heard of yet. */
 export function refuse(drafts: readonly Draft[], error: SyncError): void {
   for (const draft of drafts) if (!draft.settled) draft.error = error

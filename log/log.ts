@@ -17,6 +17,7 @@ import { noTelemetry, type Telemetry } from '../seams/telemetry.ts'
 import type { Bucket } from './bucket.ts'
 import { Confirmations } from './confirmations.ts'
 import { Draft, type DraftRequest } from './draft.ts'
+import { storeDown } from './drafts.ts'
 import { EnvelopeCache } from './envelope-cache.ts'
 import type { Fold } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
@@ -131,9 +132,10 @@ export class Log {
     if (store.shared) this.#poll = new HeadPoll({ ...polled, roundMs: limits.headPollMs, inFlightMax: limits.headReadsMax })
   }
 
-  /** Whether the store takes writes, as far as known. */
-  get healthy(): boolean {
-    return this.#store.healthy && !this.#closed
+  /** Why nothing can be appended now, as far as known. */
+  get failure(): SyncError | undefined {
+    if (this.#closed) return new SyncError('stopping', 'the server is stopping')
+    return this.#store.healthy ? undefined : storeDown(this.#store.failure)
   }
 
   /** Whether heads can move without this node's doing. */
@@ -148,8 +150,9 @@ export class Log {
 
   /** Appends the draft; its sink hears once what became of it. Drafts of one stream keep their order. */
   append(name: string, draft: Draft): void {
-    if (this.#closed || !this.#store.healthy) {
-      draft.error = this.#closed ? new SyncError('stopping', 'the server is stopping') : storeDown()
+    const { failure } = this
+    if (failure) {
+      draft.error = failure
       draft.settled = true
       draft.sink.settled(draft)
       return
@@ -389,8 +392,4 @@ export class Log {
     if (this.#relieved.length === 0 || this.#pendingBytes > this.limits.appendBytesPerNodeMax / 2) return
     for (const callback of this.#relieved.splice(0)) callback()
   }
-}
-
-function storeDown(cause?: unknown): SyncError {
-  return new SyncError('store-unavailable', 'the store takes no writes at the moment', {}, cause)
 }

@@ -32,6 +32,8 @@ export interface MongoOptions {
   readonly strict?: boolean
   /** How long trimmed buckets stay, ms; 600,000. 0 deletes them at once, which is right only where no other node writes. */
   readonly trimGraceMs?: number
+  /** How far the clock may be from the database's, ms; 5,000. */
+  readonly clockSkewMs?: number
   /** How long the database may fail before all connections to it are made anew, ms; 20,000. */
   readonly reconnectMs?: number
 }
@@ -79,15 +81,19 @@ export class MongoStore implements Store {
     return this.#opened?.watch.healthy ?? false
   }
 
+  get failure(): SyncError | undefined {
+    return this.#opened?.watch.failure
+  }
+
   async open({ epoch: asked, existing }: OpenOptions = {}): Promise<StoreIdentity> {
-    const { url, logger, clock = systemClock, strict = false, reconnectMs } = this.#options
+    const { url, logger, clock = systemClock, strict = false, reconnectMs, clockSkewMs } = this.#options
     const connection = await connect(url)
     const { client, database } = connection
     try {
       await this.#checkMajority(connection, strict)
       const buckets = new MongoBuckets(database)
       const { epoch } = await openIdentity(database, { isEmpty: () => buckets.isEmpty(), epoch: asked, existing: existing === true })
-      const watch = new MongoWatch(connection, epoch, clock, logger, reconnectMs)
+      const watch = new MongoWatch({ connection, epoch, clock, logger, reconnectMs, clockSkewMs })
       await watch.start()
       const trims = new MongoTrims(database, buckets, clock, this.#trimGraceMs)
       await trims.prepare()
