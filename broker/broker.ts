@@ -10,7 +10,7 @@ import { SyncError } from '../protocol/errors.ts'
 import type { TopicRules } from '../protocol/topics.ts'
 import type { Clock } from '../seams/clock.ts'
 import type { Hints } from '../seams/hints.ts'
-import type { Limits } from '../seams/limits.ts'
+import { connectionsTickMs, type Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
 import { clusterOf, type Cluster } from './cluster.ts'
@@ -44,9 +44,6 @@ export interface BrokerStats {
   readonly sessions: number
   readonly unsentBytes: number
 }
-
-/** Waits, keep-alives and expiries are looked at this often. */
-const tickMs = 500
 
 export class Broker {
   readonly #hub: Hub & { stopping: boolean }
@@ -94,7 +91,7 @@ export class Broker {
       leaving: new Set(),
       stopping: false,
     }
-    this.#tick = setInterval(() => this.#ticked(), tickMs).unref()
+    this.#tick = setInterval(() => this.#ticked(), connectionsTickMs).unref()
     this.#stopAccepting.push(
       authority.onChange(() => this.#checkRevoked()),
       log.observe((bucket) => {

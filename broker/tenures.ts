@@ -4,6 +4,7 @@
  */
 import type { Documents, StoredDocument } from '../seams/documents.ts'
 import type { Hints } from '../seams/hints.ts'
+import { documentsPageMax } from '../seams/limits.ts'
 
 export interface TenuresParts {
   readonly documents: Documents
@@ -24,7 +25,6 @@ interface TenureRecord {
 const tenures = 'tenures'
 /** Keys are `{node}/{the last tenure that has a successor}/{session}`. */
 const notices = 'evictions'
-const pageMax = 1_000
 
 export class Tenures {
   readonly #parts: TenuresParts
@@ -66,7 +66,7 @@ export class Tenures {
   async makeWay(): Promise<void> {
     const { documents } = this.#parts
     const prefix = `${this.#parts.node()}/`
-    for (const { key } of await documents.list(notices, { prefix, limit: pageMax })) {
+    for (const { key } of await documents.list(notices, { prefix, limit: documentsPageMax })) {
       const [upTo, ...session] = key.slice(prefix.length).split('/')
       if (this.#parts.evict(session.join('/'), Number(upTo))) await documents.remove(notices, key)
     }
@@ -90,9 +90,9 @@ export class Tenures {
 
   async #forEach(collection: string, prefix: string, work: (document: StoredDocument) => Promise<void>): Promise<void> {
     for (let after = ''; ;) {
-      const page = await this.#parts.documents.list(collection, { prefix, after, limit: pageMax })
+      const page = await this.#parts.documents.list(collection, { prefix, after, limit: documentsPageMax })
       for (const document of page) await work(document)
-      if (page.length < pageMax) return
+      if (page.length < documentsPageMax) return
       after = page.at(-1)?.key ?? after
     }
   }

@@ -5,7 +5,7 @@
  */
 import type { SyncError } from '../protocol/errors.ts'
 import type { Clock } from '../seams/clock.ts'
-import type { Limits } from '../seams/limits.ts'
+import { collisionPauseMsMax, stalledLookMs, unknownPauseMs, type Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
 import { drawNonce, markOf, packBucket, type Bucket } from './bucket.ts'
@@ -61,7 +61,7 @@ export class GroupCommit {
   constructor(parts: GroupCommitParts) {
     this.#parts = parts
     this.#pace = new CommitPace(() => void this.#commit(), parts.limits.commitPauseMs)
-    this.#watch = setInterval(() => this.#refuseStalled(), 1_000).unref()
+    this.#watch = setInterval(() => this.#refuseStalled(), stalledLookMs).unref()
   }
 
   /** Another draft waits in this stream. */
@@ -215,7 +215,7 @@ export class GroupCommit {
       return this.add(stream)
     }
     putBack(stream, drafts)
-    const pauseMsMax = Math.min(64, 2 ** ++stream.collisions)
+    const pauseMsMax = Math.min(collisionPauseMsMax, 2 ** ++stream.collisions)
     await new Promise<void>((resolve) => void setTimeout(resolve, Math.random() * pauseMsMax))
     stream.committing = false
     this.add(stream)
@@ -235,7 +235,7 @@ export class GroupCommit {
   async #resolveUnknown(part: PartWithBucket): Promise<void> {
     const { stream, drafts, bucket } = part
     this.#parts.telemetry.storeFailed()
-    for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 2, 1_000)) {
+    for (let pauseMs: number = unknownPauseMs.min; ; pauseMs = Math.min(pauseMs * 2, unknownPauseMs.max)) {
       try {
         const found = await this.#parts.store.settle(bucket)
         if (found === 'stored') {
@@ -250,7 +250,7 @@ export class GroupCommit {
         }
         return this.add(stream)
       } catch (error) {
-        if (pauseMs > 100) {
+        if (pauseMs > unknownPauseMs.patience) {
           refuse(drafts, unavailable(error))
           this.#settle(drafts)
           this.#refusePending(stream)

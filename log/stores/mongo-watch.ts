@@ -4,14 +4,10 @@
  */
 import { SyncError } from '../../protocol/errors.ts'
 import type { Clock } from '../../seams/clock.ts'
-import { defaultLimits } from '../../seams/limits.ts'
+import { defaultLimits, mongoReconnectMs, mongoRetryMs, mongoWatchMs } from '../../seams/limits.ts'
 import type { Logger } from '../../seams/logger.ts'
 import { hello, unavailable, type MongoConnection } from './mongo-connection.ts'
 import { readIdentity, touch } from './mongo-identity.ts'
-
-const watchMs = 5_000
-const retryMs = 500
-export const reconnectMsDefault = 20_000
 
 export interface MongoWatchParts {
   readonly connection: MongoConnection
@@ -42,7 +38,7 @@ export class MongoWatch {
     this.#epoch = parts.epoch
     this.#clock = parts.clock
     this.#logger = parts.logger
-    this.#reconnectMs = parts.reconnectMs ?? reconnectMsDefault
+    this.#reconnectMs = parts.reconnectMs ?? mongoReconnectMs
     this.#clockSkewMs = parts.clockSkewMs ?? defaultLimits.clockSkewMs
   }
 
@@ -58,14 +54,14 @@ export class MongoWatch {
   async start(): Promise<void> {
     const failure = await this.#look()
     if (failure) throw failure
-    this.#lookAgain(watchMs)
+    this.#lookAgain(mongoWatchMs)
   }
 
   /** An operation had no clear answer: nothing is accepted until a write has gone through. */
   failed(error: unknown): void {
     if (this.#closed) return
     this.#say(unavailable(error))
-    this.#lookAgain(retryMs)
+    this.#lookAgain(mongoRetryMs)
   }
 
   /** A write went through: what failed before may be over. */
@@ -88,7 +84,7 @@ export class MongoWatch {
     const failure = await this.#look()
     this.#say(failure)
     if (failure) await this.#reconnectInTime()
-    this.#lookAgain(failure ? retryMs : watchMs)
+    this.#lookAgain(failure ? mongoRetryMs : mongoWatchMs)
   }
 
   #say(failure: SyncError | undefined): void {

@@ -9,6 +9,7 @@
 import { LRUCache } from 'lru-cache'
 import { SyncError } from '../../protocol/errors.ts'
 import { systemClock, type Clock } from '../../seams/clock.ts'
+import { mongoEndsMax, mongoSweepMs, mongoTrimGraceMs } from '../../seams/limits.ts'
 import type { Logger } from '../../seams/logger.ts'
 import type { Bucket } from '../bucket.ts'
 import { MongoBuckets } from './mongo-buckets.ts'
@@ -38,10 +39,6 @@ export interface MongoOptions {
   readonly reconnectMs?: number
 }
 
-const trimGraceMsDefault = 600_000
-const endsMax = 100_000
-const sweepMs = 60_000
-
 /** An outcome without inserting, or when the end was seen behind which the bucket is inserted. */
 type Verdict = CommitOutcome | number
 
@@ -64,7 +61,7 @@ export class MongoStore implements Store {
   readonly #endTrustMs: number
   #opened: Parts | undefined = undefined
   /** Where buckets may follow, and when that was seen. */
-  readonly #ends = new LRUCache<string, { readonly seq: number; readonly seenMs: number }>({ max: endsMax })
+  readonly #ends = new LRUCache<string, { readonly seq: number; readonly seenMs: number }>({ max: mongoEndsMax })
   /** Places that this handle has sent a bucket to without an answer, with its nonce. */
   readonly #unanswered = new Map<string, string>()
   readonly #underWay = new Set<Promise<unknown>>()
@@ -72,8 +69,8 @@ export class MongoStore implements Store {
 
   constructor(options: MongoOptions) {
     this.#options = options
-    this.#trimGraceMs = options.trimGraceMs ?? trimGraceMsDefault
-    this.#endTrustMs = (this.#trimGraceMs || trimGraceMsDefault) / 2
+    this.#trimGraceMs = options.trimGraceMs ?? mongoTrimGraceMs
+    this.#endTrustMs = (this.#trimGraceMs || mongoTrimGraceMs) / 2
     this.documents = new MongoDocuments(() => this.#parts.connection.database)
   }
 
@@ -99,7 +96,7 @@ export class MongoStore implements Store {
       await trims.prepare()
       const [records, chunks, queue] = [new MongoRecords(database), new MongoChunks(database), new MongoQueue(database, logger)]
       this.#opened = { connection, buckets, records, chunks, trims, watch, queue }
-      this.#sweep = setInterval(() => this.#sweepAgain(), sweepMs).unref()
+      this.#sweep = setInterval(() => this.#sweepAgain(), mongoSweepMs).unref()
       return { epoch }
     } catch (error) {
       await client.close()

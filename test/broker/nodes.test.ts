@@ -62,6 +62,11 @@ for (const { name: place, deadMs, store } of [
       const pair = await opened({ nodeBeatMs: 10, nodeDeadMs: deadMs })
       const { a, b } = pair
       await a.client('alice', { clientId: 'phone', will })
+      const seenTo = new Promise<void>((resolve) => {
+        b.gates.pause = async ({ name, args }, way) => {
+          if (way === 'out' && name === 'documents.remove' && args[0] === 'wills') resolve()
+        }
+      })
       a.gates.crash()
       abandon(a)
       await b.client('alice', { clientId: 'living', will: { ...will, payload: Buffer.from('of the living') } })
@@ -71,6 +76,7 @@ for (const { name: place, deadMs, store } of [
       await publishAll(witness, ['later'])
       await entry(witness, 'later')
       expect(texts(await stored(pair))).to.deep.equal(['gone', 'later'])
+      await within(seenTo, 'the will to be taken off the list', longMs)
       expect(await pair.inner.documents.list('wills', { limit: 10 })).to.have.length(1)
     })
 
