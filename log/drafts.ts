@@ -1,7 +1,23 @@
 /** What becomes of several drafts of one stream at once. */
 import { SyncError } from '../protocol/errors.ts'
+import type { Bucket } from './bucket.ts'
 import type { Draft } from './draft.ts'
 import type { Stream } from './stream.ts'
+
+/** The drafts of one stream in one commit. `bucket` is absent where none of them was accepted. */
+export interface Part {
+  readonly stream: Stream
+  readonly drafts: readonly Draft[]
+  readonly bucket: Bucket | undefined
+  /** A look at the store has brought the bucket in before its commit was answered. */
+  known: boolean
+}
+
+export type PartWithBucket = Part & { readonly bucket: Bucket }
+
+export function hasBucket(part: Part): part is PartWithBucket {
+  return part.bucket !== undefined
+}
 
 /** What is said of drafts that no store took. */
 export function unavailable(cause?: unknown): SyncError {

@@ -11,7 +11,8 @@ import type { Telemetry } from '../seams/telemetry.ts'
 import { drawNonce, markOf, packBucket, type Bucket } from './bucket.ts'
 import { CommitPace } from './commit-pace.ts'
 import type { Draft } from './draft.ts'
-import { putBack, refuse, unavailable } from './drafts.ts'
+import { hasBucket, putBack, refuse, unavailable, type Part, type PartWithBucket } from './drafts.ts'
+import { roomOf } from './inbox-sizes.ts'
 import { Judge } from './judge.ts'
 import { aclTopicOf } from './members.ts'
 import type { CommitOutcome, Store } from './stores/store.ts'
@@ -32,15 +33,6 @@ export interface GroupCommitParts {
   advanced(stream: Stream, bucket: Bucket, known: boolean): void
   /** Drafts were settled: their bytes wait no longer. */
   released(bytes: number): void
-}
-
-/** The drafts of one stream in one commit. `bucket` is absent where none of them was accepted. */
-interface Part {
-  readonly stream: Stream
-  readonly drafts: readonly Draft[]
-  readonly bucket: Bucket | undefined
-  /** A look at the store has brought the bucket in before its commit was answered. */
-  known: boolean
 }
 
 export class GroupCommit {
@@ -187,13 +179,14 @@ export class GroupCommit {
   /** Nothing was appended, so no commit confirmed the head: a refusal is final only once the store has [P-2.18]. */
   async #settleRefused({ stream, drafts }: Part): Promise<void> {
     if (this.#parts.store.shared) {
-      const judgedAt = stream.headSeq
+      // Both only ever rise.
+      const judgedAt = stream.headSeq + stream.first
       try {
         await this.#parts.catchUp(stream)
       } catch (error) {
         refuse(drafts, unavailable(error))
       }
-      if (stream.headSeq !== judgedAt) {
+      if (stream.headSeq + stream.first !== judgedAt) {
         putBack(stream, drafts)
         stream.committing = false
         return this.add(stream)
@@ -343,6 +336,7 @@ export class GroupCommit {
         nonce,
         ts,
         aclTopic: aclTopicOf(stream.name),
+        room: roomOf(stream, this.#parts.limits),
       })
       accepted = drafts.filter((draft) => judge.judge(draft))
     }
@@ -390,10 +384,4 @@ export class GroupCommit {
     }
     for (const stream of this.#dirty) this.#refusePending(stream)
   }
-}
-
-type PartWithBucket = Part & { readonly bucket: Bucket }
-
-function hasBucket(part: Part): part is PartWithBucket {
-  return part.bucket !== undefined
 }

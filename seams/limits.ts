@@ -106,6 +106,8 @@ export const defaultLimits = {
   /** Of one sender to one inbox, 0 is off: messages a second, and at once: nobody fills the inbox of another. */
   relayPerSecondMax: 10,
   relayBurstMax: 100,
+  /** Bytes of one sender's messages in one inbox, 0 is off; what retention trims makes room: the same, over time. */
+  relayBytesMax: 64 * 1024 * 1024,
   /** Warned this long before a token's end. */
   authWarningMs: 60_000,
   /** Revocations are read this often, at least twice in `revocationDelayMs`; a node that could not for `revocationBlindMs` stops delivering. */
@@ -173,6 +175,8 @@ export const hintsRetryMsMax = 5_000
 export const timerMsMax = 2 ** 31 - 1
 /** Pairs of sender and inbox whose rates are counted: bounds the memory of a node. */
 export const relayPairsMax = 100_000
+/** Senders whose bytes in one inbox are counted, those that sent last: bounds the state of an inbox. */
+export const relaySendersMax = 10_000
 /** Users whose new streams are counted: the same. */
 export const quotaUsersMax = 100_000
 /** Topics that a publisher, and a cursor, looks up once and then remembers: the memory of one connection. */

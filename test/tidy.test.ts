@@ -64,6 +64,7 @@ const otherBounds: Readonly<Record<string, string>> = {
   'log/backup.ts': 'the form of a backup',
   'log/contents.ts': 'how much a command reads at once',
   'log/filler.ts': 'how much a command writes at once',
+  'log/inbox-sizes.ts': 'the form of a snapshot',
   'log/stores/durable-folder.ts': 'what file systems do',
   'log/stores/level-tables.ts': 'the form of a table',
   'log/stores/level-view.ts': 'how often a command tries',
