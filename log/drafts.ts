@@ -37,6 +37,13 @@ export function refuse(drafts: readonly Draft[], error: SyncError): void {
   for (const draft of drafts) if (!draft.settled) draft.error = error
 }
 
+/** Tells whoever waits for a draft that was in no commit. */
+export function settleRefused(draft: Draft, error: SyncError): void {
+  draft.error = error
+  draft.settled = true
+  draft.sink.settled(draft)
+}
+
 /** In front of what came later, as if they had never been judged. */
 export function putBack(stream: Stream, drafts: readonly Draft[]): void {
   for (const draft of drafts) {

@@ -17,7 +17,7 @@ import { noTelemetry, type Telemetry } from '../seams/telemetry.ts'
 import type { Bucket } from './bucket.ts'
 import { Confirmations } from './confirmations.ts'
 import { Draft, type DraftRequest } from './draft.ts'
-import { storeDown } from './drafts.ts'
+import { settleRefused, storeDown } from './drafts.ts'
 import { EnvelopeCache } from './envelope-cache.ts'
 import type { Fold } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
@@ -151,13 +151,10 @@ export class Log {
   /** Appends the draft; its sink hears once what became of it. Drafts of one stream keep their order. */
   append(name: string, draft: Draft): void {
     const { failure } = this
-    if (failure) {
-      draft.error = failure
-      draft.settled = true
-      draft.sink.settled(draft)
-      return
-    }
+    if (failure) return settleRefused(draft, failure)
     const stream = this.#streams.get(name) ?? this.#enter(name)
+    const refusal = stream.loaded ? this.refusalToBegin(stream, draft) : undefined
+    if (refusal) return settleRefused(draft, refusal)
     stream.used = true
     stream.pending.push(draft)
     this.#pendingBytes += draft.bytes
@@ -305,22 +302,28 @@ export class Log {
   async #load(stream: Stream): Promise<Stream> {
     stream.load(await this.#store.load(stream.name))
     const [first] = stream.pending
-    if (first && stream.headSeq === 0 && !this.#quota.admit(first.from)) {
-      const { newStreamsPerUserPerHourMax } = this.limits
-      const message = `${first.from} has begun ${newStreamsPerUserPerHourMax} streams within an hour, which is the limit`
+    const refusal = first && this.refusalToBegin(stream, first)
+    if (refusal) {
       this.#streams.delete(stream.name)
-      this.#refuse(stream, () => new SyncError('too-many-requests', message))
+      this.#refuse(stream, () => refusal)
     }
     this.#commits.add(stream)
     return stream
   }
 
+  /** Counts a stream that the draft begins; why it may not, where that is one too many [P-13.23]. */
+  refusalToBegin(stream: Stream, { from }: Draft): SyncError | undefined {
+    if (stream.headSeq > 0 || stream.begun) return undefined
+    stream.begun = this.#quota.admit(from)
+    if (stream.begun) return undefined
+    const { newStreamsPerUserPerHourMax } = this.limits
+    return new SyncError('too-many-requests', `${from} has begun ${newStreamsPerUserPerHourMax} streams within an hour, which is the limit`)
+  }
+
   #refuse(stream: Stream, error: () => SyncError): void {
     for (const draft of stream.pending.splice(0)) {
-      draft.error = error()
-      draft.settled = true
       this.#released(draft.bytes)
-      draft.sink.settled(draft)
+      settleRefused(draft, error())
     }
   }
 

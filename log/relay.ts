@@ -147,6 +147,9 @@ export class Relay {
     if (draft.id !== '') await this.#log.confirmHead(stream)
     // Also to have it at hand: an outbox whose state must be read first would be left behind by the inbox.
     const fold = await this.#log.state(stream)
+    // What the outbox refuses is not delivered.
+    const refusal = this.#log.refusalToBegin(stream, draft)
+    if (refusal) throw refusal
     return new Judge(fold, { epoch: this.#log.epoch, nextSeq: stream.headSeq + 1, mark: '' }).judge(draft)
   }
 }

@@ -241,7 +241,7 @@ describe('Messages between users', () => {
     const it = await testBroker({ limits: { relayBytesMax: 300 } })
     const alice = await putter(it)
     expect(await put(alice, toBob, { id: 'a', text: 'x'.repeat(200) })).to.have.all.keys('id', 'pos')
-    expect(await put(alice, toBob, { id: 'b', text: 'x'.repeat(200) })).to.deep.equal({ id: 'b', error: 'too-many-requests' })
+    expect(await put(alice, toBob, { id: 'b', text: 'x'.repeat(200) })).to.include({ error: 'too-many-requests' })
     expect(await put(alice, 'outbox/alice/carol/chat', { id: 'b', text: 'x'.repeat(200) })).to.have.all.keys('id', 'pos')
     alice.publishNow(toBob, 'x'.repeat(200))
     await alice.gone('its message was not taken')

@@ -70,7 +70,8 @@ describe('relay', () => {
   })
 
   it('[P-15.3, P-13.23] what the inbox refuses does not stand in the outbox', async () => {
-    await open({ limits: { ...defaultLimits, newStreamsPerUserPerHourMax: 1 } })
+    // The outbox is one of them.
+    await open({ limits: { ...defaultLimits, newStreamsPerUserPerHourMax: 2 } })
     expect([await send('bob'), await send('carol'), await send('bob')]).to.deep.equal(['sent', 'too-many-requests', 'sent'])
     const outbox = await log.stream('outbox/alice')
     const topics = (await log.read(outbox, 1)).map((bucket) => bucket.topic(0))
@@ -89,6 +90,15 @@ describe('relay', () => {
     await within(closed, 'the log to close')
     expect((await store.load('outbox/alice')).last?.lastSeq).to.equal(1)
     expect(await outcome).to.equal('sent')
+  })
+
+  it('[P-15.3, P-13.23] what the outbox refuses is not delivered', async () => {
+    await open({ limits: { ...defaultLimits, newStreamsPerUserPerHourMax: 1 } })
+    const topic = 'users/alice/x'
+    const frame = encodeFrame(topic, Buffer.from('x'))
+    await log.publish('users/alice', { topic, ...frame, qos: 1, retain: false, from: 'alice', client: 'c', receivedMs: 0 })
+    expect(await send('bob')).to.equal('too-many-requests')
+    expect(await store.streams('', 10)).to.deep.equal(['users/alice'])
   })
 
   it('[P-15.10] messages without an id are each a message of their own', async () => {
