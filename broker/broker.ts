@@ -185,6 +185,7 @@ export class Broker {
       limits,
       clock,
       logger,
+      holds: (session) => this.#hub.sessions.holds(session),
       evict: (session, upTo) => this.#hub.sessions.evict(session, upTo),
       evictAll: () => {
         for (const holder of this.#hub.sessions.holders()) holder.close('this node was taken for dead', 'takeover')

@@ -96,6 +96,10 @@ export class Sessions {
     await turn
   }
 
+  holds(key: string): boolean {
+    return this.#holders.has(key)
+  }
+
   /** Closes a connection that has a successor on another node; false where one is just being opened. */
   evict(key: string, upTo: number): boolean {
     if (this.#turns.has(key)) return false

@@ -12,6 +12,8 @@ export interface TenuresParts {
   /** The name of this node, and those of all that are alive. */
   node(): string
   nodes(): Promise<readonly string[]>
+  /** Whether a connection here holds the session. */
+  holds(session: string): boolean
   /** Closes the connection that holds the session here, if its tenure is not newer; false where one is just being opened. */
   evict(session: string, upTo: number): boolean
 }
@@ -29,13 +31,23 @@ const notices = 'evictions'
 export class Tenures {
   readonly #parts: TenuresParts
   readonly #stopListening: () => void
+  /** Sessions of which the store is being asked who holds them. */
+  readonly #asking = new Set<string>()
 
   constructor(parts: TenuresParts) {
     this.#parts = parts
     this.#stopListening = parts.hints.listen((hint) => {
-      // Where it comes too early the notice does it.
-      if (hint.type === 'takeover') parts.evict(hint.session, hint.generation - 1)
+      if (hint.type === 'takeover' && parts.holds(hint.session)) void this.#look(hint.session)
     })
+  }
+
+  /** A hint is no truth: who holds the session says the store. Where that does not answer, or too early, the notice does it. */
+  async #look(session: string): Promise<void> {
+    if (this.#asking.has(session)) return
+    this.#asking.add(session)
+    const tenure = await this.#parts.documents.get(tenures, session).catch(() => undefined)
+    this.#asking.delete(session)
+    if (tenure) this.#parts.evict(session, tenure.generation - 1)
   }
 
   /** Durable when it resolves: from then on whoever held the session is on the way out. */
