@@ -77,6 +77,22 @@ const sleepers: Readonly<Record<string, string>> = {
   'test/bridge/operations.test.ts': 'shows that something does not happen yet',
 }
 
+/** Bounds that are none of the server's waits, queues and caches, and what they are. */
+const otherBounds: Readonly<Record<string, string>> = {
+  'hints/message.ts': 'what MQTT can carry',
+  'log/backup.ts': 'the form of a backup',
+  'log/contents.ts': 'how much a command reads at once',
+  'log/filler.ts': 'how much a command writes at once',
+  'log/inbox-sizes.ts': 'the form of a snapshot',
+  'log/stores/durable-folder.ts': 'what file systems do',
+  'log/stores/level-tables.ts': 'the form of a table',
+  'log/stores/level-view.ts': 'how often a command tries',
+  'log/stores/mongo-buckets.ts': 'how large one command to the database is',
+  'log/stream-quota.ts': 'an hour',
+  'log/verify-stream.ts': 'how much a command reads at once, and tells',
+  'log/verify.ts': 'how much a command reads at once, and tells',
+}
+
 const sources = filesEndingIn('.ts').filter((path) => !path.startsWith('test/'))
 const tests = filesEndingIn('.ts').filter((path) => path.startsWith('test/'))
 const all = [...sources, ...tests]
@@ -142,6 +158,13 @@ describe('tidy', () => {
         false,
       )
     }
+  })
+
+  it('has every wait, queue and cache of the server in one file', () => {
+    const bound = /^(?:export )?const \w*(?:Max|Min|Ms)(?:Default)?(?:: number)? = [\d_ *]+$/m
+    const server = sources.filter((path) => /^(log|broker|bridge|auth|hints)\//.test(path))
+    expect(server.filter((path) => bound.test(codeOf(read(path))))).to.have.members(Object.keys(otherBounds))
+    expect(bound.test(read('seams/limits.ts'))).to.equal(true)
   })
 
   forbid('any', all, /(?:[:<=|&,(]|\bas)\s*any(?![\w$'(])|\bany\[\]/)
