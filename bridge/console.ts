@@ -97,7 +97,7 @@ interface Sent {
 async function send(request: FastifyRequest, reply: FastifyReply, { files, name, zipped }: Sent): Promise<FastifyReply> {
   const bytes = files.get(name) as Uint8Array
   reply.type(types[name.slice(name.lastIndexOf('.') + 1)] ?? 'application/octet-stream')
-  if (!/\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))) return reply.send(bytes)
+  if (!/\bgzip\b/.test(request.headers['accept-encoding'] ?? '')) return reply.send(bytes)
   let small = zipped.get(name)
   if (!small) zipped.set(name, (small = compress(bytes)))
   return reply.header('content-encoding', 'gzip').send(await small)

@@ -38,7 +38,7 @@ export async function listSessions(
 
   const found = new Map<string, ListedSession>()
   const nowMs = clock.now()
-  for (const { key, value } of stored) found.set(key, ofRecord(key.slice(prefix.length), (value ?? {}) as Partial<SessionRecord>))
+  for (const { key, value } of stored) found.set(key, ofRecord(key.slice(prefix.length), value ?? {}))
   for (const key of held.sessions) found.set(key, connected(found.get(key) ?? unknown(key.slice(prefix.length)), nowMs))
   for (const [key, holder] of here) found.set(key, connected(ofHolder(key.slice(prefix.length), holder, found.get(key)), nowMs))
 

@@ -21,7 +21,7 @@ export function consoleOf(logger: Logger): () => Promise<ConsoleFiles | undefine
 async function findFiles(): Promise<ConsoleFiles> {
   const build = new URL('build.ts', folder)
   if (existsSync(build)) {
-    const { buildConsole } = (await import(build.href)) as { buildConsole(): Promise<ConsoleFiles> }
+    const { buildConsole } = (await import(build.href)) as { readonly buildConsole: () => Promise<ConsoleFiles> }
     return await buildConsole()
   }
   const names = await readdir(fileURLToPath(folder))

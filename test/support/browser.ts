@@ -57,6 +57,8 @@ export function browsing(): Browsing {
     const made = await (browser as Browser).newContext(options)
     made.setDefaultTimeout(8_000)
     made.on('page', watch)
+    // By this functions keep their names when tests are compiled; what runs in the page must find it there, too.
+    await made.addInitScript('globalThis.__name ??= (named) => named')
     profiles.push(made)
     return made
   }
@@ -72,7 +74,14 @@ export function browsing(): Browsing {
 
 let running: Promise<Browser> | undefined
 
-/** It ends with this process: playwright sees to that. */
 function theBrowser(executablePath: string): Promise<Browser> {
   return (running ??= chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] }))
 }
+
+// Of the whole run, since this is read outside any suite: an open browser would keep the process from ending. Workers of
+// a parallel run are ended from outside, and their browsers with them.
+after(async () => {
+  const browser = running
+  running = undefined
+  await (await browser)?.close()
+})
