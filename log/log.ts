@@ -127,8 +127,7 @@ export class Log {
       if (stream?.loaded && hint.seq > stream.headSeq) void this.refresh(stream)
     })
     // Hints may be lost: followed streams are looked at in any case.
-    const polled = { streams: this.#streams, look: (stream: Stream) => this.refresh(stream) }
-    if (store.shared) this.#poll = new HeadPoll({ ...polled, roundMs: limits.headPollMs, inFlightMax: limits.headReadsMax })
+    if (store.shared) this.#poll = new HeadPoll({ store, limits, logger, streams: this.#streams, look: (stream) => this.refresh(stream) })
   }
 
   /** Whether the store takes writes, as far as known. */
@@ -300,7 +299,9 @@ export class Log {
   }
 
   async #load(stream: Stream): Promise<Stream> {
+    const askedMs = performance.now()
     stream.load(await this.#store.load(stream.name))
+    stream.headSeenMs = askedMs
     const [first] = stream.pending
     if (first && stream.headSeq === 0 && !this.#quota.admit(first.from)) {
       const { newStreamsPerUserPerHourMax } = this.limits
@@ -349,6 +350,7 @@ export class Log {
 
   /** Reads what other nodes appended. */
   async #catchUp(stream: Stream): Promise<void> {
+    const askedMs = performance.now()
     const { last, record } = await this.#store.load(stream.name)
     stream.takeRecord(record)
     const newest = last?.lastSeq ?? 0
@@ -364,6 +366,7 @@ export class Log {
         this.#advanced(stream, bucket)
       }
     }
+    stream.headSeenMs = askedMs
   }
 
   /** Another node has trimmed what lies between the head known here and the stored one: readers behind it will find out. */

@@ -79,7 +79,9 @@ export const defaultLimits = {
   appendTimeoutMs: 10_000,
   /** Where other nodes append too, followed streams are looked at this often, in case a hint was lost. */
   headPollMs: 2_000,
-  /** Heads read from the store at once in doing so; a slow store is asked more seldom, never by more at once. */
+  /** Streams in one question about that; there is one question at a time, and a slow store is asked more seldom. */
+  headsPerQuestionMax: 1_000,
+  /** Streams that have moved meanwhile, read from the store at once. */
   headReadsMax: 64,
   /** A node says this often that it is alive, and looks whether its connections have successors elsewhere. */
   nodeBeatMs: 1_000,
