@@ -1,7 +1,9 @@
 /** All rows of the table, in its order. */
 import { absentReaders } from './absence.ts'
+import { driverCost } from './driver-cost.ts'
 import { fixedRate } from './fixed-rate.ts'
 import { idleConnections } from './idle-connections.ts'
+import { nodes } from './nodes.ts'
 import { manyStreams } from './many-streams.ts'
 import type { Shape } from './shape.ts'
 import { stalledReader } from './stalled-reader.ts'
@@ -62,4 +64,6 @@ export const shapes: readonly Shape[] = [
   stalledReader,
   idleConnections,
   manyStreams,
+  nodes,
+  driverCost,
 ]
