@@ -13,7 +13,6 @@ import { generatorNote } from './throughput.ts'
 
 const name = 'driver-cost'
 const goalRatio = 1.5
-const loopCommands = 10_000
 
 export const driverCost: Shape = { names: [name], run: async (context) => [await run(context)] }
 
@@ -31,7 +30,7 @@ async function run(context: Context): Promise<Row> {
     for (let round = 1; round <= context.rounds; round++) {
       const embedded = await embeddedRun(context, `${name}-embedded-${round}`)
       const node = await nodeRun(context, `${name}-node-${round}`, standIn)
-      const driverMicros = await driverRun(standIn, node)
+      const driverMicros = await driverRun(context, standIn, node)
       rounds.push({ embedded, node, driverMicros })
       context.say(
         `${name}, round ${round}: embedded ${two(embedded.cpuMicrosPerEntry)} µs, node ${two(node.cpuMicrosPerEntry)} µs, of it the driver ${two(driverMicros)} µs`,
@@ -48,12 +47,12 @@ async function nodeRun(context: Context, folder: string, standIn: StandIn): Prom
   return await measureNodes(context, [node], load).finally(() => node.stop())
 }
 
-/** Inserts of as many buckets and bytes as those of the node were on average. */
-async function driverRun(standIn: StandIn, { told }: MeasuredNodes): Promise<number> {
+/** Inserts as many buckets and bytes as the node did on average, as often. */
+async function driverRun({ seconds }: Context, standIn: StandIn, { told }: MeasuredNodes): Promise<number> {
   const [entries = 0, buckets = 0, bytes = 0, commits = 0] = ['entries', 'buckets', 'bytes']
     .map((what) => told.growth(`tidemark_committed_${what}_total`))
     .concat(told.growth('tidemark_commits_total'))
-  const numbers = [Math.round(buckets / commits), Math.round(bytes / buckets), loopCommands]
+  const numbers = [Math.round(buckets / commits), Math.round(bytes / buckets), commits / seconds, seconds]
   const module = childModule(new URL('../mongo/driver-loop', import.meta.url))
   const child = fork(module, [standIn.freshUrl(), ...numbers.map(String)], { execArgv: childArguments() })
   const ended = once(child, 'exit')

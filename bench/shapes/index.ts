@@ -2,7 +2,10 @@
 import { absentReaders } from './absence.ts'
 import { driverCost } from './driver-cost.ts'
 import { fixedRate } from './fixed-rate.ts'
+import { followed } from './followed.ts'
+import { hints } from './hints.ts'
 import { idleConnections } from './idle-connections.ts'
+import { nodeAbsence } from './node-absence.ts'
 import { nodes } from './nodes.ts'
 import { manyStreams } from './many-streams.ts'
 import type { Shape } from './shape.ts'
@@ -66,4 +69,7 @@ export const shapes: readonly Shape[] = [
   manyStreams,
   nodes,
   driverCost,
+  nodeAbsence,
+  hints,
+  followed,
 ]

@@ -12,13 +12,13 @@ export const load = { window: 64 } as const
 
 /** Against a real database, and against one in memory, which shows what the nodes could do. */
 export const nodes: Shape = {
-  names: ['mongo-one-node', 'mongo-two-nodes', 'memory-one-node', 'memory-two-nodes'],
+  names: ['mongo-one-node', 'mongo-two-nodes', 'stand-in-one-node', 'stand-in-two-nodes'],
   async run(context) {
     const redis = await startRedis(context.folder('nodes-redis'))
     try {
       const real = await startDatabase(context.folder('nodes-database'))
       const rows = real ? await compare(context, 'mongo', real, redis) : []
-      return [...rows, ...(await compare(context, 'memory', await startStandIn('keep'), redis))]
+      return [...rows, ...(await compare(context, 'stand-in', await startStandIn('keep'), redis))]
     } finally {
       await redis?.stop()
     }
