@@ -54,6 +54,10 @@ export const defaultLimits = {
   commitStreamsMax: 1_024,
   /** Bytes of buckets in one commit. */
   commitBytesMax: 16 * 1024 * 1024,
+  /** Commits on their way at once, where the store is shared; each stream is in one of them at most. */
+  commitsInFlightMax: 4,
+  /** How long a commit may take before another one starts beside it, so that it holds up its own streams only. */
+  commitOverlapMs: 20,
   /** How long a commit waits for publishers to answer the one before it: they share one sync. */
   commitPauseMs: 1,
   /** Bytes of the newest buckets kept in memory, for the whole node. */
