@@ -170,6 +170,10 @@ export const keysMax = 50
 export const revocationsMax = 100_000
 /** Documents in one answer of a store: reading through many takes little memory. */
 export const documentsPageMax = 1_000
+/** Sessions in one answer of `/v1/sessions`: what one request may cost the store. */
+export const sessionsPageMax = 100
+/** Expiry, silence and peers that do not read are looked at this often on event streams: a timer for all instead of one each. */
+export const eventsTickMs = 500
 /** All revocations are read at least this often, even when nothing says they changed. */
 export const revocationsFullReadMs = 60_000
 /** Nodes that serve one store, those remembered as dead among them. */
