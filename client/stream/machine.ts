@@ -11,7 +11,7 @@
  *   │      └── lost: from each of them
  *   └── made            refused, left: from each of them ─► closed
  *
- * Invariants, held by `test/client/reader.model.test.ts`:
+ * Invariants, held by `test/client/reader-model.test.ts`:
  *   1. Entries are queued in rising seq, each once; of a whole stream without a gap, unless a reset stands there.
  *   2. The cursor is behind everything queued and before everything that is not: who stores a position that was given
  *      and begins again there misses nothing and gets nothing twice.

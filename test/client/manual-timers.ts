@@ -35,4 +35,11 @@ export class ManualTimers implements Timers {
     this.#nowMs = Math.max(this.#nowMs, first.dueMs)
     first.call()
   }
+
+  /** Lets so much time pass, with all calls that are due meanwhile. */
+  advance(ms: number): void {
+    const untilMs = this.#nowMs + ms
+    while (this.#waiting.some(({ dueMs }) => dueMs <= untilMs)) this.next()
+    this.#nowMs = untilMs
+  }
 }

@@ -6,9 +6,9 @@ import type { Entry } from '../../client/entry.ts'
 import { seqOf } from '../../client/position.ts'
 import { Feeds } from '../../client/stream/feeds.ts'
 import { Reader } from '../../client/stream/reader.ts'
-import { SimulatedServer, stream } from './support/simulated-server.ts'
-import { SimulatedTimers } from './support/simulated-timers.ts'
-import { SimulatedWire } from './support/simulated-wire.ts'
+import { SimulatedLog, stream } from './simulated-log.ts'
+import { ManualTimers } from './manual-timers.ts'
+import { SimulatedWire } from './simulated-wire.ts'
 
 const bounds = { ...defaults, queuedEntriesMax: 6, recentEntriesMax: 3, pageEntries: 4 }
 
@@ -148,8 +148,8 @@ class App {
 }
 
 class World {
-  readonly timers = new SimulatedTimers()
-  readonly server = new SimulatedServer(bounds.pageEntries)
+  readonly timers = new ManualTimers()
+  readonly server = new SimulatedLog(bounds.pageEntries)
   readonly feeds = new Feeds({ history: this.server, timers: this.timers, bounds })
   readonly wire = new SimulatedWire(this.server, this.feeds)
   readonly apps: App[]

@@ -1,8 +1,8 @@
 /** A server as the reader of a stream sees it, on a wire that loses, doubles, swaps and is cut. */
-import { ClientError } from '../../../client/errors.ts'
-import type { EntriesQuery, History } from '../../../client/seams.ts'
-import { TopicFilter } from '../../../protocol/topic-filter.ts'
-import type { EntriesPage, Envelope, StatePage } from '../../../client/wire.ts'
+import { ClientError } from '../../client/errors.ts'
+import type { EntriesQuery, History } from '../../client/seams.ts'
+import { TopicFilter } from '../../protocol/topic-filter.ts'
+import type { EntriesPage, Envelope, StatePage } from '../../client/wire.ts'
 
 export const stream = 'spaces/s'
 
@@ -12,7 +12,7 @@ export interface Answerable {
   readonly signal: AbortSignal | undefined
 }
 
-export class SimulatedServer implements History {
+export class SimulatedLog implements History {
   #epoch = 0
   #lineage = 0
   /** Entry n stands at n - 1; a mark is the lineage it was written in. */

@@ -1,20 +1,20 @@
 /** The way from the simulated server to the feeds: what is on it may be lost, doubled, swapped or cut off. */
-import type { Feeds } from '../../../client/stream/feeds.ts'
-import type { Session } from '../../../client/transport/transport.ts'
-import { ClientError } from '../../../client/errors.ts'
-import type { Envelope } from '../../../client/wire.ts'
-import { stream, type SimulatedServer } from './simulated-server.ts'
+import type { Feeds } from '../../client/stream/feeds.ts'
+import type { Session } from '../../client/transport/transport.ts'
+import { ClientError } from '../../client/errors.ts'
+import type { Envelope } from '../../client/wire.ts'
+import { stream, type SimulatedLog } from './simulated-log.ts'
 
 type Packet = { readonly filter: string } & ({ readonly at: string } | { readonly envelope: Envelope })
 
 export class SimulatedWire {
-  readonly #server: SimulatedServer
+  readonly #server: SimulatedLog
   readonly #feeds: Feeds
   readonly packets: Packet[] = []
   readonly #followed = new Set<string>()
   #isOpen = false
 
-  constructor(server: SimulatedServer, feeds: Feeds) {
+  constructor(server: SimulatedLog, feeds: Feeds) {
     this.#server = server
     this.#feeds = feeds
     server.listeners.add((envelope) => {
