@@ -47,6 +47,8 @@ describe('npx tidemark', function () {
     const program = `
       import { startServer, parsePosition } from 'tidemark'
       import { aedesHooks, Authority, MemoryDocuments } from 'tidemark/auth'
+      import { connect } from 'tidemark/client'
+      import { levelOutbox } from 'tidemark/client/node'
       const server = await startServer({ data: 'data', mqttPort: 0, httpPort: 0 })
       const headers = { authorization: 'Bearer ' + process.argv[2], 'content-type': 'application/json' }
       const url = server.addresses.httpUrl + '/v1/streams/users/alice/entries'
@@ -55,6 +57,12 @@ describe('npx tidemark', function () {
       const page = await (await fetch(server.addresses.httpUrl, { headers: { accept: 'text/html' } })).text()
       const script = await fetch(server.addresses.httpUrl + /src="([^"]+)"/.exec(page)[1])
       console.log(script.status, (await script.text()).length > 1000)
+      const client = connect({ url: server.addresses.httpUrl, getToken: () => process.argv[2], outbox: levelOutbox('outbox') })
+      const { id } = await client.stream('users/alice').publish('y', { n: 1 })
+      const reader = client.stream('users/alice').entries({ from: 'earliest' })
+      await reader.next()
+      console.log((await reader.next()).value.id === id, client.status.get().outbox)
+      await client.close()
       await server.stop()
       const config = { issuers: [], dataFolder: 'data', audience: 'tidemark', mqttUrl: 'mqtt://x', httpUrl: 'http://x', anonymous: false, openEnabled: false }
       const authority = await Authority.open(config, { documents: new MemoryDocuments() })
@@ -62,6 +70,6 @@ describe('npx tidemark', function () {
       await authority.close()`
     writeFileSync(join(folder, 'program.mjs'), program)
     const { stdout } = await run(process.execPath, ['program.mjs', token.stdout.trim()], { cwd: folder, env: cleanEnvironment() })
-    expect(stdout).to.equal('201 1\n200 true\n4 hooks\n')
+    expect(stdout).to.equal('201 1\n200 true\ntrue durable\n4 hooks\n')
   })
 })
