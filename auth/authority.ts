@@ -10,7 +10,7 @@ import { noTelemetry, type Telemetry } from '../seams/telemetry.ts'
 import { tokenAgeMaxMs } from '../seams/limits.ts'
 import { anonymousGrants } from './claims.ts'
 import { checkAuthConfig, type AuthConfig } from './config.ts'
-import { DevelopmentTokens, developmentTokenType, loadDevelopmentKey } from './development.ts'
+import { DevelopmentTokens, developmentTokenType, loadDevelopmentKey, type ConsoleTokenRequest } from './development.ts'
 import { exchangeFor, subjectTokenOf, type ExchangeRequest, type ExchangeResponse } from './exchange.ts'
 import { readOutside, refused } from './jwt.ts'
 import { anonymousUid, type Principal } from './principal.ts'
@@ -96,6 +96,21 @@ export class Authority {
         'a token was exchanged',
       )
       return response
+    })
+  }
+
+  /** What the console of a server in development mode shows for tokens, new at each start; undefined with an issuer [P-19.4]. */
+  get consoleSecret(): string | undefined {
+    return this.#development?.secret
+  }
+
+  /** A development token of any user for the secret. Throws `forbidden`, or `bad-request` for a name or space that cannot be. */
+  async mintForConsole(secret: string, request: ConsoleTokenRequest): Promise<string> {
+    return this.#audited('development', undefined, async () => {
+      if (!this.#development) throw new SyncError('forbidden', 'no tokens are made here: an issuer is configured')
+      const token = await this.#development.mint(secret, request)
+      this.#parts.logger.info({ audit: 'development', name: request.name, spaces: request.spaces }, 'a development token was made')
+      return token
     })
   }
 

@@ -1,5 +1,5 @@
 /** Development mode: tokens signed with a key that lies in the data folder [P-10.27]. */
-import { createSecretKey, randomBytes, randomUUID, type KeyObject } from 'node:crypto'
+import { createHash, createSecretKey, randomBytes, randomUUID, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { link, mkdir, open, readFile, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SignJWT } from 'jose'
@@ -63,7 +63,12 @@ function checkClaims(uid: string, claims: Readonly<Record<string, unknown>>, gra
   }
 }
 
+/** Which token the console asks for. */
+export type ConsoleTokenRequest = Pick<DevelopmentTokenRequest, 'name' | 'spaces'>
+
 export class DevelopmentTokens {
+  /** What the console shows for a token; whoever reads the terminal has it, and it ends with the process [P-19.4]. */
+  readonly secret = randomBytes(16).toString('base64url')
   readonly #key: KeyObject
   readonly #config: AuthConfig
   readonly #clock: Clock
@@ -72,6 +77,12 @@ export class DevelopmentTokens {
     this.#key = key
     this.#config = config
     this.#clock = clock
+  }
+
+  /** A token for one hour. Throws `forbidden` for another secret, `bad-request` as `mintDevelopmentToken`. */
+  async mint(secret: string, request: ConsoleTokenRequest): Promise<string> {
+    if (!isSame(secret, this.secret)) throw new SyncError('forbidden', 'the secret is not the one that the server printed at this start')
+    return mintDevelopmentToken({ ...request, key: this.#key, audience: this.#config.audience, now: this.#clock.now() })
   }
 
   async verify(outside: Outside): Promise<Principal> {
@@ -84,6 +95,12 @@ export class DevelopmentTokens {
     const { expiresAtMs, issuedAtMs, jti } = verified
     return { uid, client: undefined, grants, expiresAtMs, issuedAtMs, jti, kind: 'development' }
   }
+}
+
+/** In a time that tells nothing of where they differ. */
+function isSame(one: string, another: string): boolean {
+  const digest = (text: string): Buffer => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(one), digest(another))
 }
 
 /**

@@ -5,15 +5,19 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyRequest } from 'fastify'
 import type { Socket } from 'node:net'
 import { SyncError } from '../protocol/errors.ts'
+import { consoleRoutes } from './console.ts'
+import { developmentRoutes } from './development.ts'
 import { entriesRoutes } from './entries.ts'
-import { keyRoutes } from './keys.ts'
 import { operationRoutes } from './operations.ts'
+import { eventRoutes } from './events.ts'
+import { keyRoutes } from './keys.ts'
 import { Origins } from './origins.ts'
 import type { App, RouteParts } from './parts.ts'
 import { Refusals } from './refusals.ts'
 import { erasingRoutes } from './erasing.ts'
 import { memberRoutes } from './members.ts'
 import { revocationRoutes } from './revocations.ts'
+import { sessionRoutes } from './sessions.ts'
 import { stateRoutes } from './state.ts'
 import { tokenRoutes } from './token.ts'
 import { parseQuery, validatorCompiler } from './validation.ts'
@@ -49,12 +53,16 @@ export async function buildApplication(parts: RouteParts): Promise<App> {
   await describe(app, parts)
   entriesRoutes(app, parts)
   stateRoutes(app, parts)
+  eventRoutes(app, parts)
   memberRoutes(app, parts)
   erasingRoutes(app, parts)
+  sessionRoutes(app, parts)
   await tokenRoutes(app, parts)
+  if (parts.authority.developmentMode) developmentRoutes(app, parts)
   revocationRoutes(app, parts)
   keyRoutes(app, parts)
   operationRoutes(app, parts)
+  consoleRoutes(app, parts)
   await app.ready()
   return app
 }
@@ -110,7 +118,7 @@ async function describe(app: App, { authority, corsOrigins, version }: RoutePart
       origin: [...corsOrigins],
       credentials: false,
       methods: ['GET', 'POST', 'DELETE'],
-      allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Position'],
+      allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Position', 'Last-Event-ID'],
       exposedHeaders: ['Retry-After', 'WWW-Authenticate'],
       maxAge: 600,
     })

@@ -2,7 +2,7 @@
 import { firstPosition, seqAtTime } from '../log/history.ts'
 import type { Log } from '../log/log.ts'
 import type { Stream } from '../log/stream.ts'
-import type { TopicFilter } from '../protocol/filters.ts'
+import type { TopicFilter } from '../protocol/topic-filter.ts'
 import { formatPosition, parsePosition, type Position } from '../protocol/positions.ts'
 import type { Limits } from '../seams/limits.ts'
 import type { UnfinishedBuckets } from './bucket-source.ts'

@@ -2,4 +2,4 @@
 export { Bridge } from './bridge.ts'
 export { Metrics, type MetricsGauges } from './metrics.ts'
 export { Origins, type OriginRules } from './origins.ts'
-export type { BridgeAuthority, BridgeParts, ReadinessCheck } from './parts.ts'
+export type { BridgeAuthority, BridgeParts, ConsoleFiles, HeldSession, ReadinessCheck, SessionsPage, SessionsQuery } from './parts.ts'

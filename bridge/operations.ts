@@ -1,4 +1,4 @@
-/** Routes for operators and machines: health, readiness, metrics, the description of the API, and a page that says what this is. */
+/** Routes for operators and machines: health, readiness, metrics and the description of the API. */
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { errorTable, SyncError, type ErrorCode } from '../protocol/errors.ts'
@@ -11,7 +11,6 @@ export function operationRoutes(app: App, parts: RouteParts): void {
   readinessRoute(app, parts)
   metricsRoute(app, parts)
   descriptionRoute(app)
-  frontRoute(app, parts)
 }
 
 /** `GET`: 200 while the process lives, whatever else is wrong [P-11.8]. */
@@ -72,34 +71,6 @@ function descriptionRoute(app: App): void {
     '/openapi.json',
     { schema: { summary: 'This description', response: { 200: answer('OpenAPI 3.1.', Type.Object({})) } } },
     async (_request, reply) => reply.type('application/json; charset=utf-8').send(JSON.stringify(app.swagger())),
-  )
-}
-
-/** `GET`: 200 with a short text [P-11.12]. */
-function frontRoute(app: App, { version, openEnabled }: RouteParts): void {
-  const page = `Tidemark ${version}
-
-An MQTT sync broker: every user and every shared space has one ordered, durable log.
-MQTT over WebSocket is at /mqtt on this port; HTTP reads and writes the same log:
-
-  GET  /v1/streams/{kind}/{id}/entries   a page of history
-  POST /v1/streams/{kind}/{id}/entries   publish one entry
-  GET  /v1/streams/{kind}/{id}/state     the last retained entry of each topic
-  DELETE /v1/streams/{kind}/{id}         erase it
-  DELETE /v1/streams/{kind}/{id}/members/{uid}   withdraw a member from a space
-  POST /v1/token                         exchange a token (RFC 8693)
-  POST /v1/revocations                   revoke tokens
-  GET  /.well-known/jwks.json            public keys of broker tokens
-  GET  /healthz, /readyz, /metrics       for operators
-  GET  /openapi.json                     all of this as OpenAPI
-
-{kind} is users, spaces, inbox or outbox${openEnabled ? ', or open with the id -' : ''}. Requests carry "Authorization: Bearer TOKEN".
-The protocol is docs/PROTOCOL.md of the package tidemark.
-`
-  app.get(
-    '/',
-    { schema: { summary: 'What this is', response: { 200: answer('Text.', Type.String(), 'text/plain') } } },
-    async (_request, reply) => reply.type('text/plain; charset=utf-8').send(page),
   )
 }
 

@@ -93,6 +93,7 @@ const problem = Type.Object(
     reason: Type.Optional(Type.String({ description: 'With 410: trimmed, epoch or ahead.' })),
     first: Type.Optional(positionText),
     head: Type.Optional(positionText),
+    filter: Type.Optional(Type.String({ description: 'Of an event stream with several: the one that is refused.' })),
     current: Type.Optional(Type.Union([envelope, Type.Null()], { description: 'With 412: the entry that stands.' })),
   },
   { description: 'RFC 9457 [P-12.1].' },

@@ -1,7 +1,8 @@
 /** What a path and a parameter name: a stream, and a filter below it [P-11.13, P-11.18]. */
 import type { Principal } from '../auth/index.ts'
 import { SyncError } from '../protocol/errors.ts'
-import { parseFilter, TopicFilter } from '../protocol/filters.ts'
+import { parseFilter } from '../protocol/filters.ts'
+import { TopicFilter } from '../protocol/topic-filter.ts'
 import { isReservedLevel, openStream, quote, streamName, streamOfTopic, type TopicRules } from '../protocol/topics.ts'
 
 export interface StreamPath {

@@ -28,10 +28,14 @@ export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, http
   }
 }
 
-/** Query strings as objects; a name given twice becomes an array, which no parameter may be. */
+/** Query strings as objects; a name given twice becomes an array, which only parameters of that type may be. */
 export function parseQuery(text: string): Record<string, unknown> {
   const values: Record<string, unknown> = Object.create(null) as Record<string, unknown>
-  for (const [name, value] of new URLSearchParams(text)) values[name] = name in values ? [value] : value
+  for (const [name, value] of new URLSearchParams(text)) {
+    const held = values[name]
+    if (Array.isArray(held)) held.push(value)
+    else values[name] = held === undefined ? value : [held, value]
+  }
   return values
 }
 
@@ -43,7 +47,7 @@ function readParameters(
   for (const [name, text] of Object.entries(given)) {
     const property = Object.hasOwn(properties, name) ? properties[name] : undefined
     if (!property) return new SyncError('bad-request', `unknown parameter ${quote(name.slice(0, 40))}`)
-    const value = typeof text === 'string' ? readParameter(text, property.type) : undefined
+    const value = property.type === 'array' ? [text].flat() : typeof text === 'string' ? readParameter(text, property.type) : undefined
     if (value === undefined) return new SyncError('bad-request', `${quote(name)} is given twice or is no ${property.type ?? 'value'}`)
     values[name] = value
   }

@@ -2,7 +2,7 @@
 import type { Bucket } from '../log/bucket.ts'
 import type { Log } from '../log/log.ts'
 import type { Stream } from '../log/stream.ts'
-import type { TopicFilter } from '../protocol/filters.ts'
+import type { TopicFilter } from '../protocol/topic-filter.ts'
 import { BucketSource, type UnfinishedBuckets } from './bucket-source.ts'
 import { EnvelopeArray } from './envelopes.ts'
 

@@ -5,6 +5,9 @@ import type { Duplex } from 'node:stream'
 import { createServer, type AddressInfo, type Server as TcpServer } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import type { Authority } from '../auth/index.ts'
+import { Deliveries } from '../delivery/deliveries.ts'
+import type { Live } from '../delivery/live.ts'
+import { Turn } from '../delivery/turn.ts'
 import type { Log } from '../log/log.ts'
 import { SyncError } from '../protocol/errors.ts'
 import type { TopicRules } from '../protocol/topics.ts'
@@ -14,14 +17,14 @@ import { connectionsTickMs, type Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
 import { clusterOf, type Cluster } from './cluster.ts'
-import { Deliveries } from './deliveries.ts'
 import { Engine } from './engine.ts'
 import { Ephemerals } from './ephemerals.ts'
 import { hold } from './holds.ts'
 import type { Hub } from './hub.ts'
 import { Link } from './link.ts'
+import { listSessions, type ListedPage } from './session-list.ts'
 import { Sessions } from './sessions.ts'
-import { Turn } from './turn.ts'
+import type { Tenures } from './tenures.ts'
 import { acceptWebSockets } from './websocket.ts'
 import { Wills } from './wills.ts'
 
@@ -33,6 +36,7 @@ export interface BrokerParts {
   readonly logger: Logger
   readonly telemetry: Telemetry
   readonly hints: Hints
+  readonly live: Live
   /** Whether topics outside the reserved first levels are served [P-1.6]. */
   readonly openEnabled: boolean
   /** Origins of pages that may connect, beside the server's own; without an issuer only the own [P-10.27]. */
@@ -51,6 +55,7 @@ export class Broker {
   readonly #listeners: TcpServer[] = []
   readonly #stopAccepting: (() => void)[] = []
   readonly #tick: NodeJS.Timeout
+  readonly #tenures: Tenures | undefined
 
   /** Opens the broker without listening, and publishes the wills that a crash left behind. */
   static async open(parts: BrokerParts): Promise<Broker> {
@@ -65,12 +70,13 @@ export class Broker {
   }
 
   private constructor(parts: BrokerParts, engine: Engine) {
-    const { log, authority, clock, limits, logger, telemetry, hints, openEnabled } = parts
+    const { log, authority, clock, limits, logger, telemetry, hints, live, openEnabled } = parts
     const rules: TopicRules = { ...limits, openEnabled }
     const deliveries = new Deliveries(clock, telemetry)
-    const ephemerals = new Ephemerals(clock, hints)
+    const ephemerals = new Ephemerals(live)
     const { nodes, tenures } = log.shared ? this.#cluster(parts) : { nodes: undefined, tenures: undefined }
     this.#parts = parts
+    this.#tenures = tenures
     this.#hub = {
       log,
       authority,
@@ -81,6 +87,7 @@ export class Broker {
       hints,
       rules,
       engine,
+      live,
       ephemerals,
       sessions: new Sessions({ log, logger, telemetry, tenures }),
       wills: new Wills({ log, authority, rules, logger, telemetry, ephemerals, node: nodes && (() => nodes.name) }),
@@ -99,9 +106,6 @@ export class Broker {
         for (let index = 0; index < bucket.count; index++) {
           if (!bucket.isNote(index)) ephemerals.show(bucket.topic(index), bucket.payload(index))
         }
-      }),
-      hints.listen((hint) => {
-        if (hint.type === 'ephemeral') ephemerals.deliver(hint)
       }),
     )
   }
@@ -137,6 +141,12 @@ export class Broker {
     }
     const rules = { packetBytesMax, lingerMs, allowed: (request: IncomingMessage) => this.#allowed(request), refused }
     this.#stopAccepting.push(acceptWebSockets(server, rules, (wire, request) => this.#accept(wire, 'websocket', request)))
+  }
+
+  /** The sessions of a user with a client id after `after`, `limit` at most. */
+  sessionsOf(uid: string, page: { readonly after: string; readonly limit: number }): Promise<ListedPage> {
+    const { sessions, log, clock } = this.#hub
+    return listSessions({ sessions, tenures: this.#tenures, documents: log.documents, clock }, uid, page)
   }
 
   stats(): BrokerStats {

@@ -1,5 +1,6 @@
 /** Which filters a connection may hold: what they ask for, put to its grants [P-4.9]. */
 import type { Principal } from '../auth/index.ts'
+import { Membership } from '../delivery/membership.ts'
 import { SyncError } from '../protocol/errors.ts'
 import { parseFilter, type Subscription } from '../protocol/filters.ts'
 import { openStream, type TopicRules } from '../protocol/topics.ts'
@@ -10,30 +11,20 @@ export type Holder = Pick<Principal, 'uid' | 'grants' | 'issuedAtMs'>
 export class FilterGrants {
   readonly #rules: TopicRules
   readonly #client: string
+  readonly membership: Membership
   #holder: Holder
-  /** When the user was withdrawn from streams, as far as met [P-16.2]. */
-  readonly #withdrawn = new Map<string, number>()
 
   constructor(rules: TopicRules, client: string, holder: Holder) {
     this.#rules = rules
     this.#client = client
     this.#holder = holder
+    this.membership = new Membership(holder)
   }
 
   /** A fresh token replaces the old one. */
   replace(holder: Holder): void {
     this.#holder = holder
-  }
-
-  /** The user was withdrawn from the stream at this time. */
-  withdraw(stream: string, ts: number): void {
-    this.#withdrawn.set(stream, Math.max(ts, this.#withdrawn.get(stream) ?? 0))
-  }
-
-  /** Whether that was after the token was issued. */
-  isWithdrawn(stream: string): boolean {
-    const ts = this.#withdrawn.get(stream)
-    return ts !== undefined && this.#holder.issuedAtMs <= ts
+    this.membership.replace(holder)
   }
 
   /** What the filter asks for; throws what is wrong with it, or `forbidden`. */
@@ -61,7 +52,7 @@ export class FilterGrants {
 
   /** Whether the grants cover a filter of a stream. Topics of the open stream stand behind its name. */
   covers(stream: string, filter: string): boolean {
-    if (this.isWithdrawn(stream)) return false
+    if (this.membership.isWithdrawn(stream)) return false
     return this.#holder.grants.covers('subscribe', stream === openStream ? `${openStream}/${filter}` : filter)
   }
 }

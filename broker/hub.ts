@@ -1,5 +1,8 @@
 /** What all connections of a broker share. */
 import type { Authority } from '../auth/index.ts'
+import type { Deliveries } from '../delivery/deliveries.ts'
+import type { Live } from '../delivery/live.ts'
+import type { Turn } from '../delivery/turn.ts'
 import type { Log } from '../log/log.ts'
 import type { TopicRules } from '../protocol/topics.ts'
 import type { Clock } from '../seams/clock.ts'
@@ -7,13 +10,11 @@ import type { Hints } from '../seams/hints.ts'
 import type { Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
-import type { Deliveries } from './deliveries.ts'
 import type { Engine } from './engine.ts'
 import type { Ephemerals } from './ephemerals.ts'
 import type { Link } from './link.ts'
 import type { Nodes } from './nodes.ts'
 import type { Sessions } from './sessions.ts'
-import type { Turn } from './turn.ts'
 import type { Wills } from './wills.ts'
 
 export interface Hub {
@@ -30,6 +31,7 @@ export interface Hub {
   readonly wills: Wills
   /** Where other nodes may serve the same store. */
   readonly nodes: Nodes | undefined
+  readonly live: Live
   readonly ephemerals: Ephemerals
   readonly turn: Turn
   readonly deliveries: Deliveries

@@ -5,6 +5,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Principal } from '../auth/index.ts'
+import type { Flushed } from '../delivery/turn.ts'
 import { SyncError, type ErrorCode } from '../protocol/errors.ts'
 import { runConnectSteps } from './connect.ts'
 import type { ConnectRequest, EnginePeer } from './engine.ts'
@@ -19,7 +20,6 @@ import type { Session } from './session.ts'
 import type { SessionHolder } from './sessions.ts'
 import { Splitter, type PacketSink } from './splitter.ts'
 import { Subscribing } from './subscribing.ts'
-import type { Flushed } from './turn.ts'
 import type { Will } from './wills.ts'
 
 export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flushed {

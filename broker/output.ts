@@ -1,8 +1,8 @@
 /** The way out of a connection: what one turn has to say leaves in one system call, and unread bytes are bounded. */
 import type { Duplex } from 'node:stream'
+import type { Flushed } from '../delivery/turn.ts'
 import { outputJoinBytesMax } from '../seams/limits.ts'
 import type { Hub } from './hub.ts'
-import type { Flushed } from './turn.ts'
 
 export class Output {
   readonly #hub: Hub

@@ -5,7 +5,7 @@
 import type { Bucket } from '../log/bucket.ts'
 import { Reader } from '../log/reader.ts'
 import type { Stream } from '../log/stream.ts'
-import type { TopicFilter } from '../protocol/filters.ts'
+import type { TopicFilter } from '../protocol/topic-filter.ts'
 import { openStream } from '../protocol/topics.ts'
 import { topicsRememberedMax } from '../seams/limits.ts'
 import type { DeliveryOwner, Outlet } from './outlet.ts'

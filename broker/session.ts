@@ -2,25 +2,28 @@
  * What a client has subscribed to, and how far it has got. A clean=0 session outlives its connection as a
  * record; while connected, this is the one that delivers.
  */
+import { Following } from '../delivery/following.ts'
+import type { LiveMessage, LiveReader } from '../delivery/live.ts'
+import { SyncCursor } from '../delivery/sync-cursor.ts'
+import type { Pumped } from '../delivery/turn.ts'
 import type { Bucket } from '../log/bucket.ts'
 import type { Fold } from '../log/fold.ts'
 import type { Log } from '../log/log.ts'
 import { hasMembers, withdrawn } from '../log/members.ts'
 import type { Follower, Stream } from '../log/stream.ts'
-import { TopicFilter, type Subscription } from '../protocol/filters.ts'
+import type { Subscription } from '../protocol/filters.ts'
+import { TopicFilter } from '../protocol/topic-filter.ts'
 import { SyncError } from '../protocol/errors.ts'
 import { openStream } from '../protocol/topics.ts'
-import type { EphemeralMessage, StreamReader } from './ephemerals.ts'
 import { FilterGrants, type Holder } from './filter-grants.ts'
-import { Following } from './following.ts'
 import type { Hub } from './hub.ts'
 import { Inflight } from './inflight.ts'
 import type { Outlet } from './outlet.ts'
+import { encodePublish } from './packets.ts'
 import { PlainCursor, type PlainFilter } from './plain-cursor.ts'
 import { RetainedRun } from './retained-run.ts'
 import type { CursorRecord, SessionRecord } from './session-record.ts'
-import { SyncCursor } from './sync-cursor.ts'
-import type { Pumped } from './turn.ts'
+import { SyncPackets } from './sync-packets.ts'
 
 /** What a session needs of its surroundings. */
 export interface SessionParts {
@@ -36,7 +39,7 @@ export interface SessionParts {
   }
 }
 
-export class Session implements Pumped, Follower, StreamReader, Outlet {
+export class Session implements Pumped, Follower, LiveReader, Outlet {
   readonly log: Log
   readonly inflight: Inflight
   readonly clean: boolean
@@ -67,7 +70,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     this.log = parts.hub.log
     this.clean = parts.clean
     this.#grants = new FilterGrants(parts.hub.rules, parts.client, parts.holder)
-    this.#following = new Following(this.log, parts.hub.ephemerals, this)
+    this.#following = new Following(this.log, parts.hub.live, this)
     this.inflight = new Inflight(parts.hub.limits.inflightMax)
   }
 
@@ -107,6 +110,11 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
       filters: [...cursor.filters.values()].map(({ text, qos, since, retainedDue }) => ({ filter: text, qos, since, retainedDue })),
     }))
     return { run, seenMs: nowMs, cursors, others: [...this.#others].map(([filter, { qos }]) => ({ filter, qos })) }
+  }
+
+  /** Up to where each subscription has got; of a stream perhaps several. */
+  places(): { stream: string; acked: number }[] {
+    return [...this.#cursors, ...this.#syncs.values()].map(({ stream, acked }) => ({ stream: stream.name, acked }))
   }
 
   /** Judges a filter and prepares it; it takes effect at `activate`. Returns the granted QoS; throws what the client did wrong. */
@@ -158,8 +166,8 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   renew(holder: Holder): void {
     this.#grants.replace(holder)
     for (const [text, sync] of this.#syncs) {
-      if (this.#grants.covers(sync.stream.name, sync.request.filter)) continue
-      sync.end(this.#grants.isWithdrawn(sync.stream.name) ? 'withdrawn' : 'grant')
+      if (this.#grants.covers(sync.stream.name, sync.filter.text)) continue
+      sync.end(this.#grants.membership.isWithdrawn(sync.stream.name) ? 'withdrawn' : 'grant')
       this.#syncs.delete(text)
     }
     for (const text of this.#others.keys()) if (!this.#grants.judgeHeld(text)) this.unsubscribe(text)
@@ -194,18 +202,11 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
   }
 
   shownUntil(bucket: Bucket): number {
-    for (let index = 0; bucket.hasAcl && index < bucket.count; index++) {
-      if (!bucket.isAcl(index) || bucket.withdrawn(index) !== this.#parts.holder.uid) continue
-      this.#grants.withdraw(bucket.stream, bucket.ts)
-      if (this.#grants.isWithdrawn(bucket.stream)) return index
-    }
-    return bucket.count
+    return this.#grants.membership.shownUntil(bucket)
   }
 
   mayShow(stream: Stream, state: Fold): boolean {
-    const ts = state.withdrawn.get(this.#parts.holder.uid)
-    if (ts !== undefined) this.#grants.withdraw(stream.name, ts)
-    return !this.#grants.isWithdrawn(stream.name)
+    return this.#grants.membership.mayShow(stream, state)
   }
 
   withdrawn(): void {
@@ -250,12 +251,12 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     if (this.#behind && (full || this.inflight.count <= this.log.limits.inflightMax >> 1)) this.kick()
   }
 
-  ephemeral(message: EphemeralMessage): void {
+  ephemeral(message: LiveMessage): void {
     if (!this.#active || this.#closed || this.bytesLeft <= 0 || this.#parts.hub.authority.blind) return
-    const { stream, topic, packet } = message
-    if (this.#grants.isWithdrawn(stream)) return
+    const { stream, topic, payload } = message
+    if (this.#grants.membership.isWithdrawn(stream)) return
     const here = this.#cursors.filter((cursor) => cursor.stream.name === stream && !cursor.dormant)
-    if (here.some((cursor) => cursor.qosOf(topic, Infinity) >= 0)) this.write(packet)
+    if (here.some((cursor) => cursor.qosOf(topic, Infinity) >= 0)) this.write((message.packet ??= encodePublish(topic, payload)))
     for (const sync of this.#syncs.values()) if (sync.stream.name === stream) sync.ephemeral(topic, message.envelope())
   }
 
@@ -293,7 +294,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     if (hasMembers(name)) this.#mustShow(stream, await this.log.state(stream))
     this.#starting.push(() => {
       this.#syncs.get(text)?.close()
-      const sync = new SyncCursor(stream, { text, first, filter, start, qos }, this)
+      const sync = new SyncCursor(stream, { filter, start }, this, new SyncPackets({ text, first, stream: name, qos }, this))
       this.#syncs.set(text, sync)
       sync.start(captured).catch((error: unknown) => this.fail('the log cannot be read', error))
     })
@@ -376,11 +377,7 @@ export class Session implements Pumped, Follower, StreamReader, Outlet {
     for (const cursor of this.#cursors) {
       // Of two places in one stream the first delivers what both match [P-4.10].
       cursor.preferred = this.#cursors.find(
-        (other) =>
-          other !== cursor &&
-          other.stream === cursor.stream &&
-          !other.dormant &&
-          this.#cursors.indexOf(other) < this.#cursors.indexOf(cursor),
+        (other) => other.stream === cursor.stream && !other.dormant && this.#cursors.indexOf(other) < this.#cursors.indexOf(cursor),
       )
     }
     for (const run of this.#runs) if (!this.#grants.judgeHeld(run.filter.text)) this.#endRun(run)

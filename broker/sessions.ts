@@ -71,6 +71,12 @@ export class Sessions {
     return this.#holders.values()
   }
 
+  /** Those of one user. */
+  holdersOf(uid: string): SessionHolder[] {
+    const left = this.#perUser.get(uid) ?? 0
+    return left === 0 ? [] : [...this.#holders.values()].filter((holder) => holder.uid === uid)
+  }
+
   /** Closes whoever holds the session and makes the newcomer its holder; resolves when it may be loaded. */
   async enter(holder: SessionHolder): Promise<void> {
     const { key, uid } = holder

@@ -74,6 +74,15 @@ export class Tenures {
     await this.#parts.documents.put(tenures, session, { left: tenure, leftMs: nowMs } satisfies TenureRecord, tenure)
   }
 
+  /** Names of sessions with the prefix that a connection of some node holds, as far as one page of records tells; `next`: there are more. */
+  async held(prefix: string, after: string): Promise<{ sessions: string[]; next: string | undefined }> {
+    const page = await this.#parts.documents.list(tenures, { prefix, after, limit: documentsPageMax })
+    return {
+      sessions: page.filter((tenure) => !hasLeft(tenure)).map(({ key }) => key),
+      next: page.length < documentsPageMax ? undefined : page.at(-1)?.key,
+    }
+  }
+
   /** Evicts those for whom a notice came. */
   async makeWay(): Promise<void> {
     const { documents } = this.#parts

@@ -124,6 +124,7 @@ const copied = [
   'auth',
   'bridge',
   'broker',
+  'delivery',
   'log',
   'protocol',
   'seams',

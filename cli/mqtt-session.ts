@@ -49,5 +49,5 @@ function refusal(url: string, error: Error & { code?: number | string; errors?: 
   if (code === 5) return new SyncError('forbidden', `${url} refuses the token for this client`)
   if (code === 3) return new SyncError('store-unavailable', `${url} takes no connections at the moment`)
   const reason = error.message || error.errors?.[0]?.message || String(code)
-  return new SyncError('store-unavailable', `${url} cannot be reached: ${reason}`)
+  return new SyncError('store-unavailable', `${url} cannot be reached: ${reason}`, {}, error)
 }

@@ -5,6 +5,7 @@ import { Authority, type ClaimsToGrants } from '../auth/index.ts'
 import { Bridge, Metrics } from '../bridge/index.ts'
 import { Broker } from '../broker/index.ts'
 import { lowestPlaces } from '../broker/session-places.ts'
+import { Live } from '../delivery/live.ts'
 import type { RedisHints } from '../hints/redis.ts'
 import { Log } from '../log/log.ts'
 import type { MayDeliver } from '../log/relay.ts'
@@ -14,6 +15,7 @@ import { systemClock, type Clock } from '../seams/clock.ts'
 import { noHints, type Hints } from '../seams/hints.ts'
 import { addressesOf, type Addresses, type Ports } from './addresses.ts'
 import { authConfigOf, configFrom, type Config, type Settings } from './config.ts'
+import { consoleOf } from './console.ts'
 import { createLogger } from './logger.ts'
 import { listening, reservePort, type ReservedPort } from './ports.ts'
 import { readinessOf } from './readiness.ts'
@@ -38,6 +40,8 @@ export interface RunningServer {
   readonly addresses: Addresses
   readonly config: Config
   readonly developmentMode: boolean
+  /** The console; in development mode with the secret of this start, behind which whoever opens it is signed in. */
+  readonly consoleUrl: string
   readonly log: Log
   readonly authority: Authority
   readonly broker: Broker
@@ -61,7 +65,11 @@ export async function startServer(given: Settings = {}, overrides: ServerOverrid
     return (stopped ??= stopSteps(started, parts, { timeoutMs: config.limits.stopTimeoutMs, logger }))
   }
   const { log, authority, broker, bridge, ports } = parts
-  return { addresses: addressesOf(config, ports), config, developmentMode: authority.developmentMode, log, authority, broker, bridge, stop }
+  const addresses = addressesOf(config, ports)
+  const { consoleSecret, developmentMode } = authority
+  // What stands behind # is sent to nobody.
+  const consoleUrl = consoleSecret === undefined ? `${addresses.publicHttpUrl}/` : `${addresses.httpUrl}/#dev=${consoleSecret}`
+  return { addresses, config, developmentMode, consoleUrl, log, authority, broker, bridge, stop }
 }
 
 /** Filled by the steps, each of which uses only what those before it have filled. */
@@ -78,6 +86,7 @@ interface Parts {
   metrics: Metrics
   store: Store
   log: Log
+  live: Live
   authority: Authority
   bridge: Bridge
   broker: Broker
@@ -135,6 +144,13 @@ const steps: readonly Step<Parts>[] = [
     stop: ({ log }) => log.close(),
   },
   {
+    name: 'live messages',
+    start(parts) {
+      parts.live = new Live(parts)
+    },
+    stop: async ({ live }) => live.close(),
+  },
+  {
     name: 'authority',
     async start(parts) {
       const { config, overrides, clock, logger, hints, metrics, log, ports } = parts
@@ -158,9 +174,10 @@ const steps: readonly Step<Parts>[] = [
   {
     name: 'bridge',
     async start(parts) {
-      const { config, clock, logger, metrics, log, authority } = parts
+      const { config, clock, logger, metrics, log, live, authority } = parts
       parts.bridge = await Bridge.open({
         log,
+        live,
         authority,
         clock,
         limits: config.limits,
@@ -171,6 +188,9 @@ const steps: readonly Step<Parts>[] = [
         openEnabled: config.open,
         readiness: () => readinessOf(parts),
         version: packageVersion(),
+        // The broker is there before anybody can ask.
+        sessions: (uid, page) => parts.broker.sessionsOf(uid, page),
+        console: consoleOf(logger),
       })
     },
     stop: ({ bridge }) => bridge.close(),
@@ -179,7 +199,7 @@ const steps: readonly Step<Parts>[] = [
     // Stopped before the bridge: its WebSocket clients hold connections of the bridge's server.
     name: 'broker',
     async start(parts) {
-      const { config, clock, logger, hints, metrics, log, authority, bridge } = parts
+      const { config, clock, logger, hints, metrics, log, live, authority, bridge } = parts
       parts.broker = await Broker.open({
         log,
         authority,
@@ -188,6 +208,7 @@ const steps: readonly Step<Parts>[] = [
         logger,
         telemetry: metrics,
         hints,
+        live,
         openEnabled: config.open,
         allowedOrigins: config.corsOrigins,
       })
@@ -223,7 +244,7 @@ const steps: readonly Step<Parts>[] = [
 ]
 
 /** Asked for while parts are still missing, too: a scrape may come as soon as HTTP listens. */
-function gaugesOf({ log, broker, redisHints }: Partial<Parts>): Record<string, number> {
+function gaugesOf({ log, broker, bridge, redisHints }: Partial<Parts>): Record<string, number> {
   const memory = log?.inMemory
   const ofLog = memory && {
     streamsInMemory: memory.streams,
@@ -231,5 +252,10 @@ function gaugesOf({ log, broker, redisHints }: Partial<Parts>): Record<string, n
     stateCacheBytes: memory.stateBytes,
     backlogBytes: memory.pendingBytes,
   }
-  return { ...broker?.stats(), ...ofLog, ...(redisHints && { hintsConnected: Number(redisHints.connected) }) }
+  return {
+    ...broker?.stats(),
+    ...ofLog,
+    ...bridge?.stats(),
+    ...(redisHints && { hintsConnected: Number(redisHints.connected) }),
+  }
 }

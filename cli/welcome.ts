@@ -3,7 +3,7 @@ import type { RunningServer } from './server.ts'
 import { describeStore } from './store.ts'
 import { packageVersion } from './version.ts'
 
-type Served = Pick<RunningServer, 'addresses' | 'config' | 'developmentMode'>
+type Served = Pick<RunningServer, 'addresses' | 'config' | 'developmentMode' | 'consoleUrl'>
 
 /** One line for programs that wait for the server. */
 export function readyLine({ addresses: { host, ports } }: Served): string {
@@ -13,7 +13,7 @@ export function readyLine({ addresses: { host, ports } }: Served): string {
 }
 
 export function welcome(server: Served): string {
-  const { addresses, config, developmentMode } = server
+  const { addresses, config, developmentMode, consoleUrl } = server
   const lines = [
     `Tidemark ${packageVersion()}`,
     '',
@@ -21,6 +21,7 @@ export function welcome(server: Served): string {
     ...(addresses.mqttsUrl === undefined ? [] : [`  TLS        ${addresses.mqttsUrl}`]),
     `  WebSocket  ${addresses.wsUrl}`,
     `  HTTP       ${addresses.httpUrl}`,
+    `  console    ${consoleUrl}`,
     `  store      ${describeStore(config)}`,
     '',
     ...(developmentMode ? developmentLines(server) : [`Clients show a token of ${issuerNames(config)} as MQTT password.`, '']),
@@ -43,7 +44,7 @@ function developmentLines({ addresses, config }: Served): string[] {
   const bracketed = http.startsWith('[') ? '-g ' : '' // curl takes brackets for a pattern.
   return [
     'Development mode: no issuer is configured. Everything listens on this machine only, and whoever can read',
-    `${data}/dev-key can make tokens for any user.`,
+    `${data}/dev-key, or has the link to the console above, can make tokens for any user.`,
     '',
     'Lines to copy, in this folder:',
     '',

@@ -1,4 +1,4 @@
-/** Topic filters: what they name, how they match, and what they cover [P-1.6]. */
+/** Filters on the wire: what they name [P-1.6]. How they match: topic-filter.ts. */
 import { SyncError } from './errors.ts'
 import { parsePosition, type Position } from './positions.ts'
 import { checkCharacters, checkLevel, isReservedLevel, openStream, quote, streamName, type TopicRules } from './topics.ts'
@@ -46,18 +46,40 @@ function parsePlainFilter(wire: string, levels: readonly string[], rules: TopicR
 
 function parseSyncFilter(wire: string, levels: readonly string[], rules: TopicRules): Subscription {
   const first = levels[0] as string
-  const start = parseStart(first)
-  const rest = levels.slice(1)
-  if (rest[0] === 'open' && rest[1] === '-') {
+  const start = first === 'sync' ? 'now' : parseStart(first.slice('sync@'.length))
+  return { door: 'sync', ...filterOfStream(wire, levels.slice(1), rules), start, first }
+}
+
+/** The filter of one stream, named by its first two levels without wildcards [P-6.3]. */
+export interface StreamFilter {
+  readonly stream: string
+  /** In terms of plain topics. */
+  readonly filter: string
+}
+
+/** Reads what stands behind the first level of a sync filter, and in `from` of an event stream; throws `bad-filter`. */
+export function parseStreamFilter(text: string, rules: TopicRules): StreamFilter {
+  checkCharacters(text, 'bad-filter')
+  const levels = text.split('/')
+  checkWildcards(text, levels)
+  const found = filterOfStream(text, levels, rules)
+  const plainLevels = found.filter.split('/').length
+  if (plainLevels > rules.topicLevelsMax) throw badFilter(text, `${plainLevels} levels, at most ${rules.topicLevelsMax}`)
+  if (Buffer.byteLength(found.filter) > rules.topicBytesMax) throw badFilter(text, `more than ${rules.topicBytesMax} bytes`)
+  return found
+}
+
+function filterOfStream(wire: string, levels: readonly string[], rules: TopicRules): StreamFilter {
+  if (levels[0] === 'open' && levels[1] === '-') {
     if (!rules.openEnabled) throw badFilter(wire, 'the open stream is off')
-    if (rest.length < 3) throw badFilter(wire, 'a stream has no topic of its own; append /#')
-    return { door: 'sync', stream: openStream, filter: rest.slice(2).join('/'), start, first }
+    if (levels.length < 3) throw badFilter(wire, 'a stream has no topic of its own; append /#')
+    return { stream: openStream, filter: levels.slice(2).join('/') }
   }
-  const stream = streamName(rest, 'bad-filter', wire)
-  if (rest.length < 3) throw badFilter(wire, 'a stream has no topic of its own; append /#')
-  const ownName = isExact(rest) && serverNames.has(rest.at(-1) as string)
-  for (const level of ownName ? rest.slice(0, -1) : rest) checkLevel(level, wire, 'bad-filter')
-  return { door: 'sync', stream, filter: rest.join('/'), start, first }
+  const stream = streamName(levels, 'bad-filter', wire)
+  if (levels.length < 3) throw badFilter(wire, 'a stream has no topic of its own; append /#')
+  const ownName = isExact(levels) && serverNames.has(levels.at(-1) as string)
+  for (const level of ownName ? levels.slice(0, -1) : levels) checkLevel(level, wire, 'bad-filter')
+  return { stream, filter: levels.join('/') }
 }
 
 /** The server's own names, asked for exactly: its entries, and control messages, which come anyway [P-6.9]. */
@@ -67,9 +89,8 @@ function isExact(levels: readonly string[]): boolean {
   return !levels.includes('+') && !levels.includes('#')
 }
 
-function parseStart(first: string): SyncStart {
-  if (first === 'sync') return 'now'
-  const text = first.slice('sync@'.length)
+/** Reads `earliest`, `snapshot` or a position; throws `bad-position`. */
+export function parseStart(text: string): SyncStart {
   return text === 'earliest' || text === 'snapshot' ? text : parsePosition(text)
 }
 
@@ -92,48 +113,6 @@ function checkWildcards(wire: string, levels: readonly string[]): void {
     }
     if (level.includes('+') && level !== '+') throw badFilter(wire, '+ stands alone in its level [MQTT-4.7.1-3]')
   })
-}
-
-/** A filter split once, for matching many topics. */
-export class TopicFilter {
-  readonly text: string
-  readonly #levels: readonly string[]
-  readonly #exact: boolean
-
-  constructor(text: string) {
-    this.text = text
-    this.#levels = text.split('/')
-    this.#exact = !/[+#]/.test(text)
-  }
-
-  /** Whether the topic matches [MQTT-4.7]; wildcards at the front do not match topics that begin with `$`. */
-  matches(topic: string): boolean {
-    if (this.#exact) return this.text === topic
-    const levels = topic.split('/')
-    const first = this.#levels[0]
-    if ((first === '+' || first === '#') && topic.startsWith('$')) return false
-    for (let at = 0; at < this.#levels.length; at++) {
-      const level = this.#levels[at]
-      if (level === '#') return true
-      if (at >= levels.length || (level !== '+' && level !== levels[at])) return false
-    }
-    return levels.length === this.#levels.length
-  }
-
-  /** Whether every topic that `other` can match is matched by this one. */
-  covers(other: string): boolean {
-    // Wildcards at the front do not match topics that begin with $.
-    if (/^[+#]/.test(this.text) && other.startsWith('$')) return false
-    const theirs = other.split('/')
-    for (let at = 0; at < this.#levels.length; at++) {
-      const level = this.#levels[at]
-      if (level === '#') return true
-      const their = theirs[at]
-      if (their === undefined || their === '#') return false
-      if (level !== '+' && level !== their) return false
-    }
-    return theirs.length === this.#levels.length
-  }
 }
 
 /** The topic of a filter's control messages: cut at its first wildcard level, plus `$ctl`; an exact filter is its own [P-6.9]. */

@@ -95,6 +95,8 @@ export const defaultLimits = {
   cursorFlushMs: 2_000,
   /** A reader at the head of a sync filter hears `at` this often. */
   atIntervalMs: 30_000,
+  /** An event stream that has nothing to say says so this often: what stands between would take it for dead. */
+  eventsKeepAliveMs: 15_000,
   /** A session of which nobody was connected for this long is forgotten. */
   sessionExpiryMs: 30 * 24 * 3_600_000,
   /** Connections that one listener serves: the memory of the node. HTTP and WebSocket share one. */
@@ -186,8 +188,10 @@ export const topicsRememberedMax = 1_000
 export const unfinishedBucketsMax = 16
 /** What a turn has to say up to this size is copied into one write; larger pieces are handed on as they are. */
 export const outputJoinBytesMax = 65_536
-/** Waits, keep-alives and expiries of connections are looked at this often: each may be so much late. */
+/** Waits, keep-alives and expiries of connections and event streams are looked at this often: each may be so much late. */
 export const connectionsTickMs = 500
+/** Sessions that one answer of HTTP lists: bounds its work. */
+export const sessionsListedMax = 100
 /** Sessions that have expired are removed this often. */
 export const sessionsSweepMs = 3_600_000
 /** Names of streams that retention reads at once, and how long it pauses at least when it has done enough. */

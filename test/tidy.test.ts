@@ -10,16 +10,34 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   log: ['protocol', 'seams'],
   hints: ['seams'],
   auth: ['protocol', 'seams'],
-  broker: ['log', 'auth', 'protocol', 'seams'],
-  bridge: ['log', 'auth', 'protocol', 'seams'],
+  delivery: ['log', 'protocol', 'seams'],
+  broker: ['delivery', 'log', 'auth', 'protocol', 'seams'],
+  bridge: ['delivery', 'log', 'auth', 'protocol', 'seams'],
   // `tidemark bench` runs the loads of bench/.
-  cli: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench'],
+  cli: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench'],
   client: ['protocol'],
-  bench: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
+  console: ['client', 'protocol'],
+  bench: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
   // Judges the product from outside: it starts programs and talks to ports.
   chaos: [],
   examples: ['client', 'protocol', '.'],
-  test: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'bench', 'chaos', 'examples', '.'],
+  test: [
+    'broker',
+    'bridge',
+    'delivery',
+    'log',
+    'hints',
+    'auth',
+    'protocol',
+    'seams',
+    'cli',
+    'client',
+    'console',
+    'bench',
+    'chaos',
+    'examples',
+    '.',
+  ],
   '.': ['cli', 'log', 'protocol'],
 }
 
@@ -31,8 +49,9 @@ const entries: readonly RegExp[] = [
   /^index\.ts$/,
   /^cli\/main\.ts$/,
   /^[a-z]+\/index\.ts$/,
+  /^client\/(?:encryption|node)\.ts$/,
   /\.test\.ts$/,
-  /^bench\/run\.ts$/,
+  /^bench\/(?:scale\/)?run\.ts$/,
   /^chaos\/run\.ts$/,
   /^examples\//,
 ]
@@ -143,7 +162,7 @@ describe('tidy', () => {
 
   it('has every wait, queue and cache of the server in one file', () => {
     const bound = /^(?:export )?const \w*(?:Max|Min|Ms)(?:Default)?(?:: number)? = [\d_ *]+$/m
-    const server = sources.filter((path) => /^(log|broker|bridge|auth|hints)\//.test(path))
+    const server = sources.filter((path) => /^(log|delivery|broker|bridge|auth|hints)\//.test(path))
     expect(server.filter((path) => bound.test(codeOf(read(path))))).to.have.members(Object.keys(otherBounds))
     expect(bound.test(read('seams/limits.ts'))).to.equal(true)
   })

@@ -1,5 +1,6 @@
 /** Every attack on every door: run, or not applicable for a reason. */
 import type { Attack } from './cells.ts'
+import { consoleRows } from './rows/console.ts'
 import { limitRows } from './rows/limits.ts'
 import { nameRows } from './rows/names.ts'
 import { originRows } from './rows/origins.ts'
@@ -16,6 +17,7 @@ export const attacks: readonly Attack[] = [
   ...nameRows,
   ...limitRows,
   ...originRows,
+  ...consoleRows,
 ]
 
 /** Cells that must have run at the end; raise it with the table. */

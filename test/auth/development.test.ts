@@ -121,3 +121,32 @@ describe('the development key', () => {
     }
   })
 })
+
+describe('the secret of the console', () => {
+  afterEach(closeAll)
+
+  it('[P-19.4] brings a token of any user for one hour, and is another one at each start', async () => {
+    const { setting } = await developmentSetting()
+    const { authority } = await open(setting)
+    const other = await open(setting)
+    const consoleSecret = authority.consoleSecret as string
+    expect(consoleSecret).to.match(/^[\w-]{22}$/)
+    expect(other.authority.consoleSecret).to.not.equal(consoleSecret)
+    const token = await authority.mintForConsole(consoleSecret, { name: 'Ada L', spaces: { 'board-7': 'write' } })
+    const principal = await authority.authenticate(token, 'tab')
+    expect(principal).to.include({ uid: 'Ada=20L', expiresAtMs: Math.floor(startMs / 1000) * 1000 + 3_600_000 })
+    expect(principal.grants.allows('publish', 'spaces/board-7/x')).to.equal(true)
+    expect(principal.grants.has('tap')).to.equal(false)
+    for (const wrong of [other.authority.consoleSecret as string, '', consoleSecret.slice(1), `${consoleSecret}x`])
+      await refusal(authority.mintForConsole(wrong, { name: 'alice' }), 'forbidden', /printed/)
+    await refusal(authority.mintForConsole(consoleSecret, { name: '\udfff' }), 'bad-request', /name/)
+    await refusal(authority.mintForConsole(consoleSecret, { name: 'alice', spaces: { 'a/b': 'read' } }), 'bad-request', /canonical/)
+  })
+
+  it('[P-19.4] is not there where an issuer is configured', async () => {
+    const { authority } = await open()
+    expect(authority.consoleSecret).to.equal(undefined)
+    await refusal(authority.mintForConsole('', { name: 'alice' }), 'forbidden', /issuer/)
+    await refusal(authority.mintForConsole('undefined', { name: 'alice' }), 'forbidden', /issuer/)
+  })
+})

@@ -30,10 +30,13 @@ const routes = [
   'DELETE /v1/streams/{kind}/{id}/members/{uid}',
   'GET /',
   'GET /.well-known/jwks.json',
+  'GET /console/{file}',
   'GET /healthz',
   'GET /metrics',
   'GET /openapi.json',
   'GET /readyz',
+  'GET /v1/events',
+  'GET /v1/sessions',
   'GET /v1/streams/{kind}/{id}/entries',
   'GET /v1/streams/{kind}/{id}/state',
   'POST /v1/revocations',
@@ -84,6 +87,16 @@ describe('bridge: /openapi.json', () => {
     expect(query.find(({ name }) => name === 'limit')?.schema).to.include({ type: 'integer', minimum: 0, maximum: 1000, default: 100 })
     expect(query.every(({ required }) => !required)).to.equal(true)
     expect(security).to.deep.equal([{ bearer: [] }])
+  })
+
+  it('says for event streams what the route takes [P-18.1] [P-18.5]', () => {
+    const { parameters = [], responses } = operations.get('GET /v1/events') as Operation
+    expect(parameters.map(({ name, in: where, required }) => [name, where, required])).to.deep.equal([
+      ['from', 'query', true],
+      ['last-event-id', 'header', false],
+    ])
+    expect(parameters[0]?.schema).to.deep.include({ type: 'array', minItems: 1, maxItems: 50 })
+    expect(Object.keys(responses['200']?.content ?? {})).to.deep.equal(['text/event-stream'])
   })
 
   it('refusals are problem documents with an example per code [P-12.1]', () => {

@@ -1,7 +1,7 @@
 /** Walks over pages of every size, compared with what was appended. */
 import { expect } from 'chai'
 import * as fc from 'fast-check'
-import { TopicFilter } from '../../protocol/filters.ts'
+import { TopicFilter } from '../../protocol/topic-filter.ts'
 import { append, history, makeWorld, seqOf, type Message, type World } from './support.ts'
 
 interface Truth {

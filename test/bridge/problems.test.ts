@@ -42,10 +42,10 @@ describe('bridge: failures of HTTP itself', () => {
 
   const entries = '/v1/streams/users/alice/entries'
 
-  it('a route or method that is not listed is not-found [P-11.1] [P-12.13] [P-14.3 – P-14.6]', async () => {
+  it('a route or method that is not listed is not-found [P-11.1] [P-12.13] [P-14.4 – P-14.6]', async () => {
     for (const [method, path] of [
       ['GET', '/v1'],
-      ['GET', '/v1/events'],
+      ['POST', '/v1/events'],
       ['GET', '/v1/streams/users/alice'],
       ['DELETE', '/v1/streams/users/alice/state'],
       ['GET', '/v1/streams/spaces/board/members/bob'],

@@ -4,22 +4,27 @@ import { connect } from 'node:net'
 import { Writable } from 'node:stream'
 import pino from 'pino'
 import { Grants, openGrants, type Principal } from '../../auth/index.ts'
-import { Bridge, Metrics, type BridgeAuthority, type BridgeParts, type ReadinessCheck } from '../../bridge/index.ts'
+import { Bridge, Metrics, type BridgeAuthority, type BridgeParts, type ConsoleFiles, type ReadinessCheck } from '../../bridge/index.ts'
+import { Live } from '../../delivery/live.ts'
 import { encodeFrame } from '../../log/draft.ts'
 import { Log } from '../../log/log.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import type { Store } from '../../log/stores/store.ts'
 import { SyncError } from '../../protocol/errors.ts'
 import type { Clock } from '../../seams/clock.ts'
+import { noHints, type Hints } from '../../seams/hints.ts'
 import { defaultLimits, type Limits } from '../../seams/limits.ts'
 
 export interface WorldOptions {
   readonly limits?: Partial<Limits>
   readonly store?: Store
+  readonly hints?: Hints
   readonly openEnabled?: boolean
   readonly developmentMode?: boolean
   readonly corsOrigins?: readonly string[]
   readonly allowedHosts?: readonly string[]
+  readonly sessions?: BridgeParts['sessions']
+  readonly console?: ConsoleFiles
   readonly authority?: (clock: Clock, log: Log) => Promise<BridgeAuthority>
 }
 
@@ -29,6 +34,7 @@ export interface World {
   readonly port: number
   readonly bridge: Bridge
   readonly log: Log
+  readonly live: Live
   readonly clock: TestClock
   readonly authority: FakeAuthority
   readonly metrics: Metrics
@@ -80,7 +86,7 @@ export class FakeAuthority implements BridgeAuthority {
     return {
       uid: name,
       client: bound,
-      grants: Grants.parse([...(name === 'narrow' ? [] : own), ...openGrants, ...extra]),
+      grants: Grants.parse([...(name === 'narrow' ? [] : own), ...openGrants, ...extra, ...(this.#also.get(name) ?? [])]),
       expiresAtMs: now + 3_600_000,
       issuedAtMs: now,
       jti: `jti-${name}`,
@@ -112,8 +118,31 @@ export class FakeAuthority implements BridgeAuthority {
     this.revocations.push(request)
   }
 
+  readonly #listeners = new Set<() => void>()
+  readonly #also = new Map<string, string[]>()
+
+  /** One more grant for a name. */
+  also(name: string, grant: string): void {
+    this.#also.set(name, [...(this.#also.get(name) ?? []), grant])
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  /** As when revocations were read: everybody looks again. */
+  changed(): void {
+    for (const listener of this.#listeners) listener()
+  }
+
   isRevoked(principal: Principal): boolean {
     return this.revoked.has(principal.uid)
+  }
+
+  async mintForConsole(secret: string, { name, spaces }: Parameters<BridgeAuthority['mintForConsole']>[1]): Promise<string> {
+    if (secret !== 'printed') throw new SyncError('forbidden', 'another secret')
+    return `${name} ${JSON.stringify(spaces ?? {})}`
   }
 
   jwks(): { keys: object[] } {
@@ -127,12 +156,15 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   const readiness: ReadinessCheck[] = []
   const lines: string[] = []
   const logger = pino({ level: 'debug' }, new Writable({ write: (chunk, _encoding, done) => (lines.push(String(chunk)), done()) }))
-  const log = await Log.open({ store: options.store ?? new MemoryStore(), clock, limits })
+  const hints = options.hints ?? noHints
+  const log = await Log.open({ store: options.store ?? new MemoryStore(), clock, limits, hints })
+  const live = new Live({ clock, hints })
   const metrics = new Metrics(() => ({ connections: 3, backlogBytes: 12, streams: log.inMemory.streams }))
   const authority = new FakeAuthority(clock)
   authority.developmentMode = options.developmentMode ?? false
   const parts: BridgeParts = {
     log,
+    live,
     authority: (await options.authority?.(clock, log)) ?? authority,
     clock,
     limits,
@@ -142,15 +174,18 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
     openEnabled: options.openEnabled ?? false,
     readiness: () => readiness,
     version: '9.9.9',
+    sessions: options.sessions ?? (() => Promise.resolve({ sessions: [], next: undefined })),
+    console: () => Promise.resolve(options.console),
     ...(options.allowedHosts ? { allowedHosts: options.allowedHosts } : {}),
   }
   const bridge = await Bridge.open(parts)
   const port = await bridge.listen({ host: '127.0.0.1', port: 0 })
   const close = async (): Promise<void> => {
     await bridge.close()
+    live.close()
     await log.close()
   }
-  return { url: `http://127.0.0.1:${port}`, port, bridge, log, clock, authority, metrics, readiness, lines, close }
+  return { url: `http://127.0.0.1:${port}`, port, bridge, log, live, clock, authority, metrics, readiness, lines, close }
 }
 
 export interface Answer {
@@ -196,13 +231,14 @@ export function askRaw(
   path: string,
   headers: Record<string, string | string[]>,
   method = 'GET',
+  encoding: BufferEncoding = 'utf8',
 ): Promise<{ status: number; headers: IncomingHttpHeaders; text: string }> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({ host: '127.0.0.1', port: world.port, path, method, headers, agent: false }, (response) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
       response.on('end', () =>
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(chunks).toString() }),
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(chunks).toString(encoding) }),
       )
     })
     request.on('error', reject).end()

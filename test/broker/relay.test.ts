@@ -237,7 +237,7 @@ describe('Messages between users', () => {
     expect(await topicsOf(it, 'inbox/bob')).to.have.length(4)
   })
 
-  it('[P-15.11, P-13.47] are refused where those of the sender fill their part of the inbox', async () => {
+  it('[P-15.11, P-13.48] are refused where those of the sender fill their part of the inbox', async () => {
     const it = await testBroker({ limits: { relayBytesMax: 300 } })
     const alice = await putter(it)
     expect(await put(alice, toBob, { id: 'a', text: 'x'.repeat(200) })).to.have.all.keys('id', 'pos')

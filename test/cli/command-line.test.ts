@@ -26,6 +26,7 @@ describe('the command line', function () {
       'copy',
       'unseal',
       'check-config',
+      'doctor',
       'bench',
     ])
     for (const name of commands) {

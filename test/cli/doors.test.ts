@@ -1,5 +1,6 @@
 /** What holds on every door of one server: MQTT topics, puts and HTTP. */
 import { expect } from 'chai'
+import { cutEventReaders, EventReader } from '../support/events.ts'
 import { destroyRawClients, RawClient } from '../support/raw-mqtt.ts'
 import { testServer, type TestServer } from '../support/server.ts'
 
@@ -22,6 +23,7 @@ describe('the doors of a server', function () {
     await client.subscribe('reply/phone/#')
   })
   afterEach(async () => {
+    cutEventReaders()
     destroyRawClients()
     await server.stop()
   })
@@ -101,4 +103,34 @@ describe('the doors of a server', function () {
     }
     expect(await entries()).to.deep.equal([])
   })
+
+  it('[P-18.1, P-18.7, P-18.8, P-18.9, P-6.16] an event stream shows what the sync door shows, in the same order', async () => {
+    await client.publish(topic, 'kept', { retain: true })
+    const filter = 'users/alice/notes/#'
+    const other = await RawClient.open(server.ports.mqtt)
+    await other.connect({ clientId: 'other', password: token })
+    await other.subscribe(`sync@snapshot/${filter}`)
+    const reader = await EventReader.open(server.urls.http, { token, from: [`${filter}@snapshot`] })
+    await reader.caughtUp(filter)
+    client.publishNow(topic, 'ephemeral', { qos: 0 })
+    await client.publish(topic, '{"a":1}')
+    await put({ id: 'a', text: 'put' })
+    await reader.events('entry', 3)
+
+    // How often it says in between that it is caught up depends on the turns.
+    const heard: Json[] = []
+    while (heard.length < 6) {
+      const json = JSON.parse((await other.message()).text) as Json
+      if (json['ctl'] !== 'at') heard.push(comparable(json))
+    }
+    const shown = reader.inbox.all.filter(({ name }) => name !== 'at')
+    const names = ['snapshot-start', 'entry', 'snapshot-end', 'ephemeral', 'entry', 'entry']
+    expect(shown.map(({ name }) => name)).to.deep.equal(names)
+    expect(shown.map(({ json }) => comparable(json))).to.deep.equal(heard)
+  })
 })
+
+/** Without what tells the doors and moments apart. */
+function comparable({ filter: _filter, ts: _ts, hops: _hops, ...rest }: Json): Json {
+  return rest
+}

@@ -51,9 +51,12 @@ describe('npx tidemark', function () {
       const url = server.addresses.httpUrl + '/v1/streams/users/alice/entries'
       const answer = await fetch(url, { method: 'POST', headers, body: JSON.stringify({ topic: 'x', text: 'hello' }) })
       console.log(answer.status, parsePosition((await answer.json()).pos).seq)
+      const page = await (await fetch(server.addresses.httpUrl, { headers: { accept: 'text/html' } })).text()
+      const script = await fetch(server.addresses.httpUrl + /src="([^"]+)"/.exec(page)[1])
+      console.log(script.status, (await script.text()).length > 1000)
       await server.stop()`
     writeFileSync(join(folder, 'program.mjs'), program)
     const { stdout } = await run(process.execPath, ['program.mjs', token.stdout.trim()], { cwd: folder, env: cleanEnvironment() })
-    expect(stdout).to.equal('201 1\n')
+    expect(stdout).to.equal('201 1\n200 true\n')
   })
 })

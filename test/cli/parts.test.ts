@@ -94,7 +94,13 @@ describe('the welcome', () => {
 
   it('is that of the README with the default settings', () => {
     const config = configFrom({})
-    const text = welcome({ config, addresses: addressesOf(config, ports), developmentMode: true })
+    const text = welcome({
+      config,
+      addresses: addressesOf(config, ports),
+      developmentMode: true,
+      consoleUrl: 'http://127.0.0.1:8080/#dev=s',
+    })
+    expect(text).to.include('\n  console    http://127.0.0.1:8080/#dev=s\n')
     expect(text).to.include('\n  TOKEN=$(npx tidemark token alice)\n')
     expect(text).to.include(`\n  mosquitto_sub -i phone -c -q 1 -u alice -P "$TOKEN" -t 'users/alice/#' -v\n`)
     expect(text).to.include('\n  mosquitto_pub -q 1 -u alice -P "$TOKEN" -t users/alice/notes/1 -m hello\n')
@@ -104,7 +110,7 @@ describe('the welcome', () => {
 
   it('follows the settings', () => {
     const config = configFrom({ host: '::1', data: "it's here", audience: 'x', store: 'memory:' })
-    const served = { config, addresses: addressesOf(config, { ...ports, mqtt: 1999 }), developmentMode: true }
+    const served = { config, addresses: addressesOf(config, { ...ports, mqtt: 1999 }), developmentMode: true, consoleUrl: '' }
     const text = welcome(served)
     expect(text).to.include(`token alice --data 'it'\\''s here' --audience x)`)
     expect(text).to.include('mosquitto_pub -h ::1 -p 1999 -q 1')
@@ -116,7 +122,7 @@ describe('the welcome', () => {
   it('offers no development token where there is an issuer', () => {
     const issuers = [{ issuer: 'https://id.example', algorithms: ['HS256' as const], secret: 'a secret that is long enough for HS256' }]
     const config = configFrom({ host: '0.0.0.0', issuers, certFile: 'c', keyFile: 'k' })
-    const served = { config, addresses: addressesOf(config, { ...ports, mqtts: 8883 }), developmentMode: false }
+    const served = { config, addresses: addressesOf(config, { ...ports, mqtts: 8883 }), developmentMode: false, consoleUrl: '' }
     expect(welcome(served)).to.include('https://id.example').and.include('mqtts://localhost:8883').and.not.include('TOKEN')
     expect(readyLine(served)).to.include(' mqtts=0.0.0.0:8883 ')
   })

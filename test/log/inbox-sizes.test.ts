@@ -50,7 +50,7 @@ describe('what a sender has in an inbox', () => {
     }
   }
 
-  it('[P-15.11, P-13.47] is bounded by relayBytesMax, for each sender and each inbox', async () => {
+  it('[P-15.11, P-13.48] is bounded by relayBytesMax, for each sender and each inbox', async () => {
     const store = new MemoryStore()
     const log = await open(store, { relayBytesMax: 10 * packetBytes })
     expect(await fill(log)).to.equal(10)

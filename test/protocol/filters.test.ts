@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
-import { controlTopic, TopicFilter } from '../../protocol/filters.ts'
+import { controlTopic } from '../../protocol/filters.ts'
+import { TopicFilter } from '../../protocol/topic-filter.ts'
 
 const level = fc.constantFrom('', 'a', 'b', '$x')
 const topics = fc.array(level, { minLength: 1, maxLength: 4 }).map((levels) => levels.join('/'))

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Authority, loadDevelopmentKey, mintDevelopmentToken, type DevelopmentTokenRequest } from '../../auth/index.ts'
 import { Broker } from '../../broker/index.ts'
+import { Live } from '../../delivery/live.ts'
 import { Log } from '../../log/log.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import type { Store } from '../../log/stores/store.ts'
@@ -104,7 +105,8 @@ export async function testBroker(options: TestBrokerOptions = {}): Promise<TestB
     { ...settings, anonymous, openEnabled },
     { documents: log.documents, clock, logger, limits, hints, telemetry },
   )
-  const broker = await Broker.open({ log, authority, clock, limits, logger, telemetry, hints, openEnabled, allowedOrigins })
+  const live = new Live({ clock, hints })
+  const broker = await Broker.open({ log, authority, clock, limits, logger, telemetry, hints, live, openEnabled, allowedOrigins })
   const port = await broker.listenTcp({ host: '127.0.0.1', port: 0 })
   const http = createServer((_request, response) => response.writeHead(404).end())
   broker.takeUpgrades(http)
@@ -116,6 +118,7 @@ export async function testBroker(options: TestBrokerOptions = {}): Promise<TestB
     http.close()
     http.closeAllConnections()
     await within(broker.close(), 'the broker to close')
+    live.close()
     await authority.close()
     await within(log.close(), 'the log to close')
   }

@@ -21,7 +21,7 @@ function pageRow(name: string, clauses: readonly string[], server: Server, cases
       expect(await upgrade(attack, server, headers), JSON.stringify(headers)).to.equal(403),
     ),
     http: each(cases, async (attack, headers) => {
-      for (const path of ['/healthz', '/metrics', '/v1/streams/users/alice/entries']) {
+      for (const path of ['/healthz', '/metrics', '/v1/streams/users/alice/entries', '/v1/events?from=users/alice/x']) {
         const { status, text } = await get(attack, server, path, headers)
         expect(status, `${path} ${JSON.stringify(headers)}`).to.equal(403)
         expect((JSON.parse(text) as Record<string, unknown>)['code']).to.equal('forbidden')

@@ -6,6 +6,7 @@ import { filterRefused, problem, publishCloses, putClient, putRefused } from './
 
 const alice = (attack: Attacker): Promise<string> => attack.world.tokens.of('alice')
 const bobsEntries = '/v1/streams/users/bob/entries'
+const events = '/v1/events?from='
 const oneWay = 'HTTP has one way to publish, attacked by the row before'
 
 export const othersRows: readonly Attack[] = [
@@ -67,7 +68,13 @@ export const othersRows: readonly Attack[] = [
     ...mqtt(async (attack) =>
       filterRefused(await attack.client(await alice(attack)), 'users/bob/#', 'users/bob/notes/1', 'users/bob/+/1', 'spaces/board/#'),
     ),
-    http: async (attack) => problem(await attack.http(`${bobsEntries}?topic=notes/1`, { token: await alice(attack) }), 'forbidden'),
+    async http(attack) {
+      const token = await alice(attack)
+      problem(await attack.http(`${bobsEntries}?topic=notes/1`, { token }), 'forbidden')
+      for (const from of ['users/bob/%23', 'users/bob/%2B/1', 'users/alice/%23&from=users/bob/notes/1', 'spaces/board/%23']) {
+        problem(await attack.http(events + from, { token }), 'forbidden')
+      }
+    },
   },
   {
     name: 'reads a retained message of another user',
@@ -79,10 +86,14 @@ export const othersRows: readonly Attack[] = [
   },
   {
     name: 'reads the history of another user',
-    clauses: ['P-6.3', 'P-10.15', 'P-11.2'],
+    clauses: ['P-6.3', 'P-10.15', 'P-11.2', 'P-18.4'],
     code: 'forbidden',
     ...mqtt(async (attack) => filterRefused(await attack.client(await alice(attack)), 'sync@earliest/users/bob/#', 'sync/users/bob/#')),
-    http: async (attack) => problem(await attack.http(`${bobsEntries}?after=earliest`, { token: await alice(attack) }), 'forbidden'),
+    async http(attack) {
+      const token = await alice(attack)
+      problem(await attack.http(`${bobsEntries}?after=earliest`, { token }), 'forbidden')
+      problem(await attack.http(`${events}users/bob/%23@earliest`, { token }), 'forbidden')
+    },
   },
   {
     name: 'reads the state of another user',
@@ -91,7 +102,11 @@ export const othersRows: readonly Attack[] = [
     ...mqtt(async (attack) =>
       filterRefused(await attack.client(await alice(attack)), 'sync@snapshot/users/bob/#', 'sync@snapshot/spaces/board/#'),
     ),
-    http: async (attack) => problem(await attack.http('/v1/streams/users/bob/state', { token: await alice(attack) }), 'forbidden'),
+    async http(attack) {
+      const token = await alice(attack)
+      problem(await attack.http('/v1/streams/users/bob/state', { token }), 'forbidden')
+      problem(await attack.http(`${events}users/bob/%23@snapshot`, { token }), 'forbidden')
+    },
   },
   {
     name: 'widens its own place until it holds another user',
@@ -118,7 +133,7 @@ export const othersRows: readonly Attack[] = [
   },
   {
     name: 'reads a door instead of a stream across users',
-    clauses: ['P-1.23', 'P-1.33', 'P-7.2'],
+    clauses: ['P-1.23', 'P-1.33', 'P-7.2', 'P-18.2'],
     code: 'bad-filter',
     ...mqtt(async (attack) =>
       filterRefused(
@@ -133,7 +148,13 @@ export const othersRows: readonly Attack[] = [
         'reply/+/x',
       ),
     ),
-    http: 'the doors are names of MQTT; the path of a request names a stream only',
+    async http(attack) {
+      const token = await alice(attack)
+      const filters = ['put/%23', 'put/users/bob/%23', 'auth/renew', 'sync/users/bob/%23', 'reply/%23']
+      for (const from of [...filters, 'users/%2B/%23', 'users/%23', '%23', '%2B/bob/%23', '%24SYS/%23', '']) {
+        problem(await attack.http(events + from, { token }), 'bad-filter')
+      }
+    },
   },
   {
     name: 'leaves a will for another user',

@@ -28,6 +28,7 @@ function badToken(
     async http(attack) {
       const token = await make(attack.world.tokens, attack)
       problem(await attack.http('/v1/streams/users/bob/entries', { token }), code)
+      problem(await attack.http('/v1/events?from=users/bob/%23@earliest', { token }), code)
       const exchange = await attack.http('/v1/token', {
         form: {
           grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
@@ -136,6 +137,7 @@ export const tokenRows: readonly Attack[] = [
     async http(attack) {
       problem(await attack.http('/v1/streams/users/bob/entries'), 'unauthorized')
       problem(await attack.http('/v1/streams/users/bob/state'), 'unauthorized')
+      problem(await attack.http('/v1/events?from=users/bob/%23'), 'unauthorized')
       problem(await attack.http('/v1/streams/users/bob/entries', { json: { topic: 'x', text: 'x' } }), 'unauthorized')
       problem(await attack.http('/v1/revocations', { json: { uid: 'bob' } }), 'unauthorized')
     },
@@ -172,6 +174,7 @@ export const tokenRows: readonly Attack[] = [
     async http(attack) {
       const token = await attack.world.tokens.of('bob')
       problem(await attack.http(`/v1/streams/users/bob/entries?access_token=${token}`, { token }), 'bad-request')
+      problem(await attack.http(`/v1/events?from=users/bob/%23&access_token=${token}`, { token }), 'bad-request')
     },
   },
 ]

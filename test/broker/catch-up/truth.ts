@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import type { Bucket } from '../../../log/bucket.ts'
 import { MemoryStore } from '../../../log/stores/memory.ts'
 import type { CommitOutcome } from '../../../log/stores/store.ts'
-import { TopicFilter } from '../../../protocol/filters.ts'
+import { TopicFilter } from '../../../protocol/topic-filter.ts'
 import { counts } from './counts.ts'
 
 export const streamName = 'users/alice'

@@ -1,18 +1,18 @@
-/** The streams that a session hears of, each once. */
+/** The streams that a reader hears of, each once. */
 import type { Log } from '../log/log.ts'
 import type { Follower, Stream } from '../log/stream.ts'
-import type { Ephemerals, StreamReader } from './ephemerals.ts'
+import type { Live, LiveReader } from './live.ts'
 
 export class Following {
   readonly #log: Log
-  readonly #ephemerals: Ephemerals
-  readonly #reader: Follower & StreamReader
+  readonly #live: Live
+  readonly #reader: Follower & LiveReader
   #streams: Stream[] = []
   #closed = false
 
-  constructor(log: Log, ephemerals: Ephemerals, reader: Follower & StreamReader) {
+  constructor(log: Log, live: Live, reader: Follower & LiveReader) {
     this.#log = log
-    this.#ephemerals = ephemerals
+    this.#live = live
     this.#reader = reader
   }
 
@@ -20,7 +20,7 @@ export class Following {
   async follow(name: string): Promise<Stream> {
     const stream = await this.#log.follow(name, this.#reader)
     if (!this.#streams.includes(stream)) this.#streams.push(stream)
-    this.#ephemerals.readers.add(name, this.#reader)
+    this.#live.add(name, this.#reader)
     if (this.#closed) this.#leave(stream)
     return stream
   }
@@ -38,6 +38,6 @@ export class Following {
   #leave(stream: Stream): void {
     this.#streams = this.#streams.filter((other) => other !== stream)
     this.#log.unfollow(stream, this.#reader)
-    this.#ephemerals.readers.remove(stream.name, this.#reader)
+    this.#live.remove(stream.name, this.#reader)
   }
 }

@@ -1,39 +1,74 @@
 /**
- * A sync subscription: envelopes with positions on the filter's own topics, and control messages in order with
- * them [P-6.1].
+ * One filter of a reader with its own place in the log: envelopes with positions, and control messages in order with
+ * them [P-6.1]. The sync door and event streams read like this; what they send looks different.
  */
 import type { Bucket } from '../log/bucket.ts'
 import { encodeEnvelope } from '../log/envelope.ts'
-import type { Retained } from '../log/fold.ts'
+import type { Fold, Retained } from '../log/fold.ts'
 import { beginning, checkPosition, firstPosition, headPosition } from '../log/history.ts'
+import type { Log } from '../log/log.ts'
 import { hasMembers } from '../log/members.ts'
 import { Reader } from '../log/reader.ts'
 import type { Stream } from '../log/stream.ts'
-import { controlTopic, TopicFilter, type SyncStart } from '../protocol/filters.ts'
+import type { SyncStart } from '../protocol/filters.ts'
+import { TopicFilter } from '../protocol/topic-filter.ts'
 import { emptyMark, formatPosition, type Position } from '../protocol/positions.ts'
 import { openStream } from '../protocol/topics.ts'
-import type { DeliveryOwner, Outlet } from './outlet.ts'
-import { encodePublish, lengthBytes, writeLength } from './packets.ts'
 
 export interface SyncRequest {
-  /** The filter as subscribed. */
-  readonly text: string
-  /** Its first level: what envelopes' topics begin with. */
-  readonly first: string
   /** In terms of plain topics. */
   readonly filter: string
   readonly start: SyncStart
-  readonly qos: number
 }
 
-export class SyncCursor implements DeliveryOwner {
+/** What a cursor may use of its connection while it delivers. */
+export interface SyncOutlet {
+  readonly log: Log
+  /** Bytes that may still be written before the peer has read what it got. */
+  readonly bytesLeft: number
+  /** Entries went out; `committedMs` is when the newest was on disk, where known. */
+  delivered(entries: number, committedMs: number | undefined): void
+  /** Up to which index the entries of a bucket may be shown: the one that withdraws the user, or all of them [P-16.2]. */
+  shownUntil(bucket: Bucket): number
+  /** Whether the user is no withdrawn member, as this state of the stream says. */
+  mayShow(stream: Stream, state: Fold): boolean
+  /** There is more to deliver. */
+  kick(): void
+  /** The connection cannot go on: the log cannot be read. */
+  fail(reason: string, error: unknown): void
+}
+
+/** What is said beside entries [P-6.9]. */
+export interface SyncMessage {
+  readonly ctl: 'at' | 'reset' | 'ended' | 'snapshot-start' | 'snapshot-end'
+  readonly pos?: string
+  readonly head?: string
+  readonly first?: string
+  readonly ts?: number
+  readonly reason?: string
+}
+
+/** What a filter sends, in the form of its door. */
+export interface SyncSink {
+  /** Entries that may still be sent before the client has acknowledged others. */
+  readonly room: number
+  /** Whether entries of a topic have a place on this door. */
+  fits(topic: string): boolean
+  /** Gathers an entry and returns the bytes that it takes. */
+  entry(topic: string, envelope: Buffer, seq: number, mark: string): number
+  /** Sends what was gathered. */
+  flush(): void
+  ephemeral(topic: string, envelope: Buffer): void
+  control(message: SyncMessage): void
+}
+
+export class SyncCursor {
   readonly stream: Stream
-  readonly request: SyncRequest
   readonly filter: TopicFilter
-  readonly #outlet: Outlet
+  readonly #start: SyncStart
+  readonly #outlet: SyncOutlet
+  readonly #sink: SyncSink
   readonly #reader: Reader
-  readonly #topicPrefix: string
-  readonly #topicRoom: { levels: number; bytes: number }
   /** Whether every entry of the stream matches. */
   readonly #whole: boolean
   /** `closed`: nothing more comes until the client subscribes again. */
@@ -49,22 +84,25 @@ export class SyncCursor implements DeliveryOwner {
   #lastSentMs = 0
   #announcing = false
 
-  constructor(stream: Stream, request: SyncRequest, outlet: Outlet) {
+  constructor(stream: Stream, { filter, start }: SyncRequest, outlet: SyncOutlet, sink: SyncSink) {
     this.stream = stream
-    this.request = request
-    this.filter = new TopicFilter(request.filter)
+    this.filter = new TopicFilter(filter)
+    this.#start = start
     this.#outlet = outlet
-    this.#topicPrefix = stream.name === openStream ? `${request.first}/${openStream}/` : `${request.first}/`
-    const { topicLevelsMax, topicBytesMax } = outlet.log.limits
-    this.#topicRoom = { levels: topicLevelsMax - this.#topicPrefix.split('/').length + 1, bytes: topicBytesMax - this.#topicPrefix.length }
-    this.#whole = stream.name !== openStream && request.filter === `${stream.name}/#`
+    this.#sink = sink
+    this.#whole = stream.name !== openStream && filter === `${stream.name}/#`
     this.#reader = new Reader(outlet.log, stream, outlet)
   }
 
-  /** Finds where to begin; called once the SUBACK is on its way. The head captured at SUBSCRIBE is passed in. */
+  /** Everything up to here was sent; the client alone knows what it has. */
+  get acked(): number {
+    return this.#next - 1
+  }
+
+  /** Finds where to begin; called once the answer is on its way. The head captured when it was asked for is passed in. */
   async start(captured: { seq: number; mark: string }): Promise<void> {
     const { log } = this.#outlet
-    const { start } = this.request
+    const start = this.#start
     this.#lastSentMs = log.clock.now()
     if (start === 'snapshot') return this.#startSnapshot()
     let from: Position
@@ -106,11 +144,10 @@ export class SyncCursor implements DeliveryOwner {
       return false
     }
     const { bytesLeft } = this.#outlet
-    const { room } = this.#outlet.inflight
-    if (bytesLeft <= 0 || room <= 0) return true
+    if (bytesLeft <= 0 || this.#sink.room <= 0) return true
     const bucket = this.#reader.at(this.#next)
     if (!bucket) return false
-    this.#deliverRun(bucket, room, bytesLeft)
+    this.#deliverRun(bucket, bytesLeft)
     return true
   }
 
@@ -126,7 +163,7 @@ export class SyncCursor implements DeliveryOwner {
   /** A QoS 0 message of the stream, live [P-3.13]. */
   ephemeral(topic: string, envelope: Buffer): void {
     if (this.#state !== 'tail' || this.#outlet.bytesLeft <= 0 || !this.#deliverable(topic)) return
-    this.#outlet.write(encodePublish(this.#topicPrefix + topic, envelope))
+    this.#sink.ephemeral(topic, envelope)
   }
 
   /** It is not for this user any more [P-6.12]. */
@@ -134,11 +171,7 @@ export class SyncCursor implements DeliveryOwner {
     if (this.#state === 'closed') return
     const pos = formatPosition(this.#outlet.log.epoch, this.#next - 1, this.#markBefore)
     this.close()
-    this.#control({ ctl: 'ended', reason, pos })
-  }
-
-  acknowledged(): void {
-    // The place of a sync reader is its client's to keep.
+    this.#sink.control({ ctl: 'ended', reason, pos })
   }
 
   close(): void {
@@ -161,72 +194,63 @@ export class SyncCursor implements DeliveryOwner {
     const entries = fold.states().filter(({ entry }) => this.#deliverable(entry.topic))
     this.#snapshot = { entries, seq, mark, at: 0 }
     this.#state = 'snapshot'
-    this.#control({ ctl: 'snapshot-start', pos: formatPosition(log.epoch, seq, mark) })
+    this.#sink.control({ ctl: 'snapshot-start', pos: formatPosition(log.epoch, seq, mark) })
     this.#outlet.kick()
   }
 
   #deliverSnapshot(): boolean {
     const snapshot = this.#snapshot
     if (!snapshot) return false
-    const { log, inflight } = this.#outlet
+    const { log } = this.#outlet
     // What was erased meanwhile is not sent, and the tail behind it cannot be: the client begins anew.
     if (snapshot.seq < this.stream.erasedBefore) {
       void this.#reset('trimmed')
       return false
     }
-    while (snapshot.at < snapshot.entries.length) {
-      if (this.#outlet.bytesLeft <= 0 || inflight.room <= 0) return true
-      const { entry } = snapshot.entries[snapshot.at++] as Retained
-      this.#send(this.#topicPrefix + entry.topic, encodeEnvelope(entry, formatPosition(log.epoch, entry.seq, entry.mark)), entry.seq)
+    let { bytesLeft } = this.#outlet
+    for (; snapshot.at < snapshot.entries.length && bytesLeft > 0 && this.#sink.room > 0; snapshot.at++) {
+      const { entry } = snapshot.entries[snapshot.at] as Retained
+      const envelope = encodeEnvelope(entry, formatPosition(log.epoch, entry.seq, entry.mark))
+      bytesLeft -= this.#sink.entry(entry.topic, envelope, entry.seq, entry.mark)
       this.#next = entry.seq + 1
       this.#markBefore = entry.mark
     }
+    this.#sink.flush()
+    if (snapshot.at < snapshot.entries.length) return true
     this.#snapshot = undefined
     this.#next = snapshot.seq + 1
     this.#markBefore = snapshot.mark
-    this.#control({ ctl: 'snapshot-end', pos: formatPosition(log.epoch, snapshot.seq, snapshot.mark) })
+    this.#sink.control({ ctl: 'snapshot-end', pos: formatPosition(log.epoch, snapshot.seq, snapshot.mark) })
     this.#startTail().catch((error: unknown) => this.#outlet.fail('the log cannot be read', error))
     return false
   }
 
-  #deliverRun(bucket: Bucket, room: number, bytesLeft: number): void {
-    const { log, inflight } = this.#outlet
-    const { qos } = this.request
-    const nowMs = log.clock.now()
-    const packets: Buffer[] = []
-    let bytes = 0
+  #deliverRun(bucket: Bucket, bytesLeft: number): void {
+    const { log } = this.#outlet
+    const sink = this.#sink
+    let entries = 0
     let index = this.#next - bucket.firstSeq
     const until = this.#outlet.shownUntil(bucket)
-    for (; index < until && room > 0 && bytes < bytesLeft; index++) {
+    for (; index < until && sink.room > 0 && bytesLeft > 0; index++) {
       const topic = bucket.topic(index)
       if (!this.#whole && !this.#deliverable(topic)) continue
-      if (this.#whole && this.#tooDeep(topic)) continue
-      const envelope = log.envelopes.of(bucket, index)
-      const packet = encodeDelivery(this.#topicPrefix, topic, envelope, qos > 0 ? inflight.push(this, bucket.firstSeq + index) : 0)
-      if (qos > 0) room--
-      packets.push(packet)
-      bytes += packet.length
+      bytesLeft -= sink.entry(topic, log.envelopes.of(bucket, index), bucket.firstSeq + index, bucket.mark)
+      entries++
     }
     // Of a bucket whose first entry is not shown the position before stays what it was.
     if (index > 0) this.#markBefore = bucket.mark
     this.#next = bucket.firstSeq + index
-    if (packets.length > 0) {
-      this.#lastSentMs = nowMs
-      this.#outlet.write(packets.length === 1 ? (packets[0] as Buffer) : Buffer.concat(packets, bytes))
-      this.#outlet.delivered(packets.length, bucket.hops?.committed)
+    if (entries > 0) {
+      this.#lastSentMs = log.clock.now()
+      sink.flush()
+      this.#outlet.delivered(entries, bucket.hops?.committed)
     }
     if (until < bucket.count && index >= until) this.end('withdrawn')
     else if (bucket.erases && bucket.lastSeq !== this.#beginning) this.end('erased')
   }
 
   #deliverable(topic: string): boolean {
-    return this.filter.matches(topic) && !this.#tooDeep(topic)
-  }
-
-  /** Only topics of the open stream can be too long for this door [P-6.5]. */
-  #tooDeep(topic: string): boolean {
-    if (this.stream.name !== openStream) return false
-    return topic.split('/').length > this.#topicRoom.levels || Buffer.byteLength(topic) > this.#topicRoom.bytes
+    return this.filter.matches(topic) && this.#sink.fits(topic)
   }
 
   /** Says that the reader is caught up, once the store has confirmed that it is. */
@@ -251,7 +275,7 @@ export class SyncCursor implements DeliveryOwner {
     const { log } = this.#outlet
     if (this.#next > this.stream.headSeq) this.#announced = this.stream.headSeq
     const pos = formatPosition(log.epoch, this.#next - 1, this.#markBefore)
-    this.#control({ ctl: 'at', pos, head: headPosition(log, this.stream), first, ts: log.clock.now() })
+    this.#sink.control({ ctl: 'at', pos, head: headPosition(log, this.stream), first, ts: log.clock.now() })
   }
 
   async #reset(reason: 'trimmed' | 'epoch' | 'ahead'): Promise<void> {
@@ -262,36 +286,9 @@ export class SyncCursor implements DeliveryOwner {
       // A filter that was subscribed again meanwhile, or ended, has nothing more to say: its successor would be taken for over.
       if (this.#closed) return
       this.close()
-      this.#control({ ctl: 'reset', reason, first, head: headPosition(log, this.stream) })
+      this.#sink.control({ ctl: 'reset', reason, first, head: headPosition(log, this.stream) })
     } catch (error) {
       this.#outlet.fail('the log cannot be read', error)
     }
   }
-
-  #control(message: Record<string, unknown>): void {
-    const { text } = this.request
-    const { ctl, ...rest } = message
-    this.#send(controlTopic(text), Buffer.from(JSON.stringify({ ctl, filter: text, ...rest })), 0)
-  }
-
-  #send(topic: string, payload: Buffer, seq: number): void {
-    const { inflight } = this.#outlet
-    const packetId = this.request.qos > 0 ? { packetId: inflight.push(this, seq) } : {}
-    this.#outlet.write(encodePublish(topic, payload, packetId))
-  }
-}
-
-/** As encodePublish, with the topic in two parts and QoS 1 where there is a packet id. */
-function encodeDelivery(prefix: string, topic: string, payload: Buffer, packetId: number): Buffer {
-  const topicBytes = prefix.length + Buffer.byteLength(topic)
-  const remaining = 2 + topicBytes + (packetId === 0 ? 0 : 2) + payload.length
-  const packet = Buffer.allocUnsafe(1 + lengthBytes(remaining) + remaining)
-  packet[0] = packetId === 0 ? 0x30 : 0x32
-  let at = writeLength(packet, 1, remaining)
-  at = packet.writeUInt16BE(topicBytes, at)
-  at += packet.write(prefix, at, 'latin1')
-  at += packet.write(topic, at)
-  if (packetId !== 0) at = packet.writeUInt16BE(packetId, at)
-  payload.copy(packet, at)
-  return packet
 }

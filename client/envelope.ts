@@ -1,0 +1,75 @@
+/** Envelopes as entries of the app. */
+import { TopicFilter } from '../protocol/topic-filter.ts'
+import type { Clear, Codec } from './codec.ts'
+import type { Entry, Receipt } from './entry.ts'
+import { asClientError } from './errors.ts'
+import { seqOf } from './position.ts'
+import type { Envelope } from './wire.ts'
+
+export interface ClockOffset {
+  readonly offsetMs: number
+  /** How far that may be off. */
+  readonly errorMs: number
+}
+
+export interface EntryParts {
+  readonly codec?: Codec | undefined
+  /** How far the server's clock is ahead of this one. */
+  readonly clockOffset?: ClockOffset | undefined
+  readonly snapshot?: boolean
+}
+
+/** The topic below the stream; `open/-` has no prefix of its own [P-1.27]. */
+export function topicBelow(stream: string, topic: string): string {
+  return stream === 'open/-' ? topic : topic.slice(stream.length + 1)
+}
+
+/** Whether an envelope's full topic matches a filter below the stream. */
+export function matcherOf(stream: string, below: string): (topic: string) => boolean {
+  if (below === '#') return () => true
+  const filter = new TopicFilter(below)
+  return (topic) => filter.matches(topicBelow(stream, topic))
+}
+
+export async function entryOf(stream: string, envelope: Envelope, parts: EntryParts): Promise<Entry> {
+  const wire = clearOf(stream, envelope)
+  const whole = {
+    pos: envelope.pos ?? '',
+    seq: envelope.pos === undefined ? 0 : seqOf(envelope.pos),
+    id: envelope.id ?? '',
+    ts: envelope.ts,
+    from: envelope.from,
+    client: envelope.client,
+    stream,
+    retain: envelope.retain ?? false,
+    deleted: envelope.deleted ?? false,
+    ephemeral: envelope.ephemeral ?? false,
+    snapshot: parts.snapshot ?? false,
+    pending: false,
+    ...receiptOf(envelope, parts),
+  }
+  // What the server writes is not encoded by anybody [P-4.29].
+  if (!parts.codec || wire.topic.startsWith('$')) return { ...whole, ...wire }
+  try {
+    return { ...whole, ...(await parts.codec.decode(stream, wire)) }
+  } catch (thrown) {
+    return { ...whole, ...wire, data: undefined, error: asClientError(thrown, 'undecodable') }
+  }
+}
+
+function clearOf(stream: string, envelope: Envelope): Clear {
+  const topic = topicBelow(stream, envelope.topic)
+  if (envelope.text !== undefined) return { topic, format: 'text', data: envelope.text }
+  if (envelope.base64 !== undefined) return { topic, format: 'bytes', data: bytesOf(envelope.base64) }
+  if (envelope.deleted || envelope.data === undefined) return { topic, format: 'none', data: undefined }
+  return { topic, format: 'json', data: envelope.data }
+}
+
+function receiptOf({ hops, arrivedMs }: Envelope, { clockOffset }: EntryParts): { receipt?: Receipt } {
+  if (!hops || !clockOffset || arrivedMs === undefined) return {}
+  return { receipt: { ...hops, delivered: arrivedMs + clockOffset.offsetMs, deliveredErrorMs: clockOffset.errorMs } }
+}
+
+function bytesOf(base64: string): Uint8Array {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
+}

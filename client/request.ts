@@ -1,0 +1,117 @@
+/** One HTTP request, and what its answer means. */
+import type { Bounds } from './bounds.ts'
+import { asClientError, ClientError, errorOf } from './errors.ts'
+import type { Timers } from './seams.ts'
+
+export interface Surroundings {
+  readonly timers: Timers
+  readonly bounds: Bounds
+  /** Default: the platform's. */
+  readonly fetch?: typeof fetch
+}
+
+export interface Answer {
+  readonly status: number
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+/** Begins the work at once, and rejects with `late()` after `ms`; its signal then aborts, as it does with `outer`. */
+export async function within<Result>(
+  timers: Timers,
+  ms: number,
+  late: () => ClientError,
+  work: (signal: AbortSignal) => Promise<Result> | Result,
+  outer?: AbortSignal,
+): Promise<Result> {
+  const controller = new AbortController()
+  const { signal } = controller
+  const abort = (): void => controller.abort(asClientError(outer?.reason, 'closed'))
+  if (outer?.aborted) abort()
+  outer?.addEventListener('abort', abort)
+  const cancel = timers.after(ms, () => controller.abort(late()))
+  try {
+    if (signal.aborted) throw signal.reason
+    return await Promise.race([aborted(signal), work(signal)])
+  } finally {
+    cancel()
+    outer?.removeEventListener('abort', abort)
+  }
+}
+
+/** Rejects with the signal's reason. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error))
+  })
+}
+
+/** A request whose answer is a JSON object. Rejects with `network` or `not-tidemark`; what the server refuses is an answer. */
+export function ask(
+  surroundings: Surroundings,
+  url: string,
+  init: RequestInit,
+  outer?: AbortSignal,
+  ms = surroundings.bounds.requestTimeoutMs,
+): Promise<Answer> {
+  return within(
+    surroundings.timers,
+    ms,
+    () => new ClientError('network', `no answer from ${placeOf(url)} within ${ms} ms`),
+    async (signal) => {
+      const response = await send(surroundings, url, init, signal)
+      return answerOf(url, response)
+    },
+    outer,
+  )
+}
+
+/** As `fetch`, but rejects with a ClientError. */
+export async function send(surroundings: Surroundings, url: string, init: RequestInit, signal: AbortSignal): Promise<Response> {
+  try {
+    return await (surroundings.fetch ?? fetch)(url, { ...init, signal, cache: 'no-store', credentials: 'omit' })
+  } catch (thrown) {
+    if (signal.aborted) throw asClientError(signal.reason, 'closed')
+    throw new ClientError('network', `${placeOf(url)} cannot be reached, or does not admit this page`, {}, thrown)
+  }
+}
+
+/** Reads the answer. HTML of a proxy whose server is away is a fault of the network; any other text but JSON is not ours. */
+export async function answerOf(url: string, response: Response): Promise<Answer> {
+  const { status } = response
+  let text: string
+  try {
+    text = await response.text()
+  } catch (thrown) {
+    throw new ClientError('network', `the answer of ${placeOf(url)} broke off`, {}, thrown)
+  }
+  const body = objectIn(text)
+  if (body) return { status, body }
+  const found = `${placeOf(url)} answers ${response.headers.get('content-type') ?? 'without a type'}, status ${status}`
+  throw new ClientError(status >= 500 || status === 429 ? 'network' : 'not-tidemark', found)
+}
+
+/** What a problem document says [P-12.1]. */
+export function problemOf({ status, body }: Answer): ClientError {
+  const { type: _type, title, status: _status, detail, code, ...details } = body
+  if (typeof code !== 'string' && status < 500 && status !== 429) {
+    return new ClientError('not-tidemark', `status ${status} without a code: this is no answer of Tidemark`)
+  }
+  const message = [detail, title].find((text) => typeof text === 'string')
+  return errorOf(code, status, message ?? `status ${status}`, details)
+}
+
+/** The JSON object that a text is, or undefined. */
+export function objectIn(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined
+  } catch {
+    // Not being JSON is what the caller asked about.
+    return undefined
+  }
+}
+
+function placeOf(url: string): string {
+  const { origin, pathname } = new URL(url)
+  return origin + pathname
+}

@@ -1,0 +1,200 @@
+/** The state of a stream, live: the fold of its retained entries [P-9.1], with what waits in the outbox shown in advance. */
+import type { Settled, StateMap } from '../api.ts'
+import type { Entry } from '../entry.ts'
+import { asClientError, ClientError } from '../errors.ts'
+import type { Waiting } from '../outbox/store.ts'
+import { seqOf } from '../position.ts'
+import type { Reader } from './reader.ts'
+
+/** What the outbox tells of a stream. */
+export interface PendingSource {
+  waitingOn(stream: string): readonly Waiting[]
+  /** Calls after each change of what waits; after `onSettled`, where that is why. */
+  onWaiting(listener: (stream: string) => void): () => void
+  onSettled(listener: (settled: Settled) => void): () => void
+}
+
+export interface StateMapParts {
+  readonly stream: string
+  readonly stateEntriesMax: number
+  /** Opens the reader, from a snapshot on. */
+  readonly read: (events: { readonly onReset: () => void; readonly onLive: () => void; readonly onState: () => void }) => Reader
+  readonly pending: PendingSource | undefined
+  /** Whether a topic below the stream belongs to it, in the app's form. */
+  readonly matches: (topic: string) => boolean
+  /** A waiting publish as the entry that it will be. */
+  readonly preview: (waiting: Waiting) => Promise<Entry>
+  readonly soon: (call: () => void) => void
+  readonly call: (listener: () => void) => void
+  /** One holder less; whether it was the last one. */
+  readonly release: () => boolean
+}
+
+interface Preview {
+  readonly entry: Entry
+  /** Where it stands, once the server has said so; shown until that place has been read. */
+  committedSeq: number | undefined
+}
+
+export class LiveState implements StateMap {
+  readonly ready: Promise<void>
+  error: ClientError | undefined
+  readonly #parts: StateMapParts
+  readonly #reader: Reader
+  readonly #listeners = new Set<() => void>()
+  readonly #leave: (() => void)[] = []
+  #held = new Map<string, Entry>()
+  /** What has come of a new snapshot; the old state is shown until it is complete. */
+  #building: Map<string, Entry> | undefined = new Map<string, Entry>()
+  /** By entry id, in the order in which they will be appended. */
+  #previews = new Map<string, Preview>()
+  #previewing = 0
+  #isReady = false
+  #isClosed = false
+  #shown: ReadonlyMap<string, Entry> | undefined
+  #list: readonly Entry[] | undefined
+  #isTelling = false
+  #settle: { resolve: () => void; reject: (error: ClientError) => void } | undefined
+
+  constructor(parts: StateMapParts) {
+    this.#parts = parts
+    this.ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }))
+    // Who does not wait for it learns of the error by `error`.
+    this.ready.catch(() => undefined)
+    this.#reader = parts.read({
+      onReset: () => (this.#building = new Map()),
+      onLive: () => this.#complete(),
+      onState: () => this.#changed(),
+    })
+    if (parts.pending) {
+      this.#leave.push(parts.pending.onWaiting((stream) => stream === parts.stream && void this.#preview()))
+      this.#leave.push(parts.pending.onSettled((settled) => this.#settled(settled)))
+      void this.#preview()
+    }
+    void this.#fold()
+  }
+
+  get status(): 'loading' | 'ready' | 'stale' | 'closed' {
+    if (this.#isClosed || this.error) return 'closed'
+    if (!this.#isReady) return 'loading'
+    return this.#reader.state === 'live' ? 'ready' : 'stale'
+  }
+
+  get size(): number {
+    return this.#show().size
+  }
+
+  get(topic: string): Entry | undefined {
+    return this.#show().get(topic)
+  }
+
+  entries(): readonly Entry[] {
+    return (this.#list ??= [...this.#show().values()])
+  }
+
+  [Symbol.iterator](): Iterator<Entry> {
+    return this.entries()[Symbol.iterator]()
+  }
+
+  subscribe(listener: () => void): () => void {
+    const own = (): void => listener()
+    this.#listeners.add(own)
+    return () => void this.#listeners.delete(own)
+  }
+
+  close(): void {
+    if (this.#isClosed || !this.#parts.release()) return
+    this.#isClosed = true
+    for (const leave of this.#leave) leave()
+    void this.#reader.return()
+    this.#settle?.reject(new ClientError('closed', 'the state map has been closed'))
+    this.#changed()
+  }
+
+  async #fold(): Promise<void> {
+    try {
+      for await (const entry of this.#reader) this.#take(entry)
+    } catch (thrown) {
+      this.error = asClientError(thrown, 'network')
+      this.#settle?.reject(this.error)
+      this.#changed()
+    }
+  }
+
+  #take(entry: Entry): void {
+    if (entry.ephemeral || !entry.retain) return
+    const map = this.#building ?? this.#held
+    if (entry.deleted) map.delete(entry.topic)
+    else map.set(entry.topic, entry)
+    if (map.size > this.#parts.stateEntriesMax) {
+      const detail = `${this.#parts.stream} has more than ${this.#parts.stateEntriesMax} topics here (stateEntriesMax)`
+      this.#reader.close(new ClientError('too-much-state', detail))
+    }
+    for (const [key, preview] of this.#previews) {
+      if (preview.committedSeq !== undefined && preview.committedSeq <= entry.seq) this.#previews.delete(key)
+    }
+    if (map === this.#held) this.#changed()
+  }
+
+  #complete(): void {
+    if (this.#building) this.#held = this.#building
+    this.#building = undefined
+    for (const [key, preview] of this.#previews) if (preview.committedSeq !== undefined) this.#previews.delete(key)
+    this.#isReady = true
+    this.#settle?.resolve()
+    this.#changed()
+  }
+
+  async #preview(): Promise<void> {
+    const turn = ++this.#previewing
+    const waiting = this.#parts.pending?.waitingOn(this.#parts.stream) ?? []
+    const found = await Promise.all(
+      waiting
+        .filter((item) => item.retain && !item.refusal)
+        .map(async (item) => this.#previews.get(item.id)?.entry ?? (await this.#parts.preview(item))),
+    )
+    // Something has changed since, and is being decoded.
+    if (turn !== this.#previewing) return
+    const committed = [...this.#previews].filter(([, preview]) => preview.committedSeq !== undefined)
+    this.#previews = new Map(committed)
+    for (const entry of found) if (this.#parts.matches(entry.topic)) this.#previews.set(entry.id, { entry, committedSeq: undefined })
+    this.#changed()
+  }
+
+  /** What has been committed is shown until it has been read. */
+  #settled(settled: Settled): void {
+    const preview = this.#previews.get(settled.id)
+    if (!preview || settled.stream !== this.#parts.stream) return
+    if (settled.outcome === 'refused' || seqOf(settled.pos) <= this.#newest()) this.#previews.delete(settled.id)
+    else preview.committedSeq = seqOf(settled.pos)
+    this.#changed()
+  }
+
+  /** The newest place that has been folded. */
+  #newest(): number {
+    const { position } = this.#reader
+    return position === '' ? -1 : seqOf(position)
+  }
+
+  #show(): ReadonlyMap<string, Entry> {
+    if (this.#shown) return this.#shown
+    if (this.#previews.size === 0) return (this.#shown = this.#held)
+    const shown = new Map(this.#held)
+    for (const { entry } of this.#previews.values()) {
+      if (entry.deleted) shown.delete(entry.topic)
+      else shown.set(entry.topic, entry)
+    }
+    return (this.#shown = shown)
+  }
+
+  #changed(): void {
+    this.#shown = undefined
+    this.#list = undefined
+    if (this.#isTelling) return
+    this.#isTelling = true
+    this.#parts.soon(() => {
+      this.#isTelling = false
+      for (const listener of this.#listeners) this.#parts.call(listener)
+    })
+  }
+}
