@@ -4,8 +4,8 @@ import { mustBeMember } from '../log/members.ts'
 import { asSyncError, SyncError } from '../protocol/errors.ts'
 import { isCanonicalName } from '../protocol/names.ts'
 import { quote } from '../protocol/topics.ts'
-import { sessionsPageMax } from '../seams/limits.ts'
 import type { Principal } from '../auth/index.ts'
+import { sessionsListedMax } from '../seams/limits.ts'
 import { principalOf, readAuthentication } from './access.ts'
 import type { App, HeldSession, RouteParts } from './parts.ts'
 import { answer, bearer, problems } from './schemas.ts'
@@ -38,7 +38,7 @@ export function sessionRoutes(app: App, parts: RouteParts): void {
         querystring: Type.Object(
           {
             after: Type.Optional(Type.String({ description: 'next of the page before this one.' })),
-            limit: Type.Optional(Type.Integer({ minimum: 1, maximum: sessionsPageMax, default: sessionsPageMax })),
+            limit: Type.Optional(Type.Integer({ minimum: 1, maximum: sessionsListedMax, default: sessionsListedMax })),
           },
           { additionalProperties: false },
         ),
@@ -56,7 +56,7 @@ export function sessionRoutes(app: App, parts: RouteParts): void {
       },
     },
     async (request, reply) => {
-      const { after = '', limit = sessionsPageMax } = request.query
+      const { after = '', limit = sessionsListedMax } = request.query
       if (after !== '' && !isCanonicalName(after)) throw new SyncError('bad-request', `after: ${quote(after)} is no encoded client id`)
       const principal = principalOf(request)
       const own = `users/${principal.uid}/#`

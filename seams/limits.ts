@@ -170,10 +170,6 @@ export const keysMax = 50
 export const revocationsMax = 100_000
 /** Documents in one answer of a store: reading through many takes little memory. */
 export const documentsPageMax = 1_000
-/** Sessions in one answer of `/v1/sessions`: what one request may cost the store. */
-export const sessionsPageMax = 100
-/** Expiry, silence and peers that do not read are looked at this often on event streams: a timer for all instead of one each. */
-export const eventsTickMs = 500
 /** All revocations are read at least this often, even when nothing says they changed. */
 export const revocationsFullReadMs = 60_000
 /** Nodes that serve one store, those remembered as dead among them. */
@@ -198,8 +194,10 @@ export const topicsRememberedMax = 1_000
 export const unfinishedBucketsMax = 16
 /** What a turn has to say up to this size is copied into one write; larger pieces are handed on as they are. */
 export const outputJoinBytesMax = 65_536
-/** Waits, keep-alives and expiries of connections are looked at this often: each may be so much late. */
+/** Waits, keep-alives and expiries of connections and event streams are looked at this often: each may be so much late. */
 export const connectionsTickMs = 500
+/** Sessions that one answer of HTTP lists: bounds its work. */
+export const sessionsListedMax = 100
 /** Sessions that have expired are removed this often. */
 export const sessionsSweepMs = 3_600_000
 /** Names of streams that retention reads at once, and how long it pauses at least when it has done enough. */

@@ -162,7 +162,7 @@ describe('tidy', () => {
 
   it('has every wait, queue and cache of the server in one file', () => {
     const bound = /^(?:export )?const \w*(?:Max|Min|Ms)(?:Default)?(?:: number)? = [\d_ *]+$/m
-    const server = sources.filter((path) => /^(log|broker|bridge|auth|hints)\//.test(path))
+    const server = sources.filter((path) => /^(log|delivery|broker|bridge|auth|hints)\//.test(path))
     expect(server.filter((path) => bound.test(codeOf(read(path))))).to.have.members(Object.keys(otherBounds))
     expect(bound.test(read('seams/limits.ts'))).to.equal(true)
   })

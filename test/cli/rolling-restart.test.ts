@@ -16,7 +16,7 @@ describe('A restart of all nodes, one after the other', function () {
   let mongo: TestMongo | undefined
 
   afterEach(async () => {
-    for (const client of clients.splice(0)) client.end(true)
+    for (const opened of clients.splice(0)) opened.end(true)
     await Promise.all(nodes.splice(0).map((node) => node.stop()))
     await mongo?.stop()
     mongo = undefined
@@ -56,9 +56,9 @@ describe('A restart of all nodes, one after the other', function () {
   /** Publishes, some at a time, until it is told to stop; rejects where any call fails. */
   function publishing(from: MqttClient, name: string): { stop(): Promise<string[]> } {
     const texts: string[] = []
-    let stopped = false
+    const stopping = new AbortController()
     const work = async (): Promise<void> => {
-      while (!stopped) {
+      while (!stopping.signal.aborted) {
         const text = `${name}-${texts.length}`
         texts.push(text)
         await from.publishAsync('users/alice/notes', text, { qos: 1 })
@@ -67,7 +67,7 @@ describe('A restart of all nodes, one after the other', function () {
     const running = Promise.all([work(), work(), work()])
     return {
       async stop() {
-        stopped = true
+        stopping.abort()
         await within(running, `the publisher ${name} to finish`, longMs)
         return texts
       },
