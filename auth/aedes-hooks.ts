@@ -5,14 +5,14 @@ import { parseFilter } from '../protocol/filters.ts'
 import { encodeName } from '../protocol/names.ts'
 import { openStream, streamOfTopic, type TopicRules } from '../protocol/topics.ts'
 import { systemClock, type Clock } from '../seams/clock.ts'
-import type { Limits } from '../seams/limits.ts'
 import { silentLogger, type Logger } from '../seams/logger.ts'
 import type { Authority } from './authority.ts'
-import { timerMsMax } from '../seams/limits.ts'
+import { defaultLimits, timerMsMax, type Limits } from '../seams/limits.ts'
 import type { Principal } from './principal.ts'
 
 export interface AedesHookOptions {
-  readonly limits: Limits
+  /** Default: Tidemark's own. */
+  readonly limits?: Limits
   /** Whether topics outside `users/` and `spaces/` may be used; as in the authority's configuration. */
   readonly openEnabled: boolean
   /** Default: the system's. */
@@ -28,7 +28,7 @@ export type AedesHooks = Pick<Aedes, 'authenticate' | 'authorizePublish' | 'auth
  * Deleting a retained message needs `publish` only: a plain broker does not know who created it.
  */
 export function aedesHooks(authority: Authority, options: AedesHookOptions): AedesHooks {
-  const { limits, openEnabled, clock = systemClock, logger = silentLogger } = options
+  const { limits = defaultLimits, openEnabled, clock = systemClock, logger = silentLogger } = options
   const rules: TopicRules = { openEnabled, ...limits }
   const connections = new Connections(authority, clock)
 

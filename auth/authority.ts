@@ -1,13 +1,12 @@
 /** Who is who: every door asks here, with a token, and gets a principal or a refusal that is counted and logged. */
 import { asSyncError, SyncError } from '../protocol/errors.ts'
 import { isCanonicalName } from '../protocol/names.ts'
-import type { Clock } from '../seams/clock.ts'
+import { systemClock, type Clock } from '../seams/clock.ts'
 import type { Documents } from '../seams/documents.ts'
 import type { Hints } from '../seams/hints.ts'
-import type { Limits } from '../seams/limits.ts'
-import type { Logger } from '../seams/logger.ts'
+import { silentLogger, type Logger } from '../seams/logger.ts'
 import { noTelemetry, type Telemetry } from '../seams/telemetry.ts'
-import { tokenAgeMaxMs } from '../seams/limits.ts'
+import { defaultLimits, tokenAgeMaxMs, type Limits } from '../seams/limits.ts'
 import { anonymousGrants } from './claims.ts'
 import { checkAuthConfig, type AuthConfig } from './config.ts'
 import { DevelopmentTokens, developmentTokenType, loadDevelopmentKey, type ConsoleTokenRequest } from './development.ts'
@@ -21,18 +20,23 @@ import { BrokerTokens, brokerTokenType } from './tokens.ts'
 import { AppTokens } from './verify.ts'
 
 export interface AuthorityParts {
+  /** Where revocations and signing keys are kept. */
   readonly documents: Documents
-  readonly clock: Clock
-  readonly logger: Logger
-  readonly limits: Limits
+  /** Default: the system's. */
+  readonly clock?: Clock
+  /** Default: none. */
+  readonly logger?: Logger
+  readonly limits?: Limits
   readonly hints?: Hints
   readonly telemetry?: Telemetry
 }
 
+type Parts = AuthorityParts & Required<Pick<AuthorityParts, 'clock' | 'logger' | 'limits'>>
+
 export class Authority {
   readonly developmentMode: boolean
   readonly #config: AuthConfig
-  readonly #parts: AuthorityParts
+  readonly #parts: Parts
   readonly #app: AppTokens
   readonly #development: DevelopmentTokens | undefined
   readonly #broker: BrokerTokens
@@ -40,8 +44,9 @@ export class Authority {
   readonly #revocations: Revocations
 
   /** Checks the configuration, reads keys and revocations. Throws `bad-request` for a configuration that cannot work. */
-  static async open(config: AuthConfig, parts: AuthorityParts): Promise<Authority> {
+  static async open(config: AuthConfig, given: AuthorityParts): Promise<Authority> {
     checkAuthConfig(config)
+    const parts = { clock: systemClock, logger: silentLogger, limits: defaultLimits, ...given }
     const { documents, clock, logger, limits, hints } = parts
     const app = await AppTokens.open(config, parts)
     const developmentKey = config.issuers.length === 0 ? await loadDevelopmentKey(config.dataFolder as string) : undefined
@@ -54,7 +59,7 @@ export class Authority {
 
   private constructor(
     config: AuthConfig,
-    parts: AuthorityParts,
+    parts: Parts,
     own: { app: AppTokens; development: DevelopmentTokens | undefined; keys: SigningKeys; revocations: Revocations },
   ) {
     this.developmentMode = config.issuers.length === 0

@@ -6,7 +6,7 @@ import type { Documents } from '../seams/documents.ts'
 import { noHints, type Hints } from '../seams/hints.ts'
 import type { Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
-import { revocationsFullReadMs, revocationsMax, revocationsPageMax } from '../seams/limits.ts'
+import { documentsPageMax, revocationsFullReadMs, revocationsMax } from '../seams/limits.ts'
 import type { Principal } from './principal.ts'
 import { parseRevocation, Revoked, revocationKey, type Revocation, type RevocationRequest } from './revocation.ts'
 
@@ -127,14 +127,14 @@ export class Revocations {
     const changed = (await documents.get(collection, changedKey))?.value
     const entries = new Map<string, Revocation>()
     for (let after = prefix; ;) {
-      const page = await documents.list(collection, { prefix, after, limit: revocationsPageMax })
+      const page = await documents.list(collection, { prefix, after, limit: documentsPageMax })
       for (const { key, value } of page) {
         const entry = value as Revocation
         if (entry.untilMs > startedAtMs) entries.set(key, entry)
         else await documents.remove(collection, key)
         after = key
       }
-      if (page.length < revocationsPageMax) break
+      if (page.length < documentsPageMax) break
     }
     // What this node stored while the pages were read may lie behind the reader.
     for (const [key, entry] of this.#entries) if (!known.has(key)) entries.set(key, entry)

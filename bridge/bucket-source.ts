@@ -2,11 +2,10 @@
 import type { Bucket } from '../log/bucket.ts'
 import type { Log } from '../log/log.ts'
 import type { Stream } from '../log/stream.ts'
+import { unfinishedBucketsMax } from '../seams/limits.ts'
 
 /** A first read brings about the entries of the page, and not much more. */
 const entryBytesGuess = 128
-/** Pages of so many readers can go on in the middle of a bucket without reading it again; each keeps one, of `bucketBytesMax` at most. */
-const unfinishedMax = 16
 
 /** Buckets in which pages ended: whoever reads page by page wants the rest next. The oldest leaves first. */
 export class UnfinishedBuckets {
@@ -24,7 +23,7 @@ export class UnfinishedBuckets {
     this.#buckets.delete(key)
     this.#buckets.set(key, bucket)
     for (const oldest of this.#buckets.keys()) {
-      if (this.#buckets.size <= unfinishedMax) return
+      if (this.#buckets.size <= unfinishedBucketsMax) return
       this.#buckets.delete(oldest)
     }
   }

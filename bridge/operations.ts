@@ -35,7 +35,7 @@ function readinessRoute(app: App, { log, readiness }: RouteParts): void {
       const checks = readiness()
       const failed = checks.find((one) => !one.ready)
       if (failed) throw new SyncError(codeOf(failed.name), `${failed.name}: ${failed.detail}`, { checks })
-      if (!log.healthy) throw new SyncError('store-unavailable', 'the store does not take writes', { checks })
+      if (log.failure) throw new SyncError(log.failure.code, log.failure.message, { checks })
       return { ready: true, checks }
     },
   )

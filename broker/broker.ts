@@ -13,7 +13,7 @@ import { SyncError } from '../protocol/errors.ts'
 import type { TopicRules } from '../protocol/topics.ts'
 import type { Clock } from '../seams/clock.ts'
 import type { Hints } from '../seams/hints.ts'
-import type { Limits } from '../seams/limits.ts'
+import { connectionsTickMs, type Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
 import { clusterOf, type Cluster } from './cluster.ts'
@@ -48,9 +48,6 @@ export interface BrokerStats {
   readonly sessions: number
   readonly unsentBytes: number
 }
-
-/** Waits, keep-alives and expiries are looked at this often. */
-const tickMs = 500
 
 export class Broker {
   readonly #hub: Hub & { stopping: boolean }
@@ -101,7 +98,7 @@ export class Broker {
       leaving: new Set(),
       stopping: false,
     }
-    this.#tick = setInterval(() => this.#ticked(), tickMs).unref()
+    this.#tick = setInterval(() => this.#ticked(), connectionsTickMs).unref()
     this.#stopAccepting.push(
       authority.onChange(() => this.#checkRevoked()),
       log.observe((bucket) => {
@@ -198,6 +195,7 @@ export class Broker {
       limits,
       clock,
       logger,
+      holds: (session) => this.#hub.sessions.holds(session),
       evict: (session, upTo) => this.#hub.sessions.evict(session, upTo),
       evictAll: () => {
         for (const holder of this.#hub.sessions.holders()) holder.close('this node was taken for dead', 'takeover')
@@ -226,7 +224,7 @@ export class Broker {
   #ticked(): void {
     const nowMs = this.#hub.clock.now()
     for (const link of this.#hub.links) link.tick(nowMs)
-    if (this.#hub.log.healthy) this.#hub.wills.publishDue()
+    if (!this.#hub.log.failure) this.#hub.wills.publishDue()
   }
 }
 

@@ -18,6 +18,8 @@ export interface ClusterParts {
   readonly limits: Limits
   readonly clock: Clock
   readonly logger: Logger
+  /** Whether a connection here holds the session. */
+  readonly holds: (session: string) => boolean
   /** Closes the connection that holds the session here, if its tenure is not newer; false where one is just being opened. */
   readonly evict: (session: string, upTo: number) => boolean
   /** Closes all connections. */
@@ -27,7 +29,7 @@ export interface ClusterParts {
 }
 
 export function clusterOf(parts: ClusterParts): Cluster {
-  const { documents, hints, limits, clock, logger, evict, evictAll, publishWills } = parts
+  const { documents, hints, limits, clock, logger, holds, evict, evictAll, publishWills } = parts
   const nodes: Nodes = new Nodes({
     documents,
     limits,
@@ -40,6 +42,6 @@ export function clusterOf(parts: ClusterParts): Cluster {
     fenced: evictAll,
     beaten: () => tenures.makeWay(),
   })
-  const tenures = new Tenures({ documents, hints, node: () => nodes.name, nodes: () => nodes.others(), evict })
+  const tenures = new Tenures({ documents, hints, node: () => nodes.name, nodes: () => nodes.others(), holds, evict })
   return { nodes, tenures }
 }

@@ -24,7 +24,8 @@ export async function runConnectSteps(link: Link, request: ConnectRequest): Prom
 function checkServing(link: Link): void {
   const { serverUnavailable } = connackCode
   if (link.hub.stopping) throw refusal(link, serverUnavailable, 'the server is stopping', 'stopping')
-  if (!link.hub.log.healthy) throw refusal(link, serverUnavailable, 'the store takes no writes at the moment', 'store-unavailable')
+  const { failure } = link.hub.log
+  if (failure) throw refusal(link, serverUnavailable, failure.message, failure.code)
 }
 
 /** An empty id is for clean sessions only [MQTT-3.1.3-8]; the server then chooses one. */

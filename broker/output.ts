@@ -1,10 +1,8 @@
 /** The way out of a connection: what one turn has to say leaves in one system call, and unread bytes are bounded. */
 import type { Duplex } from 'node:stream'
 import type { Flushed } from '../delivery/turn.ts'
+import { outputJoinBytesMax } from '../seams/limits.ts'
 import type { Hub } from './hub.ts'
-
-/** Chunks of a turn up to this size are joined; larger ones go out as a vector. */
-const joinBytesMax = 65_536
 
 export class Output {
   readonly #hub: Hub
@@ -45,7 +43,7 @@ export class Output {
     this.#bytes = 0
     if (chunks.length === 1) {
       this.#wire.write(chunks[0])
-    } else if (bytes <= joinBytesMax) {
+    } else if (bytes <= outputJoinBytesMax) {
       this.#wire.write(Buffer.concat(chunks, bytes))
     } else {
       this.#wire.cork()

@@ -7,6 +7,7 @@ import { Reader } from '../log/reader.ts'
 import type { Stream } from '../log/stream.ts'
 import type { TopicFilter } from '../protocol/topic-filter.ts'
 import { openStream } from '../protocol/topics.ts'
+import { topicsRememberedMax } from '../seams/limits.ts'
 import type { DeliveryOwner, Outlet } from './outlet.ts'
 import { dupFlag, encodePublish } from './packets.ts'
 
@@ -19,9 +20,6 @@ export interface PlainFilter {
   /** Its retained messages have not all been acknowledged. */
   retainedDue: boolean
 }
-
-/** A topic is looked up once, then remembered: topics repeat. */
-const topicsRememberedMax = 1_000
 
 export class PlainCursor implements DeliveryOwner {
   readonly stream: Stream

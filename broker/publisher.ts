@@ -7,6 +7,7 @@ import { hasMembers, mustBeMember } from '../log/members.ts'
 import type { Place } from '../log/relay.ts'
 import { asSyncError, SyncError, type ErrorCode } from '../protocol/errors.ts'
 import { openStream, quote, streamOfTopic, type TopicRules } from '../protocol/topics.ts'
+import { routesRememberedMax } from '../seams/limits.ts'
 import type { Link } from './link.ts'
 import { hold } from './holds.ts'
 import { Intents } from './intents.ts'
@@ -34,7 +35,6 @@ interface Route {
   readonly error: SyncError | undefined
 }
 
-const routesRememberedMax = 256
 const renewTopic = 'auth/renew'
 const putPrefix = 'put/'
 const openPutPrefix = `${putPrefix}${openStream}/`

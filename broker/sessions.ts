@@ -9,7 +9,7 @@ import type { Log } from '../log/log.ts'
 import { seqAtTime } from '../log/history.ts'
 import { SyncError } from '../protocol/errors.ts'
 import type { Documents, StoredDocument } from '../seams/documents.ts'
-import { nodeForgottenMs } from '../seams/limits.ts'
+import { documentsPageMax, nodeForgottenMs, sessionsSweepMs } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
 import type { Session } from './session.ts'
@@ -38,8 +38,6 @@ export interface SessionsParts {
   readonly tenures: Tenures | undefined
 }
 
-const expirySweepMs = 3_600_000
-
 export class Sessions {
   /** Of this run of the server: a record that names another one was not left in good order. */
   readonly run = randomUUID()
@@ -60,7 +58,7 @@ export class Sessions {
     this.#documents = log.documents
     this.#startedMs = log.clock.now()
     this.#flush = setInterval(() => this.#saveMoved(), log.limits.cursorFlushMs).unref()
-    this.#sweep = setInterval(() => this.#sweepExpired(), expirySweepMs).unref()
+    this.#sweep = setInterval(() => this.#sweepExpired(), sessionsSweepMs).unref()
     this.#sweepExpired()
     logger.debug({ run: this.run }, 'sessions are open')
   }
@@ -102,6 +100,10 @@ export class Sessions {
     this.#turns.set(key, over)
     void over.then(() => this.#turns.get(key) === over && this.#turns.delete(key))
     await turn
+  }
+
+  holds(key: string): boolean {
+    return this.#holders.has(key)
   }
 
   /** Closes a connection that has a successor on another node; false where one is just being opened. */
@@ -228,12 +230,12 @@ export class Sessions {
     const before = nowMs - this.#parts.log.limits.sessionExpiryMs
     let after = ''
     for (;;) {
-      const page: StoredDocument[] = await this.#documents.list(sessionsCollection, { after, limit: 1_000 })
+      const page: StoredDocument[] = await this.#documents.list(sessionsCollection, { after, limit: documentsPageMax })
       for (const { key, value } of page) {
         const { seenMs = 0 } = (value ?? {}) as Partial<SessionRecord>
         if (seenMs < before && !this.#holders.has(key)) await this.remove(key)
       }
-      if (page.length < 1_000) return
+      if (page.length < documentsPageMax) return
       after = (page.at(-1) as StoredDocument).key
     }
   }

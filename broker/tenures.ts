@@ -4,6 +4,7 @@
  */
 import type { Documents, StoredDocument } from '../seams/documents.ts'
 import type { Hints } from '../seams/hints.ts'
+import { documentsPageMax } from '../seams/limits.ts'
 
 export interface TenuresParts {
   readonly documents: Documents
@@ -11,6 +12,8 @@ export interface TenuresParts {
   /** The name of this node, and those of all that are alive. */
   node(): string
   nodes(): Promise<readonly string[]>
+  /** Whether a connection here holds the session. */
+  holds(session: string): boolean
   /** Closes the connection that holds the session here, if its tenure is not newer; false where one is just being opened. */
   evict(session: string, upTo: number): boolean
 }
@@ -24,18 +27,27 @@ interface TenureRecord {
 const tenures = 'tenures'
 /** Keys are `{node}/{the last tenure that has a successor}/{session}`. */
 const notices = 'evictions'
-const pageMax = 1_000
 
 export class Tenures {
   readonly #parts: TenuresParts
   readonly #stopListening: () => void
+  /** Sessions of which the store is being asked who holds them. */
+  readonly #asking = new Set<string>()
 
   constructor(parts: TenuresParts) {
     this.#parts = parts
     this.#stopListening = parts.hints.listen((hint) => {
-      // Where it comes too early the notice does it.
-      if (hint.type === 'takeover') parts.evict(hint.session, hint.generation - 1)
+      if (hint.type === 'takeover' && parts.holds(hint.session)) void this.#look(hint.session)
     })
+  }
+
+  /** A hint is no truth: who holds the session says the store. Where that does not answer, or too early, the notice does it. */
+  async #look(session: string): Promise<void> {
+    if (this.#asking.has(session)) return
+    this.#asking.add(session)
+    const tenure = await this.#parts.documents.get(tenures, session).catch(() => undefined)
+    this.#asking.delete(session)
+    if (tenure) this.#parts.evict(session, tenure.generation - 1)
   }
 
   /** Durable when it resolves: from then on whoever held the session is on the way out. */
@@ -75,7 +87,7 @@ export class Tenures {
   async makeWay(): Promise<void> {
     const { documents } = this.#parts
     const prefix = `${this.#parts.node()}/`
-    for (const { key } of await documents.list(notices, { prefix, limit: pageMax })) {
+    for (const { key } of await documents.list(notices, { prefix, limit: documentsPageMax })) {
       const [upTo, ...session] = key.slice(prefix.length).split('/')
       if (this.#parts.evict(session.join('/'), Number(upTo))) await documents.remove(notices, key)
     }
@@ -99,9 +111,9 @@ export class Tenures {
 
   async #forEach(collection: string, prefix: string, work: (document: StoredDocument) => Promise<void>): Promise<void> {
     for (let after = ''; ;) {
-      const page = await this.#parts.documents.list(collection, { prefix, after, limit: pageMax })
+      const page = await this.#parts.documents.list(collection, { prefix, after, limit: documentsPageMax })
       for (const document of page) await work(document)
-      if (page.length < pageMax) return
+      if (page.length < documentsPageMax) return
       after = page.at(-1)?.key ?? after
     }
   }

@@ -16,6 +16,7 @@ const mayBeZero: ReadonlySet<string> = new Set<keyof Limits>([
   'sessionsPerUserMax',
   'newStreamsPerUserPerHourMax',
   'relayPerSecondMax',
+  'relayBytesMax',
 ])
 
 /** What MQTT, the form of a bucket or a fixed bound does not allow to be exceeded. */

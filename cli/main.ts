@@ -25,6 +25,7 @@ const commands: Readonly<Record<string, CommandEntry>> = {
   backup: { summary: 'write everything in the store to a file; the server may go on', load: () => import('./commands/backup.ts') },
   restore: { summary: 'fill an empty store from a backup', load: () => import('./commands/restore.ts') },
   copy: { summary: 'move a store to another one; the server must be stopped', load: () => import('./commands/copy.ts') },
+  unseal: { summary: 'let a store that was copied elsewhere serve again', load: () => import('./commands/unseal.ts') },
   'check-config': { summary: 'print the resolved configuration', load: () => import('./commands/check-config.ts') },
   doctor: { summary: 'do what a client does, and say in words what is wrong', load: () => import('./commands/doctor.ts') },
   bench: { summary: 'put a running server under load and tell how it fared', load: () => import('./commands/bench.ts') },

@@ -8,9 +8,9 @@ export function readinessOf({ log, redisHints, stopping }: Judged): readonly Rea
     stopping
       ? { name: 'stopping', ready: false, detail: 'the server is finishing what is under way' }
       : { name: 'server', ready: true, detail: 'the server is running' },
-    log.healthy
-      ? { name: 'store', ready: true, detail: 'the store takes entries' }
-      : { name: 'store-unavailable', ready: false, detail: 'the store takes no entries; it is tried again by itself' },
+    log.failure
+      ? { name: log.failure.code, ready: false, detail: `${log.failure.message}; it is tried again by itself` }
+      : { name: 'store', ready: true, detail: 'the store takes entries' },
     ...(redisHints ? [hintsCheck(redisHints)] : []),
   ]
 }

@@ -9,8 +9,8 @@ import type { Config } from './config.ts'
 import { withoutPassword } from './config-values.ts'
 
 export function openStore(config: Config, logger: Logger): Store {
-  const { store, strict } = config
-  if (isMongo(store)) return new MongoStore({ url: store, logger, strict })
+  const { store, strict, limits } = config
+  if (isMongo(store)) return new MongoStore({ url: store, logger, strict, clockSkewMs: limits.clockSkewMs })
   const folder = storeFolder(config)
   return folder === undefined ? new MemoryStore() : new LevelStore({ folder, logger })
 }

@@ -18,7 +18,7 @@ export interface ClientOptions {
    * `tidemark/client/node` keeps them in a folder.
    */
   readonly outbox?: OutboxStore
-  /** Keeps apart what several accounts of one app leave waiting on one device. Default: the user of the token. */
+  /** Keeps apart what several accounts of one app leave waiting on one device. Default: one for all; what another user has left waits for that user. */
   readonly account?: string
   /** One connection for all tabs of the browser. Default `true`; without Web Locks every tab has its own. */
   readonly shareTabs?: boolean

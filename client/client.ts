@@ -8,8 +8,10 @@ import { entryOf } from './envelope.ts'
 import { asClientError, ClientError } from './errors.ts'
 import { HttpHistory } from './history.ts'
 import { Link } from './link.ts'
+import { IndexedDbStore } from './outbox/indexeddb-store.ts'
 import { MemoryStore } from './outbox/memory-store.ts'
 import { Outbox } from './outbox/outbox.ts'
+import type { OutboxStore } from './outbox/store.ts'
 import type { Surroundings } from './request.ts'
 import { Watched } from './readable.ts'
 import { LastUser } from './last-user.ts'
@@ -17,6 +19,7 @@ import { Feeds } from './stream/feeds.ts'
 import type { Reader } from './stream/reader.ts'
 import { LiveStream, type StreamParts } from './stream/stream.ts'
 import { onWake, platformTimers } from './timers.ts'
+import { httpTransport } from './transport/http.ts'
 import { mqttTransport } from './transport/mqtt.ts'
 import type { Transport } from './transport/transport.ts'
 
@@ -79,7 +82,7 @@ class TidemarkClient implements Client {
     const history = new HttpHistory({ timers, bounds }, this.#link)
     this.#feeds = new Feeds({ history, timers, bounds })
     this.#outbox = new Outbox({
-      store: options.outbox ?? new MemoryStore(),
+      store: options.outbox ?? storeOf(place, { timers, bounds }, onWarning),
       history,
       timers,
       bounds,
@@ -167,6 +170,13 @@ class TidemarkClient implements Client {
   }
 }
 
-function transportsOf(_kind: 'auto' | 'mqtt' | 'http', surroundings: Surroundings): [Transport, Transport?] {
-  return [mqttTransport(surroundings)]
+function transportsOf(kind: 'auto' | 'mqtt' | 'http', surroundings: Surroundings): [Transport, Transport?] {
+  if (kind === 'mqtt') return [mqttTransport(surroundings)]
+  if (kind === 'http') return [httpTransport(surroundings)]
+  return [mqttTransport(surroundings), httpTransport(surroundings)]
+}
+
+function storeOf(name: string, { timers, bounds }: Surroundings, onWarning: (warning: ClientError) => void): OutboxStore {
+  if (typeof indexedDB === 'undefined') return new MemoryStore()
+  return new IndexedDbStore({ name, timers, openTimeoutMs: bounds.storageOpenTimeoutMs, onWarning })
 }

@@ -4,6 +4,7 @@ import { emptyMark } from '../protocol/positions.ts'
 import type { Limits } from '../seams/limits.ts'
 import type { Bucket } from './bucket.ts'
 import type { Entry } from './entry.ts'
+import { InboxSizes, type SenderPieces } from './inbox-sizes.ts'
 
 /** The last retained entry of a topic. */
 export interface Retained {
@@ -39,14 +40,16 @@ export interface FoldParts {
   readonly idsForgottenUpTo: number
   /** When each withdrawn member was withdrawn last, ms. */
   readonly withdrawn: ReadonlyMap<string, number>
+  readonly senders: SenderPieces
 }
 
-export type IdWindow = Pick<Limits, 'idWindowMs' | 'idWindowEntries' | 'idWindowBytesMax'>
+export type FoldLimits = Pick<Limits, 'idWindowMs' | 'idWindowEntries' | 'idWindowBytesMax' | 'relayBytesMax'>
 
 /** About what a retained entry and an id take in memory beside their own bytes. */
 const retainedOverheadBytes = 400
 const idOverheadBytes = 300
 const withdrawnBytes = 200
+const senderBytes = 400
 /** Bytes of a remembered id beside uid and id: what it takes in a snapshot, which is what `idWindowBytesMax` counts. */
 export const idFixedBytes = 34
 
@@ -54,7 +57,9 @@ export class Fold {
   /** The state is that of the stream at this entry; 0 and `0000` at the beginning. */
   seq = 0
   mark = emptyMark
-  readonly #window: IdWindow
+  /** Of an inbox: what its senders have in it. */
+  readonly inbox: InboxSizes
+  readonly #window: FoldLimits
   /** In the order of seq: a topic that changes moves to the end. */
   readonly #retained = new Map<string, Retained>()
   #retainedBytes = 0
@@ -66,25 +71,34 @@ export class Fold {
   #idsForgottenUpTo = 0
   readonly #withdrawn = new Map<string, number>()
 
-  constructor(window: IdWindow) {
-    this.#window = window
+  constructor(limits: FoldLimits) {
+    this.#window = limits
+    this.inbox = new InboxSizes(limits)
   }
 
   /** A fold as it was when its parts were taken. */
-  static restore(window: IdWindow, parts: FoldParts): Fold {
-    const fold = new Fold(window)
+  static restore(limits: FoldLimits, parts: FoldParts): Fold {
+    const fold = new Fold(limits)
     fold.seq = parts.seq
     fold.mark = parts.mark
     for (const retained of parts.states) fold.#retain(retained)
     for (const known of parts.ids) fold.#remember(known)
     fold.#idsForgottenUpTo = parts.idsForgottenUpTo
     for (const [uid, ts] of parts.withdrawn) fold.#withdrawn.set(uid, ts)
+    fold.inbox.restore(parts.senders)
     return fold
   }
 
   /** About what it takes in memory. */
   get bytes(): number {
-    return this.#retainedBytes + this.#idBytes + this.#ids.size * idOverheadBytes + this.#withdrawn.size * withdrawnBytes + 1_000
+    return (
+      this.#retainedBytes +
+      this.#idBytes +
+      this.#ids.size * idOverheadBytes +
+      this.#withdrawn.size * withdrawnBytes +
+      this.inbox.senders * senderBytes +
+      1_000
+    )
   }
 
   retained(topic: string): Retained | undefined {
@@ -131,6 +145,7 @@ export class Fold {
     }
     const { mark } = bucket
     if (bucket.erases) this.#erase(lastSeq)
+    this.inbox.apply(bucket, this.seq + 1 - firstSeq)
     if (bucket.hasRetained || bucket.hasGivenIds || bucket.hasAcl) this.#applyEntries(bucket, mark)
     this.seq = lastSeq
     this.mark = mark
@@ -164,6 +179,7 @@ export class Fold {
     this.#order = []
     this.#oldest = 0
     this.#idsForgottenUpTo = seq
+    this.inbox.clear()
   }
 
   #retain(retained: Retained): void {

@@ -5,13 +5,14 @@
  */
 import type { SyncError } from '../protocol/errors.ts'
 import type { Clock } from '../seams/clock.ts'
-import type { Limits } from '../seams/limits.ts'
+import { collisionPauseMsMax, stalledLookMs, unknownPauseMs, type Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
 import { drawNonce, markOf, packBucket, type Bucket } from './bucket.ts'
 import { CommitPace } from './commit-pace.ts'
 import type { Draft } from './draft.ts'
-import { putBack, refuse, unavailable } from './drafts.ts'
+import { hasBucket, putBack, refuse, unavailable, type Part, type PartWithBucket } from './drafts.ts'
+import { roomOf } from './inbox-sizes.ts'
 import { Judge } from './judge.ts'
 import { aclTopicOf } from './members.ts'
 import type { CommitOutcome, Store } from './stores/store.ts'
@@ -34,15 +35,6 @@ export interface GroupCommitParts {
   released(bytes: number): void
 }
 
-/** The drafts of one stream in one commit. `bucket` is absent where none of them was accepted. */
-interface Part {
-  readonly stream: Stream
-  readonly drafts: readonly Draft[]
-  readonly bucket: Bucket | undefined
-  /** A look at the store has brought the bucket in before its commit was answered. */
-  known: boolean
-}
-
 export class GroupCommit {
   readonly #parts: GroupCommitParts
   #dirty: Stream[] = []
@@ -61,7 +53,7 @@ export class GroupCommit {
   constructor(parts: GroupCommitParts) {
     this.#parts = parts
     this.#pace = new CommitPace(() => void this.#commit(), parts.limits.commitPauseMs)
-    this.#watch = setInterval(() => this.#refuseStalled(), 1_000).unref()
+    this.#watch = setInterval(() => this.#refuseStalled(), stalledLookMs).unref()
   }
 
   /** Another draft waits in this stream. */
@@ -80,7 +72,7 @@ export class GroupCommit {
 
   /** Resolves when nothing waits and nothing is in flight. */
   drained(): Promise<void> {
-    if (!this.#inFlight && this.#dirty.length === 0 && this.#aside === 0) return Promise.resolve()
+    if (this.#isIdle()) return Promise.resolve()
     return new Promise((resolve) => void this.#drained.push(resolve))
   }
 
@@ -110,8 +102,15 @@ export class GroupCommit {
   #next(): void {
     if (this.#inFlight) return
     if (this.#dirty.length > 0) return this.#pace.schedule()
-    if (this.#aside > 0) return
+    if (!this.#isIdle()) return
     for (const resolve of this.#drained.splice(0)) resolve()
+  }
+
+  #isIdle(): boolean {
+    if (this.#inFlight || this.#dirty.length > 0 || this.#aside > 0) return false
+    // What they come after has been settled, or is about to be: then they are looked at again.
+    for (const { pending } of this.#behind) if (pending.length > 0) return false
+    return true
   }
 
   async #store(buckets: readonly Bucket[]): Promise<CommitOutcome[]> {
@@ -180,13 +179,14 @@ export class GroupCommit {
   /** Nothing was appended, so no commit confirmed the head: a refusal is final only once the store has [P-2.18]. */
   async #settleRefused({ stream, drafts }: Part): Promise<void> {
     if (this.#parts.store.shared) {
-      const judgedAt = stream.headSeq
+      // Both only ever rise.
+      const judgedAt = stream.headSeq + stream.first
       try {
         await this.#parts.catchUp(stream)
       } catch (error) {
         refuse(drafts, unavailable(error))
       }
-      if (stream.headSeq !== judgedAt) {
+      if (stream.headSeq + stream.first !== judgedAt) {
         putBack(stream, drafts)
         stream.committing = false
         return this.add(stream)
@@ -208,7 +208,7 @@ export class GroupCommit {
       return this.add(stream)
     }
     putBack(stream, drafts)
-    const pauseMsMax = Math.min(64, 2 ** ++stream.collisions)
+    const pauseMsMax = Math.min(collisionPauseMsMax, 2 ** ++stream.collisions)
     await new Promise<void>((resolve) => void setTimeout(resolve, Math.random() * pauseMsMax))
     stream.committing = false
     this.add(stream)
@@ -228,7 +228,7 @@ export class GroupCommit {
   async #resolveUnknown(part: PartWithBucket): Promise<void> {
     const { stream, drafts, bucket } = part
     this.#parts.telemetry.storeFailed()
-    for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 2, 1_000)) {
+    for (let pauseMs: number = unknownPauseMs.min; ; pauseMs = Math.min(pauseMs * 2, unknownPauseMs.max)) {
       try {
         const found = await this.#parts.store.settle(bucket)
         if (found === 'stored') {
@@ -243,7 +243,7 @@ export class GroupCommit {
         }
         return this.add(stream)
       } catch (error) {
-        if (pauseMs > 100) {
+        if (pauseMs > unknownPauseMs.patience) {
           refuse(drafts, unavailable(error))
           this.#settle(drafts)
           this.#refusePending(stream)
@@ -336,6 +336,7 @@ export class GroupCommit {
         nonce,
         ts,
         aclTopic: aclTopicOf(stream.name),
+        room: roomOf(stream, this.#parts.limits),
       })
       accepted = drafts.filter((draft) => judge.judge(draft))
     }
@@ -383,10 +384,4 @@ export class GroupCommit {
     }
     for (const stream of this.#dirty) this.#refusePending(stream)
   }
-}
-
-type PartWithBucket = Part & { readonly bucket: Bucket }
-
-function hasBucket(part: Part): part is PartWithBucket {
-  return part.bucket !== undefined
 }

@@ -3,6 +3,7 @@ import { SyncError, type ErrorCode } from '../protocol/errors.ts'
 import type { Condition, Draft } from './draft.ts'
 import type { Entry } from './entry.ts'
 import { contentHash, type Fold } from './fold.ts'
+import type { InboxRoom } from './inbox-sizes.ts'
 import { withdrawn, withdrawnBy } from './members.ts'
 
 export interface JudgeParts {
@@ -15,6 +16,8 @@ export interface JudgeParts {
   /** Where the stream's members are withdrawn, if it has any. */
   readonly aclTopic?: string | undefined
   readonly ts?: number
+  /** Of an inbox. */
+  readonly room?: InboxRoom | undefined
 }
 
 /** One judge per bucket: a draft is judged against the fold and the drafts accepted before it. What it says holds if that bucket is stored. */
@@ -27,6 +30,8 @@ export class Judge {
   readonly #ids = new Map<string, Accepted>()
   /** By accepted drafts: from the same bucket on. */
   #withdrawn: Set<string> | undefined = undefined
+  /** Bytes of accepted drafts, by sender, in an inbox. */
+  readonly #sent = new Map<string, number>()
 
   /** `fold` may be missing where no draft of the bucket needs judgement. */
   constructor(fold: Fold | undefined, parts: JudgeParts) {
@@ -50,6 +55,7 @@ export class Judge {
         draft.error ||
         !this.#idIsFree(fold, draft) ||
         !this.#isMember(fold, draft) ||
+        !this.#hasRoom(fold, draft) ||
         !this.#mayDelete(draft) ||
         !this.#conditionHolds(draft)
       )
@@ -83,6 +89,19 @@ export class Judge {
     return false
   }
 
+  #hasRoom(fold: Fold, draft: Draft): boolean {
+    const { room } = this.#parts
+    if (!room) return true
+    const { from, bytes } = draft
+    const there = fold.inbox.bytesOf(from, room.first) + (this.#sent.get(from) ?? 0)
+    if (there + bytes <= room.bytesMax) return true
+    return refuse(
+      draft,
+      'too-many-requests',
+      `${quoteTopic(draft)}: ${from} has ${there} bytes there, of ${room.bytesMax} at most [P-15.11]`,
+    )
+  }
+
   #mayDelete(draft: Draft): boolean {
     if (draft.mayDeleteAny || !draft.deletes) return true
     const current = this.#current(draft.topic)
@@ -114,6 +133,7 @@ export class Judge {
   #accept(draft: Draft): void {
     const seq = this.#nextSeq++
     if (draft.id !== '') this.#ids.set(`${draft.from} ${draft.id}`, { draft, seq })
+    if (this.#parts.room) this.#sent.set(draft.from, (this.#sent.get(draft.from) ?? 0) + draft.bytes)
     if (draft.topic === this.#parts.aclTopic) (this.#withdrawn ??= new Set()).add(withdrawnBy(draft.payload))
     if (!draft.retain) return
     const { topic } = draft

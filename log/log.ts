@@ -17,6 +17,7 @@ import { noTelemetry, type Telemetry } from '../seams/telemetry.ts'
 import type { Bucket } from './bucket.ts'
 import { Confirmations } from './confirmations.ts'
 import { Draft, type DraftRequest } from './draft.ts'
+import { settleRefused, storeDown } from './drafts.ts'
 import { EnvelopeCache } from './envelope-cache.ts'
 import type { Fold } from './fold.ts'
 import { GroupCommit } from './group-commit.ts'
@@ -131,9 +132,10 @@ export class Log {
     if (store.shared) this.#poll = new HeadPoll({ ...polled, roundMs: limits.headPollMs, inFlightMax: limits.headReadsMax })
   }
 
-  /** Whether the store takes writes, as far as known. */
-  get healthy(): boolean {
-    return this.#store.healthy && !this.#closed
+  /** Why nothing can be appended now, as far as known. */
+  get failure(): SyncError | undefined {
+    if (this.#closed) return new SyncError('stopping', 'the server is stopping')
+    return this.#store.healthy ? undefined : storeDown(this.#store.failure)
   }
 
   /** Whether heads can move without this node's doing. */
@@ -148,13 +150,11 @@ export class Log {
 
   /** Appends the draft; its sink hears once what became of it. Drafts of one stream keep their order. */
   append(name: string, draft: Draft): void {
-    if (this.#closed || !this.#store.healthy) {
-      draft.error = this.#closed ? new SyncError('stopping', 'the server is stopping') : storeDown()
-      draft.settled = true
-      draft.sink.settled(draft)
-      return
-    }
+    const { failure } = this
+    if (failure) return settleRefused(draft, failure)
     const stream = this.#streams.get(name) ?? this.#enter(name)
+    const refusal = stream.loaded ? this.refusalToBegin(stream, draft) : undefined
+    if (refusal) return settleRefused(draft, refusal)
     stream.used = true
     stream.pending.push(draft)
     this.#pendingBytes += draft.bytes
@@ -302,22 +302,28 @@ export class Log {
   async #load(stream: Stream): Promise<Stream> {
     stream.load(await this.#store.load(stream.name))
     const [first] = stream.pending
-    if (first && stream.headSeq === 0 && !this.#quota.admit(first.from)) {
-      const { newStreamsPerUserPerHourMax } = this.limits
-      const message = `${first.from} has begun ${newStreamsPerUserPerHourMax} streams within an hour, which is the limit`
+    const refusal = first && this.refusalToBegin(stream, first)
+    if (refusal) {
       this.#streams.delete(stream.name)
-      this.#refuse(stream, () => new SyncError('too-many-requests', message))
+      this.#refuse(stream, () => refusal)
     }
     this.#commits.add(stream)
     return stream
   }
 
+  /** Counts a stream that the draft begins; why it may not, where that is one too many [P-13.23]. */
+  refusalToBegin(stream: Stream, { from }: Draft): SyncError | undefined {
+    if (stream.headSeq > 0 || stream.begun) return undefined
+    stream.begun = this.#quota.admit(from)
+    if (stream.begun) return undefined
+    const { newStreamsPerUserPerHourMax } = this.limits
+    return new SyncError('too-many-requests', `${from} has begun ${newStreamsPerUserPerHourMax} streams within an hour, which is the limit`)
+  }
+
   #refuse(stream: Stream, error: () => SyncError): void {
     for (const draft of stream.pending.splice(0)) {
-      draft.error = error()
-      draft.settled = true
       this.#released(draft.bytes)
-      draft.sink.settled(draft)
+      settleRefused(draft, error())
     }
   }
 
@@ -389,8 +395,4 @@ export class Log {
     if (this.#relieved.length === 0 || this.#pendingBytes > this.limits.appendBytesPerNodeMax / 2) return
     for (const callback of this.#relieved.splice(0)) callback()
   }
-}
-
-function storeDown(cause?: unknown): SyncError {
-  return new SyncError('store-unavailable', 'the store takes no writes at the moment', {}, cause)
 }

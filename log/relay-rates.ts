@@ -2,14 +2,13 @@
 import { LRUCache } from 'lru-cache'
 import { SyncError } from '../protocol/errors.ts'
 import type { Delivery } from '../protocol/topics.ts'
+import { relayPairsMax } from '../seams/limits.ts'
 import type { Log } from './log.ts'
-
-/** Pairs whose tokens are counted; the one seen longest ago is forgotten first, and has all its tokens again. */
-const pairsMax = 100_000
 
 export class RelayRates {
   readonly #log: Log
-  readonly #pairs = new LRUCache<string, { tokens: number; atMs: number }>({ max: pairsMax })
+  /** The one seen longest ago is forgotten first, and has all its tokens again. */
+  readonly #pairs = new LRUCache<string, { tokens: number; atMs: number }>({ max: relayPairsMax })
 
   constructor(log: Log) {
     this.#log = log

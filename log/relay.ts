@@ -13,6 +13,13 @@ import { RelayRates } from './relay-rates.ts'
 /** Whether a user may send messages to another; the uids are encoded. What it throws refuses the message as well. */
 export type MayDeliver = (from: string, to: string) => boolean | Promise<boolean>
 
+/** The messages of one outbox that wait to be judged: they keep their order. */
+interface Line {
+  end: Promise<void>
+  /** Why nobody who stands in it is sent. */
+  refusal: SyncError | undefined
+}
+
 /** A topic and its stream. */
 export type Place = Pick<Delivery, 'stream' | 'topic'>
 
@@ -20,8 +27,8 @@ export class Relay {
   readonly #log: Log
   readonly #mayDeliver: MayDeliver | undefined
   readonly #rates: RelayRates
-  /** The last message that waits to be judged, by outbox: they keep their order. */
-  readonly #lines = new Map<string, Promise<void>>()
+  /** By outbox. */
+  readonly #lines = new Map<string, Line>()
   /** By outbox, user and id: what is not settled yet. Another message under the same id waits for what becomes of it. */
   readonly #unsettled = new Map<string, Promise<void>>()
 
@@ -35,13 +42,24 @@ export class Relay {
   append(stream: string, draft: Draft): void {
     if (!isOutbox(stream)) return this.#log.append(stream, draft)
     const delivery = deliveryOf(draft.topic)
-    const turn = (this.#lines.get(stream) ?? Promise.resolve())
-      .then(() => this.#send(stream, draft, delivery))
-      .catch((error: unknown) => settle(draft, asSyncError(error)))
-      .finally(() => {
-        if (this.#lines.get(stream) === turn) this.#lines.delete(stream)
+    const line = this.#lines.get(stream) ?? { end: Promise.resolve(), refusal: undefined }
+    const leave = (): void => void (this.#lines.get(stream) === line && this.#lines.delete(stream))
+    this.#lines.set(stream, line)
+    const turn = line.end
+      .then(() => {
+        if (line.refusal) throw line.refusal
+        return this.#send(stream, draft, delivery)
       })
-    this.#lines.set(stream, turn)
+      .catch((error: unknown) => {
+        // Whoever stands behind it has waited as long; who comes from now on may find another answer.
+        if (error instanceof Undecided) {
+          line.refusal = error
+          leave()
+        }
+        settle(draft, asSyncError(error))
+      })
+      .finally(() => void (line.end === turn && leave()))
+    line.end = turn
   }
 
   /** As `Log.publish`, for what clients publish. */
@@ -102,8 +120,23 @@ export class Relay {
   async #admit(delivery: Delivery): Promise<void> {
     const { from, to } = delivery
     this.#rates.admit(delivery)
-    if (this.#mayDeliver && !(await this.#mayDeliver(from, to))) {
-      throw new SyncError('forbidden', `${to} takes no messages of ${from} [P-15.6]`)
+    if (!(await this.#isAllowed(from, to))) throw new SyncError('forbidden', `${to} takes no messages of ${from} [P-15.6]`)
+  }
+
+  async #isAllowed(from: string, to: string): Promise<boolean> {
+    if (!this.#mayDeliver) return true
+    const { appendTimeoutMs } = this.#log.limits
+    const decision = this.#mayDeliver(from, to)
+    if (typeof decision === 'boolean') return decision
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      const sentence = `whether ${from} may send to ${to} was not decided within ${appendTimeoutMs} ms [P-15.6]`
+      timer = setTimeout(() => reject(new Undecided('internal', sentence)), appendTimeoutMs)
+    })
+    try {
+      return await Promise.race([decision, late])
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -114,9 +147,15 @@ export class Relay {
     if (draft.id !== '') await this.#log.confirmHead(stream)
     // Also to have it at hand: an outbox whose state must be read first would be left behind by the inbox.
     const fold = await this.#log.state(stream)
+    // What the outbox refuses is not delivered.
+    const refusal = this.#log.refusalToBegin(stream, draft)
+    if (refusal) throw refusal
     return new Judge(fold, { epoch: this.#log.epoch, nextSeq: stream.headSeq + 1, mark: '' }).judge(draft)
   }
 }
+
+/** The deployment did not say in time. */
+class Undecided extends SyncError {}
 
 function isOutbox(stream: string): boolean {
   return stream.startsWith('outbox/')

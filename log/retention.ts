@@ -4,7 +4,7 @@
  * for the sizes of some streams, so that it costs the same however many there are.
  */
 import type { Clock } from '../seams/clock.ts'
-import type { Limits } from '../seams/limits.ts'
+import { retentionPageMax, retentionPaceMs, type Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
 import type { Log } from './log.ts'
@@ -37,9 +37,7 @@ interface Due {
   readonly before: number
 }
 
-const pageMax = 100
-const paceMs = 100
-const pacesPerSecond = 1_000 / paceMs
+const pacesPerSecond = 1_000 / retentionPaceMs
 /** A trim writes several times; it counts like so many looks at a stream. */
 const looksPerTrim = 5
 
@@ -98,7 +96,7 @@ export class Retention {
     const prefix = `${kind}/`
     let dues = new Map<string, Due>()
     for (let after = prefix; !this.#closed;) {
-      const names = (await store.streams(after, pageMax)).filter((name) => name.startsWith(prefix))
+      const names = (await store.streams(after, retentionPageMax)).filter((name) => name.startsWith(prefix))
       for (const name of names) {
         if (this.#closed) return
         const due = await this.#guarded(name, () => this.#due(name, policy))
@@ -106,7 +104,7 @@ export class Retention {
         await this.#spend(1, 0)
       }
       telemetry.swept({ looks: names.length, trims: 0, entries: 0, held: 0 })
-      const isEnd = names.length < pageMax
+      const isEnd = names.length < retentionPageMax
       if (isEnd || dues.size >= limits.retentionTrimsMax) {
         await this.#trim(dues)
         dues = new Map()
@@ -189,7 +187,7 @@ export class Retention {
     if (parts < 1 || this.#closed) return
     this.#looks = this.#bytes = 0
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, parts * paceMs).unref()
+      const timer = setTimeout(resolve, parts * retentionPaceMs).unref()
       this.#wake = () => {
         clearTimeout(timer)
         resolve()

@@ -27,6 +27,15 @@ export async function removeSeal(documents: Documents): Promise<void> {
   await documents.remove(storeCollection, key)
 }
 
+/** Takes the seal off a store whose content has moved; false where there is none. One that holds a part only keeps it. */
+export async function unseal(documents: Documents): Promise<boolean> {
+  const seal = await sealOf(documents)
+  if (!seal) return false
+  if (seal.why !== 'moved') throw new SyncError('store-unavailable', `it is not whole: ${seal.sentence}`)
+  await removeSeal(documents)
+  return true
+}
+
 /** Opens the store as `Store.open`; rejects with `store-unavailable` and the sentence of the seal where there is one. */
 export async function openUnsealed(store: Store): Promise<StoreIdentity> {
   const identity = await store.open()

@@ -1,15 +1,15 @@
 /** How many streams one user may begin in an hour [P-13.23]: nobody fills the store with empty logs. */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../seams/clock.ts'
+import { quotaUsersMax } from '../seams/limits.ts'
 
 const hourMs = 3_600_000
-/** Users whose counts are kept; the one seen longest ago is forgotten first. */
-const usersMax = 100_000
 
 export class StreamQuota {
   readonly #clock: Clock
   readonly #perHourMax: number
-  readonly #begun = new LRUCache<string, { count: number; sinceMs: number }>({ max: usersMax })
+  /** The one seen longest ago is forgotten first. */
+  readonly #begun = new LRUCache<string, { count: number; sinceMs: number }>({ max: quotaUsersMax })
 
   /** `perHourMax` 0 is off. */
   constructor(clock: Clock, perHourMax: number) {

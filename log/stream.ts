@@ -32,6 +32,8 @@ export class Stream {
   unfoldedBytes = 0
   /** The newest entry known here that erased what stood before it [P-17.2]. */
   erasedBefore = 0
+  /** Whether whoever wrote here first was allowed to begin it; of no meaning once there are entries. */
+  begun = false
   /** Lost races for the same head in a row. */
   collisions = 0
   /** Used since the last sweep of idle streams. */

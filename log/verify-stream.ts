@@ -85,7 +85,7 @@ export class StreamCheck {
     if (from < firstSeq) this.#complain(`${range(from, firstSeq - 1)} missing`)
     this.#base = firstSeq
     this.#touched = new Set()
-    const nothing = { states: [], ids: [], idsForgottenUpTo: 0, withdrawn: new Map<string, number>() }
+    const nothing = { states: [], ids: [], idsForgottenUpTo: 0, withdrawn: new Map<string, number>(), senders: [] }
     this.#fold = Fold.restore(this.#limits, { seq: firstSeq - 1, mark: emptyMark, ...nothing })
   }
 

@@ -34,7 +34,6 @@ export const errorTable = {
   'id-reused': { status: 422, mqtt: 'reply', retry: 'no', title: 'The entry id was used for other content' },
   'too-many-requests': { status: 429, mqtt: 'close', retry: 'yes', title: 'A limit of this user is reached' },
   internal: { status: 500, mqtt: 'close', retry: 'yes', title: 'The server failed' },
-  'not-yet-available': { status: 501, mqtt: 'close', retry: 'no', title: 'This release does not offer it yet' },
   'store-unavailable': { status: 503, mqtt: 'close', retry: 'yes', title: 'The store does not take writes at the moment' },
   'clock-skew': { status: 503, mqtt: 'close', retry: 'yes', title: 'The clock of this node differs from the clock of the store' },
   stopping: { status: 503, mqtt: 'close', retry: 'yes', title: 'The server is stopping' },

@@ -75,7 +75,7 @@ export const defaultLimits = {
   idWindowMs: 7 * 24 * 3_600_000,
   idWindowEntries: 10_000,
   idWindowBytesMax: 1024 * 1024,
-  /** How long an append may wait for a store that does not answer before it is refused. */
+  /** How long an append may wait for a store, or for a deployment's `mayDeliver`, that does not answer before it is refused. */
   appendTimeoutMs: 10_000,
   /** Where other nodes append too, followed streams are looked at this often, in case a hint was lost. */
   headPollMs: 2_000,
@@ -108,6 +108,8 @@ export const defaultLimits = {
   /** Of one sender to one inbox, 0 is off: messages a second, and at once: nobody fills the inbox of another. */
   relayPerSecondMax: 10,
   relayBurstMax: 100,
+  /** Bytes of one sender's messages in one inbox, 0 is off; what retention trims makes room: the same, over time. */
+  relayBytesMax: 64 * 1024 * 1024,
   /** Warned this long before a token's end. */
   authWarningMs: 60_000,
   /** Revocations are read this often, at least twice in `revocationDelayMs`; a node that could not for `revocationBlindMs` stops delivering. */
@@ -160,8 +162,8 @@ export const keyGraceMs = 60_000
 export const keysMax = 50
 /** Revocations in force: bounds the memory of every node. */
 export const revocationsMax = 100_000
-/** Revocations per read from the store. */
-export const revocationsPageMax = 1_000
+/** Documents in one answer of a store: reading through many takes little memory. */
+export const documentsPageMax = 1_000
 /** All revocations are read at least this often, even when nothing says they changed. */
 export const revocationsFullReadMs = 60_000
 /** Nodes that serve one store, those remembered as dead among them. */
@@ -173,3 +175,63 @@ export const hintsRetryMsMin = 100
 export const hintsRetryMsMax = 5_000
 /** The longest delay that a timer can have. */
 export const timerMsMax = 2 ** 31 - 1
+/** Pairs of sender and inbox whose rates are counted: bounds the memory of a node. */
+export const relayPairsMax = 100_000
+/** Senders whose bytes in one inbox are counted, those that sent last: bounds the state of an inbox. */
+export const relaySendersMax = 10_000
+/** Users whose new streams are counted: the same. */
+export const quotaUsersMax = 100_000
+/** Topics that a publisher, and a cursor, looks up once and then remembers: the memory of one connection. */
+export const routesRememberedMax = 256
+export const topicsRememberedMax = 1_000
+/** Readers by page who can go on in the middle of a bucket without reading it again; each keeps one. */
+export const unfinishedBucketsMax = 16
+/** What a turn has to say up to this size is copied into one write; larger pieces are handed on as they are. */
+export const outputJoinBytesMax = 65_536
+/** Waits, keep-alives and expiries of connections are looked at this often: each may be so much late. */
+export const connectionsTickMs = 500
+/** Sessions that have expired are removed this often. */
+export const sessionsSweepMs = 3_600_000
+/** Names of streams that retention reads at once, and how long it pauses at least when it has done enough. */
+export const retentionPageMax = 100
+export const retentionPaceMs = 100
+/** Whether a commit is overdue is looked at this often. */
+export const stalledLookMs = 1_000
+/** The longest pause after a collision with another node: nobody waits longer than others need. */
+export const collisionPauseMsMax = 64
+/**
+ * A store that does not say what became of a commit is asked again after pauses that double from `min` to `max`; who waits for
+ * the answer is refused when they are longer than `patience`.
+ */
+export const unknownPauseMs = { min: 10, patience: 100, max: 1_000 } as const
+/** A store that had to be closed is opened again after pauses that double from the one to the other. */
+export const reopenPauseMsMin = 50
+export const reopenPauseMsMax = 2_000
+/** MongoDB: connections of a node, unless its URL says otherwise: a slow database does not get ever more at once. */
+export const mongoConnectionsMax = 16
+/** MongoDB: finding a primary takes no longer, unless its URL says otherwise. */
+export const mongoConnectMsMax = 5_000
+/** MongoDB: the database gives up waiting for a majority before the driver gives up waiting for the database. */
+export const mongoMajorityMsMax = 10_000
+/** MongoDB: what takes longer than this has an unknown outcome. */
+export const mongoOperationMsMax = 20_000
+/** MongoDB: a change that others come in the way of is tried so often, with pauses of at most so long; about ten seconds. */
+export const mongoTriesMax = 50
+export const mongoTryPauseMsMax = 500
+/** MongoDB: whether it can be written to is looked at this often while it can, and while it cannot. */
+export const mongoWatchMs = 5_000
+export const mongoRetryMs = 500
+/** MongoDB: after failing for so long all connections are made anew. */
+export const mongoReconnectMs = 20_000
+/** MongoDB: streams whose ends are remembered; of others they are read before the next commit. */
+export const mongoEndsMax = 100_000
+/** MongoDB: a node that writes looks this often whether others wait for its streams. */
+export const mongoQueueLookMs = 50
+/** MongoDB: who is first in a queue for so long without writing is passed by. */
+export const mongoTurnMsMax = 1_000
+/** MongoDB: who waits for streams, as many as are read at once. */
+export const mongoTicketsMax = 1_000
+/** MongoDB: how long trimmed buckets stay for nodes that are still reading them or writing beside them. */
+export const mongoTrimGraceMs = 600_000
+/** MongoDB: what was trimmed long enough ago is deleted this often. */
+export const mongoSweepMs = 60_000

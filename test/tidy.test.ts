@@ -17,7 +17,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   cli: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench'],
   client: ['protocol'],
   console: ['client', 'protocol'],
-  bench: ['broker', 'bridge', 'log', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
+  bench: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
   // Judges the product from outside: it starts programs and talks to ports.
   chaos: [],
   examples: ['client', 'protocol', '.'],
@@ -51,7 +51,7 @@ const entries: readonly RegExp[] = [
   /^[a-z]+\/index\.ts$/,
   /^client\/(?:encryption|node)\.ts$/,
   /\.test\.ts$/,
-  /^bench\/run\.ts$/,
+  /^bench\/(?:scale\/)?run\.ts$/,
   /^chaos\/run\.ts$/,
   /^examples\//,
 ]
@@ -75,6 +75,22 @@ const sleepers: Readonly<Record<string, string>> = {
   'test/bridge/problems.test.ts': 'gives a stalled reader the time to be noticed',
   'test/bridge/publish.test.ts': 'looks again until a request waits inside',
   'test/bridge/operations.test.ts': 'shows that something does not happen yet',
+}
+
+/** Bounds that are none of the server's waits, queues and caches, and what they are. */
+const otherBounds: Readonly<Record<string, string>> = {
+  'hints/message.ts': 'what MQTT can carry',
+  'log/backup.ts': 'the form of a backup',
+  'log/contents.ts': 'how much a command reads at once',
+  'log/filler.ts': 'how much a command writes at once',
+  'log/inbox-sizes.ts': 'the form of a snapshot',
+  'log/stores/durable-folder.ts': 'what file systems do',
+  'log/stores/level-tables.ts': 'the form of a table',
+  'log/stores/level-view.ts': 'how often a command tries',
+  'log/stores/mongo-buckets.ts': 'how large one command to the database is',
+  'log/stream-quota.ts': 'an hour',
+  'log/verify-stream.ts': 'how much a command reads at once, and tells',
+  'log/verify.ts': 'how much a command reads at once, and tells',
 }
 
 const sources = filesEndingIn('.ts').filter((path) => !path.startsWith('test/'))
@@ -107,7 +123,7 @@ describe('tidy', () => {
 
   it('knows aedes in two files', () => {
     const know = sources.filter(
-      (path) => importsOf(read(path)).some((specifier) => /^aedes(\/|$|-)/.test(specifier)) && !path.startsWith('bench/'),
+      (path) => importsOf(read(path)).some((specifier) => /^aedes(\/|$|-)/.test(specifier)) && !/^(bench|examples)\//.test(path),
     )
     expect(know.sort()).to.deep.equal([...knowAedes].sort())
   })
@@ -142,6 +158,13 @@ describe('tidy', () => {
         false,
       )
     }
+  })
+
+  it('has every wait, queue and cache of the server in one file', () => {
+    const bound = /^(?:export )?const \w*(?:Max|Min|Ms)(?:Default)?(?:: number)? = [\d_ *]+$/m
+    const server = sources.filter((path) => /^(log|broker|bridge|auth|hints)\//.test(path))
+    expect(server.filter((path) => bound.test(codeOf(read(path))))).to.have.members(Object.keys(otherBounds))
+    expect(bound.test(read('seams/limits.ts'))).to.equal(true)
   })
 
   forbid('any', all, /(?:[:<=|&,(]|\bas)\s*any(?![\w$'(])|\bany\[\]/)

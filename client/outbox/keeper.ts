@@ -31,6 +31,7 @@ export class Keeper {
   }
 
   replace(items: readonly Waiting[]): Promise<void> {
+    if (items.length === 0) return Promise.resolve()
     this.#changes.replaced.push(...items)
     return this.#run()
   }

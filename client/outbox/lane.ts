@@ -200,8 +200,9 @@ export class Lane {
     const uid = this.#parts.uid()
     const items: Item[] = []
     for (const item of this.#items.slice(this.#next, this.#next + usesMax)) {
-      if (!item.kept || item.waiting.since !== undefined) break
-      if (item.state === 'queued' && !this.#isHeld(item)) items.push(item)
+      if (!item.kept) break
+      // While the head was asked for, answers may have moved what stands before.
+      if (item.state === 'queued' && item.waiting.since === undefined && !this.#isHeld(item)) items.push(item)
     }
     const stamped = items.map(({ waiting }): Waiting => ({ ...waiting, since, uid: waiting.uid ?? uid }))
     await this.#parts.replace(stamped)

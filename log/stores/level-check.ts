@@ -32,13 +32,19 @@ const tagNewFile = 7
 const tagPreviousLog = 9
 
 /** What is damaged, as a sentence that names the file, or undefined. */
-export async function findDamage(folder: string): Promise<string | undefined> {
-  try {
+export function findDamage(folder: string): Promise<string | undefined> {
+  return unlessGone(undefined, async () => {
     const names = await readdir(folder)
     return (await damageOfLogs(folder, names)) ?? (await damageOfManifest(folder, names)) ?? (await damageOfTables(folder, names))
+  })
+}
+
+/** What the look says, or `gone` where another process has the folder and removed a file just now: the lock will say so. */
+async function unlessGone<Found>(gone: Found, look: () => Promise<Found>): Promise<Found> {
+  try {
+    return await look()
   } catch (error) {
-    // Another process has the folder and removed a file just now: the lock will say so.
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return gone
     throw error
   }
 }
@@ -91,7 +97,11 @@ export async function takeBackUnfinished(folder: string): Promise<boolean> {
  * what it has taken over from the logs. Where directory operations are reordered, a loss of power may take back the
  * new name and leave the deletions: then the older MANIFEST leads to less than there was, without any sign.
  */
-export async function finishSwitch(folder: string): Promise<boolean> {
+export function finishSwitch(folder: string): Promise<boolean> {
+  return unlessGone(false, () => switchTo(folder))
+}
+
+async function switchTo(folder: string): Promise<boolean> {
   const names = await readdir(folder)
   const current = await currentManifest(folder, names)
   if (current === undefined) return false

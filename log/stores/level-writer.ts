@@ -8,6 +8,7 @@
  */
 import { ClassicLevel } from 'classic-level'
 import { SyncError } from '../../protocol/errors.ts'
+import { reopenPauseMsMax, reopenPauseMsMin } from '../../seams/limits.ts'
 import type { Logger } from '../../seams/logger.ts'
 import { DurableFolder } from './durable-folder.ts'
 import { findDamage, finishSwitch, takeBackUnfinished } from './level-check.ts'
@@ -133,7 +134,7 @@ export class LevelWriter {
   }
 
   async #reopen(): Promise<void> {
-    for (let pauseMs = 50; !this.#closed; pauseMs = Math.min(pauseMs * 2, 2_000)) {
+    for (let pauseMs = reopenPauseMsMin; !this.#closed; pauseMs = Math.min(pauseMs * 2, reopenPauseMsMax)) {
       try {
         await this.#database?.close()
         const database = (this.#database = this.#create(false))

@@ -1,7 +1,7 @@
 /** The store in memory: for tests and throw-away servers. Several logs may share one, as nodes share a database. */
 import { SyncError } from '../../protocol/errors.ts'
 import { drawNonce, type Bucket } from '../bucket.ts'
-import { MemoryDocuments } from './memory-documents.ts'
+import { MemoryDocuments } from '../../seams/memory-documents.ts'
 import type { CommitOutcome, OpenOptions, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
 
 export class MemoryStore implements Store {

@@ -6,20 +6,28 @@
  */
 import type { Db, Document, MongoClient, MongoClientOptions } from 'mongodb'
 import { SyncError } from '../../protocol/errors.ts'
+import {
+  mongoConnectMsMax,
+  mongoConnectionsMax,
+  mongoMajorityMsMax,
+  mongoOperationMsMax,
+  mongoTriesMax,
+  mongoTryPauseMsMax,
+} from '../../seams/limits.ts'
 
 /** Acknowledged is what a majority has in its journal; the database gives up waiting for that before the driver gives up waiting for the database. */
-export const durable = { w: 'majority', journal: true, wtimeoutMS: 10_000 } as const
+export const durable = { w: 'majority', journal: true, wtimeoutMS: mongoMajorityMsMax } as const
 export const durableWrite = { w: 'majority', j: true, wtimeout: durable.wtimeoutMS } as const
-/** How long an operation may take at most; what takes longer is unknown. */
-export const operationMsMax = 20_000
-/** Of a change that others come in the way of; about ten seconds. */
-const triesMax = 50
 
 const databaseDefault = 'tidemark'
 const duplicateKeyCode = 11_000
 
 /** Only where the URL says nothing else. */
-const defaults: MongoClientOptions = { maxPoolSize: 16, connectTimeoutMS: 5_000, serverSelectionTimeoutMS: 5_000 }
+const defaults: MongoClientOptions = {
+  maxPoolSize: mongoConnectionsMax,
+  connectTimeoutMS: mongoConnectMsMax,
+  serverSelectionTimeoutMS: mongoConnectMsMax,
+}
 
 export interface MongoConnection {
   readonly client: MongoClient
@@ -36,7 +44,7 @@ export async function connect(url: string): Promise<MongoConnection> {
       // Every unknown outcome is resolved here, by sending the identical bucket again.
       retryWrites: false,
       promoteBuffers: true,
-      socketTimeoutMS: operationMsMax,
+      socketTimeoutMS: mongoOperationMsMax,
     })
     await client.connect()
     // Said here and not of the client, where the URL would win.
@@ -82,9 +90,9 @@ export async function insertCommand(database: Db, collection: string, documents:
 
 /** Lets others finish what came in the way, longer after every try; what never succeeds is given up. Returns the number of the next try. */
 export async function pauseAfter(tries: number): Promise<number> {
-  if (tries >= triesMax)
+  if (tries >= mongoTriesMax)
     throw new SyncError('store-unavailable', 'others came in the way of a change again and again; it may be tried again')
-  await new Promise<void>((resolve) => void setTimeout(resolve, Math.random() * Math.min(500, 2 ** tries)))
+  await new Promise<void>((resolve) => void setTimeout(resolve, Math.random() * Math.min(mongoTryPauseMsMax, 2 ** tries)))
   return tries + 1
 }
 

@@ -6,6 +6,7 @@
  * It is courtesy only: who is first is decided by the place alone, and who does not come when it is its turn is passed by.
  */
 import type { Collection, Db } from 'mongodb'
+import { mongoQueueLookMs, mongoTicketsMax, mongoTurnMsMax } from '../../seams/limits.ts'
 import type { Logger } from '../../seams/logger.ts'
 import { drawNonce } from '../bucket.ts'
 import { sentenceOf } from './mongo-connection.ts'
@@ -20,12 +21,7 @@ interface Ticket {
   readonly node: string
 }
 
-/** How often a node that writes looks whether others wait. */
-const lookMs = 50
-/** Who is first for so long without writing is gone. */
-const turnMsMax = 1_000
 const lossesBeforeQueueing = 2
-const ticketsMax = 1_000
 
 interface Contest {
   losses: number
@@ -54,7 +50,7 @@ export class MongoQueue {
 
   /** Whether nobody stands before this node. Costs nothing while the stream is not contested. */
   async isOurTurn(stream: string): Promise<boolean> {
-    if (!this.#timer && !this.#closed) this.#timer = setTimeout(() => this.#aside(this.#look()), lookMs).unref()
+    if (!this.#timer && !this.#closed) this.#timer = setTimeout(() => this.#aside(this.#look()), mongoQueueLookMs).unref()
     const contest = this.#contests.get(stream)
     if (!contest?.queued && !contest?.waitedFor) return true
     return await this.#turns.take(stream, () => this.#isFirst(stream, contest))
@@ -84,7 +80,7 @@ export class MongoQueue {
 
   async #look(): Promise<void> {
     try {
-      const tickets = await this.#collection.find({}).limit(ticketsMax).toArray()
+      const tickets = await this.#collection.find({}).limit(mongoTicketsMax).toArray()
       const waitedFor = new Set(tickets.filter(({ node }) => node !== this.#node).map(({ s }) => s))
       for (const stream of waitedFor) this.#contestOf(stream).waitedFor = true
       for (const [stream, contest] of this.#contests) {
@@ -101,7 +97,7 @@ export class MongoQueue {
     const tickets = await this.#collection
       .find({ _id: ticketsOf(stream) })
       .sort({ _id: 1 })
-      .limit(ticketsMax)
+      .limit(mongoTicketsMax)
       .toArray()
     const [first] = tickets
     if (!tickets.some(({ node }) => node === this.#node)) {
@@ -111,7 +107,7 @@ export class MongoQueue {
     }
     if (!first || first.node === this.#node) return true
     if (contest.first?.id !== first._id) contest.first = { id: first._id, sinceMs: performance.now() }
-    if (performance.now() - contest.first.sinceMs > turnMsMax) await this.#collection.deleteOne({ _id: first._id })
+    if (performance.now() - contest.first.sinceMs > mongoTurnMsMax) await this.#collection.deleteOne({ _id: first._id })
     return false
   }
 

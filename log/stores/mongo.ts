@@ -9,6 +9,7 @@
 import { LRUCache } from 'lru-cache'
 import { SyncError } from '../../protocol/errors.ts'
 import { systemClock, type Clock } from '../../seams/clock.ts'
+import { mongoEndsMax, mongoSweepMs, mongoTrimGraceMs } from '../../seams/limits.ts'
 import type { Logger } from '../../seams/logger.ts'
 import type { Bucket } from '../bucket.ts'
 import { MongoBuckets } from './mongo-buckets.ts'
@@ -32,13 +33,11 @@ export interface MongoOptions {
   readonly strict?: boolean
   /** How long trimmed buckets stay, ms; 600,000. 0 deletes them at once, which is right only where no other node writes. */
   readonly trimGraceMs?: number
+  /** How far the clock may be from the database's, ms; 5,000. */
+  readonly clockSkewMs?: number
   /** How long the database may fail before all connections to it are made anew, ms; 20,000. */
   readonly reconnectMs?: number
 }
-
-const trimGraceMsDefault = 600_000
-const endsMax = 100_000
-const sweepMs = 60_000
 
 /** An outcome without inserting, or when the end was seen behind which the bucket is inserted. */
 type Verdict = CommitOutcome | number
@@ -62,7 +61,7 @@ export class MongoStore implements Store {
   readonly #endTrustMs: number
   #opened: Parts | undefined = undefined
   /** Where buckets may follow, and when that was seen. */
-  readonly #ends = new LRUCache<string, { readonly seq: number; readonly seenMs: number }>({ max: endsMax })
+  readonly #ends = new LRUCache<string, { readonly seq: number; readonly seenMs: number }>({ max: mongoEndsMax })
   /** Places that this handle has sent a bucket to without an answer, with its nonce. */
   readonly #unanswered = new Map<string, string>()
   readonly #underWay = new Set<Promise<unknown>>()
@@ -70,8 +69,8 @@ export class MongoStore implements Store {
 
   constructor(options: MongoOptions) {
     this.#options = options
-    this.#trimGraceMs = options.trimGraceMs ?? trimGraceMsDefault
-    this.#endTrustMs = (this.#trimGraceMs || trimGraceMsDefault) / 2
+    this.#trimGraceMs = options.trimGraceMs ?? mongoTrimGraceMs
+    this.#endTrustMs = (this.#trimGraceMs || mongoTrimGraceMs) / 2
     this.documents = new MongoDocuments(() => this.#parts.connection.database)
   }
 
@@ -79,21 +78,25 @@ export class MongoStore implements Store {
     return this.#opened?.watch.healthy ?? false
   }
 
+  get failure(): SyncError | undefined {
+    return this.#opened?.watch.failure
+  }
+
   async open({ epoch: asked, existing }: OpenOptions = {}): Promise<StoreIdentity> {
-    const { url, logger, clock = systemClock, strict = false, reconnectMs } = this.#options
+    const { url, logger, clock = systemClock, strict = false, reconnectMs, clockSkewMs } = this.#options
     const connection = await connect(url)
     const { client, database } = connection
     try {
       await this.#checkMajority(connection, strict)
       const buckets = new MongoBuckets(database)
       const { epoch } = await openIdentity(database, { isEmpty: () => buckets.isEmpty(), epoch: asked, existing: existing === true })
-      const watch = new MongoWatch(connection, epoch, clock, logger, reconnectMs)
+      const watch = new MongoWatch({ connection, epoch, clock, logger, reconnectMs, clockSkewMs })
       await watch.start()
       const trims = new MongoTrims(database, buckets, clock, this.#trimGraceMs)
       await trims.prepare()
       const [records, chunks, queue] = [new MongoRecords(database), new MongoChunks(database), new MongoQueue(database, logger)]
       this.#opened = { connection, buckets, records, chunks, trims, watch, queue }
-      this.#sweep = setInterval(() => this.#sweepAgain(), sweepMs).unref()
+      this.#sweep = setInterval(() => this.#sweepAgain(), mongoSweepMs).unref()
       return { epoch }
     } catch (error) {
       await client.close()

@@ -1,4 +1,5 @@
 /** What the log asks of a store. One contract suite holds every implementation to it. */
+import type { SyncError } from '../../protocol/errors.ts'
 import type { Documents } from '../../seams/documents.ts'
 import type { Bucket } from '../bucket.ts'
 
@@ -13,6 +14,8 @@ export interface Store {
   close(): Promise<void>
   /** Whether it takes writes at the moment, as far as known. */
   readonly healthy: boolean
+  /** Why not, where there is more to say than that. */
+  readonly failure?: SyncError | undefined
   /** Whether other processes may append to the same streams, so that cached heads may be stale. */
   readonly shared: boolean
   /** Whether the buckets of one commit are stored together: all of them or none. Absent: one may be stored without another. */

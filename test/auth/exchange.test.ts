@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, type JsonWebKey } from 'node:crypto'
 import { expect } from 'chai'
 import { decodeJwt, decodeProtectedHeader, jwtVerify, SignJWT } from 'jose'
 import { exchangeGrantType, jwtTokenType, oauthError, type Authority, type ExchangeRequest } from '../../auth/index.ts'
-import { MemoryDocuments } from '../../log/stores/memory-documents.ts'
+import { MemoryDocuments } from '../../seams/memory-documents.ts'
 import { SyncError, type ErrorCode } from '../../protocol/errors.ts'
 import { audience, closeAll, documentsWithKey, hmacIssuer, httpUrl, ManualClock, open, refusal, rsa, sign, startMs } from './support.ts'
 

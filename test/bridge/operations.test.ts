@@ -33,7 +33,7 @@ describe('bridge: operations', () => {
     }
     world.readiness.length = 0
     await world.log.close()
-    expect((await ask(world, '/readyz')).body['code']).to.equal('store-unavailable')
+    expect((await ask(world, '/readyz')).body['code']).to.equal('stopping')
   })
 
   it('/metrics is for loopback peers, or for the grant ops:metrics where a proxy speaks for others [P-11.10]', async () => {

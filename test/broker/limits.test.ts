@@ -119,6 +119,22 @@ describe('Limits', () => {
     expect((await it.log.stream('spaces/c')).headSeq).to.equal(1)
   })
 
+  it('[P-13.23] counts streams that were read before, and lets those who did not begin them write on', async () => {
+    const it = await testBroker({ limits: { newStreamsPerUserPerHourMax: 2 } })
+    const token = { spaces: { a: 'write', b: 'write', c: 'write' } as const }
+    const alice = await it.client('alice', { token })
+    await alice.subscribe(['a', 'b', 'c'].map((space) => `sync/spaces/${space}/#`))
+    for (const space of ['a', 'a', 'b', 'b']) await alice.publish(`spaces/${space}/x`, 'taken')
+    alice.publishNow('spaces/c/x', 'one too many')
+    await alice.gone('it may begin two streams in an hour')
+    expect(it.refusals.at(-1)).to.equal('tcp too-many-requests')
+    const bob = await it.client('bob', { token })
+    await bob.publish('spaces/c/x', 'by somebody else')
+    const again = await it.client('alice', { token })
+    await again.publish('spaces/c/x', 'which is there now')
+    expect((await it.log.stream('spaces/c')).headSeq).to.equal(2)
+  })
+
   it('[P-13.1] has no bound per user where it is 0', async () => {
     const it = await testBroker({ limits: { connectionsPerUserMax: 0, sessionsPerUserMax: 0, newStreamsPerUserPerHourMax: 0 } })
     for (const clientId of ['one', 'two', 'three']) {

@@ -6,12 +6,14 @@ import { noHints } from '../../seams/hints.ts'
 import type { Limits } from '../../seams/limits.ts'
 import { abandon, testBroker } from '../support/broker.ts'
 import { calls, GatedStore } from '../support/gated-store.ts'
+import { hintHub } from '../support/hints.ts'
 import {
   closeAllNodes,
   deafPair,
   hold,
   longMs,
   memory,
+  pairOf,
   publishAll,
   receive,
   stored,
@@ -62,6 +64,11 @@ for (const { name: place, deadMs, store } of [
       const pair = await opened({ nodeBeatMs: 10, nodeDeadMs: deadMs })
       const { a, b } = pair
       await a.client('alice', { clientId: 'phone', will })
+      const seenTo = new Promise<void>((resolve) => {
+        b.gates.pause = async ({ name, args }, way) => {
+          if (way === 'out' && name === 'documents.remove' && args[0] === 'wills') resolve()
+        }
+      })
       a.gates.crash()
       abandon(a)
       await b.client('alice', { clientId: 'living', will: { ...will, payload: Buffer.from('of the living') } })
@@ -71,6 +78,7 @@ for (const { name: place, deadMs, store } of [
       await publishAll(witness, ['later'])
       await entry(witness, 'later')
       expect(texts(await stored(pair))).to.deep.equal(['gone', 'later'])
+      await within(seenTo, 'the will to be taken off the list', longMs)
       expect(await pair.inner.documents.list('wills', { limit: 10 })).to.have.length(1)
     })
 
@@ -144,6 +152,24 @@ for (const { name: place, deadMs, store } of [
   })
 
 describe('Tenures', () => {
+  afterEach(closeAllNodes)
+
+  it('[P-4.26] a hint closes no connection that the store does not know a successor of', async () => {
+    const hub = hintHub()
+    const { a, b } = await pairOf(hub, { nodeBeatMs: 3_600_000 })
+    const phone = await a.client('alice', { clientId: 'phone' })
+    const forger = await hub.join()
+    const asked = hold(a, 'documents.get', 'tenures')
+    for (let copy = 0; copy < 3; copy++) forger.send({ type: 'takeover', session: 'alice/phone', generation: 99 })
+    await within(asked.reached, 'the store to be asked', longMs)
+    asked.release()
+    await phone.ping()
+    const next = await b.client('alice', { clientId: 'phone' })
+    await within(phone.closed, 'the connection that has a successor to be closed', longMs)
+    await hub.settled()
+    await next.ping()
+  })
+
   it('[P-4.26] who comes between is evicted as well, though nobody saw it come', async () => {
     const inner = new MemoryStore({ shared: true })
     const evicted: string[] = []
@@ -154,6 +180,7 @@ describe('Tenures', () => {
         hints: noHints,
         node: () => node,
         nodes: () => Promise.resolve(['a', 'b', 'c']),
+        holds: () => true,
         evict: (session, upTo) => evicted.push(`${node}: ${session} up to ${upTo}`) > 0,
       })
     const [a, b, c] = [tenuresOf('a', inner), tenuresOf('b', inner), tenuresOf('c', gates)]
@@ -174,7 +201,7 @@ describe('Tenures', () => {
   it('[P-4.26] who holds the name is told before the next one takes it, so that no failure between leaves both', async () => {
     const inner = new MemoryStore({ shared: true })
     const gates = new GatedStore(inner)
-    const parts = { hints: noHints, nodes: () => Promise.resolve([]) }
+    const parts = { hints: noHints, nodes: () => Promise.resolve([]), holds: () => true }
     const evicted: string[] = []
     const evict = (session: string): boolean => evicted.push(session) > 0
     const a = new Tenures({ ...parts, documents: inner.documents, node: () => 'a', evict })
@@ -191,7 +218,7 @@ describe('Tenures', () => {
 
   it('[P-4.26] what a dead node held is free, and its notices are gone', async () => {
     const { documents } = new MemoryStore({ shared: true })
-    const parts = { documents, hints: noHints, nodes: () => Promise.resolve([]), evict: () => true }
+    const parts = { documents, hints: noHints, nodes: () => Promise.resolve([]), holds: () => true, evict: () => true }
     const [a, b] = [new Tenures({ ...parts, node: () => 'a' }), new Tenures({ ...parts, node: () => 'b' })]
     await a.enter('alice/phone')
     await a.enter('alice/tablet')
@@ -204,7 +231,7 @@ describe('Tenures', () => {
 
   it('[P-4.26] who has left is given no notice, and its tenure is not taken again', async () => {
     const { documents } = new MemoryStore({ shared: true })
-    const parts = { documents, hints: noHints, nodes: () => Promise.resolve([]), evict: () => true }
+    const parts = { documents, hints: noHints, nodes: () => Promise.resolve([]), holds: () => true, evict: () => true }
     const [a, b] = [new Tenures({ ...parts, node: () => 'a' }), new Tenures({ ...parts, node: () => 'b' })]
     await a.leave('alice/phone', await a.enter('alice/phone'), 1_000)
     expect(await b.enter('alice/phone')).to.equal(2)

@@ -237,6 +237,17 @@ describe('Messages between users', () => {
     expect(await topicsOf(it, 'inbox/bob')).to.have.length(4)
   })
 
+  it('[P-15.11, P-13.48] are refused where those of the sender fill their part of the inbox', async () => {
+    const it = await testBroker({ limits: { relayBytesMax: 300 } })
+    const alice = await putter(it)
+    expect(await put(alice, toBob, { id: 'a', text: 'x'.repeat(200) })).to.have.all.keys('id', 'pos')
+    expect(await put(alice, toBob, { id: 'b', text: 'x'.repeat(200) })).to.include({ error: 'too-many-requests' })
+    expect(await put(alice, 'outbox/alice/carol/chat', { id: 'b', text: 'x'.repeat(200) })).to.have.all.keys('id', 'pos')
+    alice.publishNow(toBob, 'x'.repeat(200))
+    await alice.gone('its message was not taken')
+    expect(it.refusals.at(-1)).to.equal('tcp too-many-requests')
+  })
+
   it('[P-15.8] take neither retain nor a condition', async () => {
     const it = await testBroker()
     const client = await putter(it)

@@ -24,6 +24,7 @@ describe('the command line', function () {
       'backup',
       'restore',
       'copy',
+      'unseal',
       'check-config',
       'doctor',
       'bench',

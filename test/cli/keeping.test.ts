@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { ClassicLevel } from 'classic-level'
 import { startServer } from '../../cli/server.ts'
+import { putSeal } from '../../log/seal.ts'
 import { LevelStore } from '../../log/stores/level.ts'
 import { silentLogger } from '../../seams/logger.ts'
 import { contentOf, fillStore, heads, wholeStream } from '../log/filled-store.ts'
@@ -158,6 +159,29 @@ describe('the commands that keep a store', function () {
     expect(again.stderr).to.include('has moved')
   })
 
+  it('[P-2.21] take the seal off a store that was copied, and off none that holds a part', async () => {
+    const target = join(await tempFolder(), 'data')
+    await inProcess(['copy', '--from', 'level:', '--to', `level:${join(target, 'log')}`, '--data', data])
+    const taken = await inProcess(['unseal', '--data', data])
+    expect(taken).to.deep.equal({
+      code: 0,
+      stderr: '',
+      stdout: `${join(data, 'log')} may be served again; what was written to its copy is not in it\n`,
+    })
+    const server = await startServer({ data, mqttPort: 0, httpPort: 0 })
+    await server.stop()
+    expect((await inProcess(['unseal', '--data', data])).stdout).to.include('has no seal')
+    const part = storeIn(target)
+    await part.open({ existing: true })
+    await putSeal(part.documents, { why: 'restoring', sentence: 'the restore into it did not end', epoch: 'AbCdEfGh' })
+    await part.close()
+    const refused = await inProcess(['unseal', '--data', target])
+    expect(refused).to.include({ code: 1, stderr: 'tidemark: it is not whole: the restore into it did not end\n' })
+    const served = await startServer({ data: target, mqttPort: 0, httpPort: 0 }).catch((error: Error) => error)
+    expect((served as Error).message).to.equal('the restore into it did not end')
+    expect((await inProcess(['unseal', '--data', join(target, 'nowhere')])).code).to.equal(1)
+  })
+
   it('copy nothing while a server has the store open', async () => {
     const server = await testServer({ folder: data, store: 'level' })
     const copied = await tidemark(['copy', '--from', 'level:', '--to', `level:${join(await tempFolder(), 'log')}`, '--data', data])
@@ -173,6 +197,7 @@ describe('the commands that keep a store', function () {
       [['restore', 'x', '--store', 'memory:'], /a store in memory cannot be restored into/],
       [['copy', '--from', 'memory:', '--to', 'level:x'], /a store in memory cannot be copied/],
       [['copy', '--from', 'level:x', '--to', 'level:x'], /name the same store/],
+      [['unseal', '--store', 'memory:'], /a store in memory has no seal/],
       [['copy', '--to', 'level:x'], /required option '--from/],
       [['backup'], /missing required argument/],
     ] as const) {

@@ -46,6 +46,7 @@ describe('npx tidemark', function () {
 
     const program = `
       import { startServer, parsePosition } from 'tidemark'
+      import { aedesHooks, Authority, MemoryDocuments } from 'tidemark/auth'
       const server = await startServer({ data: 'data', mqttPort: 0, httpPort: 0 })
       const headers = { authorization: 'Bearer ' + process.argv[2], 'content-type': 'application/json' }
       const url = server.addresses.httpUrl + '/v1/streams/users/alice/entries'
@@ -54,9 +55,13 @@ describe('npx tidemark', function () {
       const page = await (await fetch(server.addresses.httpUrl, { headers: { accept: 'text/html' } })).text()
       const script = await fetch(server.addresses.httpUrl + /src="([^"]+)"/.exec(page)[1])
       console.log(script.status, (await script.text()).length > 1000)
-      await server.stop()`
+      await server.stop()
+      const config = { issuers: [], dataFolder: 'data', audience: 'tidemark', mqttUrl: 'mqtt://x', httpUrl: 'http://x', anonymous: false, openEnabled: false }
+      const authority = await Authority.open(config, { documents: new MemoryDocuments() })
+      console.log(Object.keys(aedesHooks(authority, { openEnabled: false })).length, 'hooks')
+      await authority.close()`
     writeFileSync(join(folder, 'program.mjs'), program)
     const { stdout } = await run(process.execPath, ['program.mjs', token.stdout.trim()], { cwd: folder, env: cleanEnvironment() })
-    expect(stdout).to.equal('201 1\n200 true\n')
+    expect(stdout).to.equal('201 1\n200 true\n4 hooks\n')
   })
 })

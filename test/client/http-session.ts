@@ -28,6 +28,7 @@ export class HttpSession implements Session {
   unfollow(): void {}
   async renew(): Promise<void> {}
   async probe(): Promise<void> {}
+  clockOffset(): undefined {}
   close(): void {}
 }
 

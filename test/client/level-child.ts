@@ -1,6 +1,6 @@
 /** Another process on the folder of an outbox: `node level-child.ts {folder}`; adds until it is killed, and prints each id that is kept. */
 import { writeSync } from 'node:fs'
-import { ClientError } from '../../client/errors.ts'
+import type { ClientError } from '../../client/errors.ts'
 import { levelOutbox } from '../../client/node.ts'
 import { unsent } from './outbox-store-contract.ts'
 

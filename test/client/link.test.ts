@@ -99,7 +99,7 @@ describe('link', () => {
 
   it('[P-7.9] waking renews first, then asks whether the server is still there', async () => {
     const world = await new World().start()
-    world.timers.sleep(3_600_000 - 60_000)
+    world.timers.away(3_600_000 - 60_000)
     world.wake()
     await settle()
     expect(world.mqtt.last.calls).to.deep.equal(['renew', 'probe'])
@@ -116,7 +116,7 @@ describe('link', () => {
     before.renewing = before.probing = async () => {
       throw new ClientError('network')
     }
-    world.timers.sleep(3 * 3_600_000)
+    world.timers.away(3 * 3_600_000)
     world.wake()
     await world.timers.pass(bounds.retryFirstMs)
     expect(before.isOver).to.equal(true)
@@ -226,7 +226,7 @@ describe('link', () => {
       renewing: async (world) => {
         await world.start()
         world.getToken = () => new Promise(() => {})
-        world.timers.sleep(3_500_000)
+        world.timers.away(3_500_000)
         await world.timers.pass(0)
       },
       reviving: async (world) => {

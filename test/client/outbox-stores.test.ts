@@ -166,7 +166,10 @@ describe('outbox store: IndexedDB', () => {
       const request = this.put(value, key)
       // As a browser does where a transaction meets the quota.
       const { transaction } = request
-      Object.defineProperty(transaction, 'error', { get: () => new DOMException('full', 'QuotaExceededError'), set: () => undefined })
+      Object.defineProperty(transaction, 'error', {
+        get: () => new DOMException('full', 'QuotaExceededError'),
+        set: () => {},
+      })
       transaction?.abort()
       return request
     }

@@ -48,7 +48,7 @@ export class SimTimers implements Timers {
   }
 
   /** The machine sleeps: time goes on, and what was due in it is due when it wakes. */
-  sleep(ms: number): void {
+  away(ms: number): void {
     this.#now += ms
   }
 }

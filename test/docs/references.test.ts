@@ -9,8 +9,6 @@ const untestable: Readonly<Record<string, string>> = {
   'P-2.6': 'a rule for clients; the server cannot see whether they keep it',
   'P-8.11': 'promises nothing',
   'P-9.10': 'advice to clients',
-  'P-12.25': 'no store of this release has a clock of its own; the answer of /readyz is held by P-11.9',
-  'P-13.40': 'as P-12.25',
   'P-14.1': 'speaks of another engine; the limits that it names are held by P-13.1',
   'P-14.7': 'a rule for clients, for what a later release may add',
 }

@@ -1,12 +1,13 @@
 /** The server is killed at random moments under load: what it acknowledged is there, once, in order. */
 import { expect } from 'chai'
+import { amount } from '../support/amount.ts'
 import { childServer, type ChildServer } from '../support/server.ts'
 import { ExactlyOncePublisher, OncePublisher, Putter, Subscriber } from './crash-clients.ts'
 import { pages, replay, type Place, type SeenEntry } from './support/history.ts'
 import { seededRandom, testSeed } from './support/random.ts'
 import { until } from './support/waiting.ts'
 
-const rounds = 20
+const rounds = amount(20, 8)
 /** So many acknowledgements come in a round before the server may be killed. */
 const acknowledgedPerRound = 50
 const streams = ['users/alice', 'spaces/team'] as const

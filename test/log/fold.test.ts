@@ -6,7 +6,7 @@ import { bucketOf, draftOf, plainBucket, reread } from './buckets.ts'
 import { naiveState, stateOf } from './naive-fold.ts'
 import { bucketsFrom, logSteps } from './random-log.ts'
 
-const window = { idWindowMs: 1_000, idWindowEntries: 10, idWindowBytesMax: 400 }
+const window = { idWindowMs: 1_000, idWindowEntries: 10, idWindowBytesMax: 400, relayBytesMax: 0 }
 
 describe('the fold of a log', () => {
   it('equals what the clauses say of the whole log, at every bucket [P-9.1]', () => {
@@ -88,7 +88,7 @@ describe('the fold of a log', () => {
   })
 
   it('remembers an id exactly as long as the window says [P-9.5, P-13.26, P-13.27]', () => {
-    const wide = { idWindowMs: 1_000, idWindowEntries: 3, idWindowBytesMax: 10_000 }
+    const wide = { idWindowMs: 1_000, idWindowEntries: 3, idWindowBytesMax: 10_000, relayBytesMax: 0 }
     const at = (seq: number, ts: number): Fold => {
       const fold = new Fold(wide)
       fold.apply(bucketOf([draftOf({ id: 'one' })], { ts: 5_000 }))
@@ -110,7 +110,7 @@ describe('the fold of a log', () => {
   })
 
   it('forgets the oldest ids first when their bytes are too many [P-9.5, P-13.28]', () => {
-    const narrow = { idWindowMs: 1e9, idWindowEntries: 1e9, idWindowBytesMax: 40 * 5 }
+    const narrow = { idWindowMs: 1e9, idWindowEntries: 1e9, idWindowBytesMax: 40 * 5, relayBytesMax: 0 }
     const fold = new Fold(narrow)
     for (let seq = 1; seq <= 8; seq++) fold.apply(bucketOf([draftOf({ from: 'alice', id: `${seq}` })], { firstSeq: seq })) // 40 bytes each.
     expect(fold.ids().map(({ seq }) => seq)).to.deep.equal([4, 5, 6, 7, 8])

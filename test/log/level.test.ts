@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { appendFile, cp, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdir, readdir, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
@@ -55,6 +55,17 @@ describe('the embedded store', () => {
       expect(code, output).to.equal(3)
       expect(output).to.include(folder).and.to.include('in use by another process')
       expect(await readdir(dirname(folder))).to.deep.equal(['log'])
+      await store.close()
+    })
+
+    it('to a second process that finds files removed while it looks them over', async () => {
+      const folder = await newFolder()
+      const store = await filled(folder)
+      // Its name is listed, and there is nothing to read: as when the first process removes it between the two.
+      await symlink(join(folder, 'removed'), join(folder, 'MANIFEST-000099'))
+      const { code, output } = await runChild(folder)
+      expect(code, output).to.equal(3)
+      expect(output).to.include(folder).and.to.include('in use by another process')
       await store.close()
     })
 

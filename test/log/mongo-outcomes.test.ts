@@ -234,11 +234,11 @@ describe('MongoDB without a clear answer', function () {
       return name === 'update' ? { n: 0, nModified: 0, ok: 1, writeErrors: [{ index: 0, ...full }] } : undefined
     }
     expect(await refusal(publish(log, 'one'))).to.equal('store-unavailable')
-    expect(log.healthy).to.equal(false)
+    expect(log.failure?.code).to.equal('store-unavailable')
     expect(await refusal(publish(log, 'two'))).to.equal('store-unavailable')
     stub.answer = undefined
     await published(() => publish(log, 'three'))
-    expect(log.healthy).to.equal(true)
+    expect(log.failure).to.equal(undefined)
     expect(await entriesOf(stub.url)).to.deep.equal(['before', 'one', 'three'])
   })
 })

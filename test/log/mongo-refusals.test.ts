@@ -32,13 +32,13 @@ describe('a MongoDB that cannot be used', function () {
   })
 
   /** Why the store does not open; empty where it does. */
-  async function refusal(url: string, options: Partial<MongoOptions> = {}): Promise<string> {
+  async function refusal(url: string, options: Partial<MongoOptions> = {}, code = 'store-unavailable'): Promise<string> {
     const store = new MongoStore({ url, logger, ...options })
     try {
       await store.open()
       return ''
     } catch (error) {
-      expect(error).to.be.instanceOf(SyncError).with.property('code', 'store-unavailable')
+      expect(error).to.be.instanceOf(SyncError).with.property('code', code)
       return (error as SyncError).message
     } finally {
       await store.close()
@@ -70,15 +70,18 @@ describe('a MongoDB that cannot be used', function () {
     expect(await entriesOf(stub.url)).to.deep.equal([])
   })
 
-  it('whose clock is far from ours is refused, and not written to while it is', async () => {
-    const log = await logOn(stub.url, {}, logger)
+  it('[P-12.25] whose clock is far from ours, before or behind, is refused', async () => {
+    for (const aheadMs of [6_000, -6_000]) {
+      stub.aheadMs = aheadMs
+      const sentence = await refusal(stub.url, {}, 'clock-skew')
+      expect(sentence).to.match(/^the clocks of this machine and of the database differ by \d+ ms, more than 5000$/)
+    }
+  })
+
+  it('[P-13.40] whose clock differs by no more than clockSkewMs is used', async () => {
     stub.aheadMs = 6_000
-    expect(await refusal(stub.url)).to.match(/clocks of this machine and of the database differ by \d+ ms, more than 5000/)
-    await lines.take((line) => line.includes('differ by'), 'the clock to be noticed')
-    expect(await codeOf(publish(log, 'one'))).to.equal('store-unavailable')
-    stub.aheadMs = 0
-    await lines.take((line) => line.includes('takes entries again'), 'the clock to be right again')
-    expect((await publish(log, 'two')).seq).to.equal(1)
+    expect(await refusal(stub.url, { clockSkewMs: 8_000 })).to.equal('')
+    expect(await refusal(stub.url, { clockSkewMs: 4_000 }, 'clock-skew')).to.include('more than 4000')
   })
 
   it('that lost what it had acknowledged is not written to behind the loss', async () => {

@@ -1,7 +1,7 @@
 /** The state of a stream worked out the long way from all its entries, to hold the fold to. */
 import type { Bucket } from '../../log/bucket.ts'
 import type { Entry } from '../../log/entry.ts'
-import { contentHash, type Fold, type IdWindow } from '../../log/fold.ts'
+import { contentHash, type Fold, type FoldLimits } from '../../log/fold.ts'
 
 export interface NaiveState {
   readonly seq: number
@@ -12,7 +12,7 @@ export interface NaiveState {
 }
 
 /** What chapter 9 says about the log that these buckets make, read from its words. */
-export function naiveState(buckets: readonly Bucket[], window: IdWindow): NaiveState {
+export function naiveState(buckets: readonly Bucket[], window: FoldLimits): NaiveState {
   const entries: Entry[] = []
   const given = new Map<number, string>()
   const bucketEnds = new Set(buckets.map(({ lastSeq }) => lastSeq))
@@ -52,7 +52,7 @@ function idsOf(
   entries: readonly Entry[],
   given: ReadonlyMap<number, string>,
   bucketEnds: ReadonlySet<number>,
-  window: IdWindow,
+  window: FoldLimits,
 ): { ids: unknown[]; idsForgottenUpTo: number } {
   let remembered: Entry[] = []
   let idsForgottenUpTo = 0

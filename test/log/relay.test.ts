@@ -5,6 +5,8 @@ import { Log, type LogOptions } from '../../log/log.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import { SyncError } from '../../protocol/errors.ts'
 import { defaultLimits } from '../../seams/limits.ts'
+import { calls, GatedStore } from '../support/gated-store.ts'
+import { within } from '../support/waiting.ts'
 
 describe('relay', () => {
   let log: Log
@@ -55,12 +57,48 @@ describe('relay', () => {
     expect(await store.streams('', 10)).to.deep.equal([])
   })
 
+  it('[P-15.6] a decision that does not come holds up nobody for longer than appendTimeoutMs', async () => {
+    let asked = 0
+    const never = new Promise<boolean>(() => {})
+    const appendTimeoutMs = 50
+    await open({ mayDeliver: () => (asked++ === 0 ? never : true), limits: { ...defaultLimits, appendTimeoutMs } })
+    const both = Promise.all([send('bob', 'first'), send('bob', 'behind it')])
+    expect(await within(both, 'the refusals')).to.deep.equal(['internal', 'internal'])
+    expect(asked, 'who stood behind it has waited enough').to.equal(1)
+    expect(await store.streams('', 10)).to.deep.equal([])
+    expect(await send('bob', 'later')).to.equal('sent')
+  })
+
   it('[P-15.3, P-13.23] what the inbox refuses does not stand in the outbox', async () => {
-    await open({ limits: { ...defaultLimits, newStreamsPerUserPerHourMax: 1 } })
+    // The outbox is one of them.
+    await open({ limits: { ...defaultLimits, newStreamsPerUserPerHourMax: 2 } })
     expect([await send('bob'), await send('carol'), await send('bob')]).to.deep.equal(['sent', 'too-many-requests', 'sent'])
     const outbox = await log.stream('outbox/alice')
     const topics = (await log.read(outbox, 1)).map((bucket) => bucket.topic(0))
     expect(topics).to.deep.equal(['outbox/alice/bob/chat', 'outbox/alice/bob/chat'])
+  })
+
+  it('[P-8.15] a log that closes finishes what was delivered, on a store that takes one after the other', async () => {
+    store = new MemoryStore({ shared: true })
+    const gates = new GatedStore(store)
+    log = await Log.open({ store: gates })
+    const inbox = gates.hold(calls('commit'))
+    const outcome = send('bob')
+    await inbox.reached
+    const closed = log.close()
+    inbox.release()
+    await within(closed, 'the log to close')
+    expect((await store.load('outbox/alice')).last?.lastSeq).to.equal(1)
+    expect(await outcome).to.equal('sent')
+  })
+
+  it('[P-15.3, P-13.23] what the outbox refuses is not delivered', async () => {
+    await open({ limits: { ...defaultLimits, newStreamsPerUserPerHourMax: 1 } })
+    const topic = 'users/alice/x'
+    const frame = encodeFrame(topic, Buffer.from('x'))
+    await log.publish('users/alice', { topic, ...frame, qos: 1, retain: false, from: 'alice', client: 'c', receivedMs: 0 })
+    expect(await send('bob')).to.equal('too-many-requests')
+    expect(await store.streams('', 10)).to.deep.equal(['users/alice'])
   })
 
   it('[P-15.10] messages without an id are each a message of their own', async () => {

@@ -10,6 +10,7 @@ import type {
   StreamRecord,
   StreamTail,
 } from '../../log/stores/store.ts'
+import type { SyncError } from '../../protocol/errors.ts'
 import type { Documents } from '../../seams/documents.ts'
 
 export interface StoreCall {
@@ -55,6 +56,9 @@ export class GatedStore implements Store {
 
   get healthy(): boolean {
     return this.#inner.healthy
+  }
+  get failure(): SyncError | undefined {
+    return this.#inner.failure
   }
 
   get shared(): boolean {

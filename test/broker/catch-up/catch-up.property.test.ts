@@ -3,18 +3,19 @@
  * what matches from where it asked for, in order, without a gap and without a double, or it is told that it cannot.
  *
  * Readers come over TCP: the order of SUBACK, retained messages and entries on the wire is part of what is promised.
- * `TIDEMARK_CATCH_UP_RUNS` sets how many runs there are, `TIDEMARK_CATCH_UP_SEED` repeats a seed, with
+ * `TIDEMARK_CATCH_UP_RUNS` sets how many runs there are (100 where `TIDEMARK_TESTS` is `full`), `TIDEMARK_CATCH_UP_SEED` repeats a seed, with
  * `TIDEMARK_CATCH_UP_PATH` one run of it.
  */
 import { expect } from 'chai'
 import * as fc from 'fast-check'
+import { amount } from '../../support/amount.ts'
 import { closeAll } from '../../support/broker.ts'
 import { tempFolder } from '../../support/temp.ts'
 import { counts, least, leastResets } from './counts.ts'
 import { scenarios } from './ops.ts'
 import { Run } from './run.ts'
 
-const runs = Number(process.env['TIDEMARK_CATCH_UP_RUNS'] ?? 100)
+const runs = Number(process.env['TIDEMARK_CATCH_UP_RUNS'] ?? amount(100, 40))
 const seed = Number(process.env['TIDEMARK_CATCH_UP_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 const path = process.env['TIDEMARK_CATCH_UP_PATH']
 

@@ -1,5 +1,5 @@
-/** Documents in memory: what a test needs, and the exact meaning of the seam in few lines. */
-import type { Documents, StoredDocument } from '../../seams/documents.ts'
+/** Documents in memory: for tests and for who keeps nothing, and the exact meaning of the seam in few lines. */
+import type { Documents, StoredDocument } from './documents.ts'
 
 export class MemoryDocuments implements Documents {
   readonly #collections = new Map<string, Map<string, StoredDocument>>()
