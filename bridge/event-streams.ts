@@ -3,12 +3,10 @@ import type { Principal } from '../auth/index.ts'
 import { Deliveries } from '../delivery/deliveries.ts'
 import { Turn } from '../delivery/turn.ts'
 import { SyncError } from '../protocol/errors.ts'
+import { eventsTickMs } from '../seams/limits.ts'
 import type { WantedFilter } from './event-request.ts'
 import { EventStream, type EventStreamParts } from './event-stream.ts'
 import type { BridgeParts } from './parts.ts'
-
-/** Expiry, silence and peers that do not read are looked at this often. */
-const tickMs = 500
 
 export class EventStreams {
   readonly #parts: EventStreamParts
@@ -23,7 +21,7 @@ export class EventStreams {
     this.#stopListening = parts.authority.onChange(() => {
       for (const stream of this.#streams) stream.checkRevoked()
     })
-    this.#timer = setInterval(() => this.#ticked(), tickMs).unref()
+    this.#timer = setInterval(() => this.#ticked(), eventsTickMs).unref()
   }
 
   stats(): { readonly eventStreams: number; readonly eventUnsentBytes: number } {

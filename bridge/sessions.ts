@@ -4,12 +4,11 @@ import { mustBeMember } from '../log/members.ts'
 import { asSyncError, SyncError } from '../protocol/errors.ts'
 import { isCanonicalName } from '../protocol/names.ts'
 import { quote } from '../protocol/topics.ts'
+import { sessionsPageMax } from '../seams/limits.ts'
 import type { Principal } from '../auth/index.ts'
 import { principalOf, readAuthentication } from './access.ts'
 import type { App, HeldSession, RouteParts } from './parts.ts'
 import { answer, bearer, problems } from './schemas.ts'
-
-const sessionsMax = 100
 
 const listed = Type.Object({
   client: Type.String({ description: 'Encoded.', examples: ['phone'] }),
@@ -39,7 +38,7 @@ export function sessionRoutes(app: App, parts: RouteParts): void {
         querystring: Type.Object(
           {
             after: Type.Optional(Type.String({ description: 'next of the page before this one.' })),
-            limit: Type.Optional(Type.Integer({ minimum: 1, maximum: sessionsMax, default: sessionsMax })),
+            limit: Type.Optional(Type.Integer({ minimum: 1, maximum: sessionsPageMax, default: sessionsPageMax })),
           },
           { additionalProperties: false },
         ),
@@ -57,7 +56,7 @@ export function sessionRoutes(app: App, parts: RouteParts): void {
       },
     },
     async (request, reply) => {
-      const { after = '', limit = sessionsMax } = request.query
+      const { after = '', limit = sessionsPageMax } = request.query
       if (after !== '' && !isCanonicalName(after)) throw new SyncError('bad-request', `after: ${quote(after)} is no encoded client id`)
       const principal = principalOf(request)
       const own = `users/${principal.uid}/#`

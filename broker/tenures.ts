@@ -76,10 +76,10 @@ export class Tenures {
 
   /** Names of sessions with the prefix that a connection of some node holds, as far as one page of records tells; `next`: there are more. */
   async held(prefix: string, after: string): Promise<{ sessions: string[]; next: string | undefined }> {
-    const page = await this.#parts.documents.list(tenures, { prefix, after, limit: pageMax })
+    const page = await this.#parts.documents.list(tenures, { prefix, after, limit: documentsPageMax })
     return {
       sessions: page.filter((tenure) => !hasLeft(tenure)).map(({ key }) => key),
-      next: page.length < pageMax ? undefined : page.at(-1)?.key,
+      next: page.length < documentsPageMax ? undefined : page.at(-1)?.key,
     }
   }
 

@@ -97,7 +97,7 @@ class TidemarkClient implements Client {
     this.outbox = this.#outbox.view
     this.status = new Watched(() => this.#status(), onWarning)
     this.#outbox.kind.subscribe(() => this.status.changed())
-    this.outbox.pending.subscribe(() => this.status.changed())
+    this.#outbox.count.subscribe(() => this.status.changed())
     this.#parts = {
       feeds: this.#feeds,
       history,
@@ -147,9 +147,9 @@ class TidemarkClient implements Client {
     this.status.changed()
   }
 
-  async #publish(stream: string, topic: string, value: unknown, options: PublishOptions | undefined): Promise<Published> {
-    if (this.#isClosed) throw new ClientError('closed')
-    return this.#outbox.publish(stream, topic, value, options)
+  /** The outbox's own promise: who does not wait for it is told of a refusal in another way, and needs no handler. */
+  #publish(stream: string, topic: string, value: unknown, options: PublishOptions | undefined): Promise<Published> {
+    return this.#isClosed ? Promise.reject(new ClientError('closed')) : this.#outbox.publish(stream, topic, value, options)
   }
 
   #status(): Status {
@@ -162,7 +162,7 @@ class TidemarkClient implements Client {
       error,
       transport,
       uid,
-      pending: this.outbox.pending.get().length,
+      pending: this.#outbox.count.get(),
       behind: behind.includes(undefined) ? undefined : Math.max(0, ...(behind as number[])),
       outbox: this.#outbox.kind.get(),
       leader: true,

@@ -1,7 +1,8 @@
 /**
  * Group commit: everything that arrived while the last commit was on its way goes into the next one, for all
- * streams together, with one sync. One commit is in flight. What a bucket may hold is judged against the very
- * head it builds on; because it is stored only at that head, the judgement is exact [P-9.16].
+ * streams together, with one sync. One commit is in flight; where it takes long and the store is shared, others start
+ * beside it for other streams. What a bucket may hold is judged against the very head it builds on; because it is stored
+ * only at that head, the judgement is exact [P-9.16].
  */
 import type { SyncError } from '../protocol/errors.ts'
 import type { Clock } from '../seams/clock.ts'
@@ -10,6 +11,7 @@ import type { Logger } from '../seams/logger.ts'
 import type { Telemetry } from '../seams/telemetry.ts'
 import { drawNonce, markOf, packBucket, type Bucket } from './bucket.ts'
 import { CommitPace } from './commit-pace.ts'
+import { CommitsInFlight } from './commits-in-flight.ts'
 import type { Draft } from './draft.ts'
 import { hasBucket, putBack, refuse, unavailable, type Part, type PartWithBucket } from './drafts.ts'
 import { roomOf } from './inbox-sizes.ts'
@@ -38,8 +40,7 @@ export interface GroupCommitParts {
 export class GroupCommit {
   readonly #parts: GroupCommitParts
   #dirty: Stream[] = []
-  #inFlight: Part[] | undefined = undefined
-  #startedMs = 0
+  readonly #inFlight: CommitsInFlight<Part>
   /** Streams whose next draft comes after one of another stream: looked at with every commit. */
   readonly #behind = new Set<Stream>()
   /** Of the commit being built. */
@@ -52,7 +53,11 @@ export class GroupCommit {
 
   constructor(parts: GroupCommitParts) {
     this.#parts = parts
-    this.#pace = new CommitPace(() => void this.#commit(), parts.limits.commitPauseMs)
+    const { store, limits } = parts
+    // What an atomic store is given together may rest on the commit before it.
+    const max = store.atomic ? 1 : limits.commitsInFlightMax
+    this.#inFlight = new CommitsInFlight({ max, overlapMs: limits.commitOverlapMs, due: () => this.#next() })
+    this.#pace = new CommitPace(() => void this.#commit(), limits.commitPauseMs)
     this.#watch = setInterval(() => this.#refuseStalled(), stalledLookMs).unref()
   }
 
@@ -67,7 +72,7 @@ export class GroupCommit {
     if (stream.dirty || stream.committing || !stream.loaded || stream.pending.length === 0) return
     stream.dirty = true
     this.#dirty.push(stream)
-    if (!this.#inFlight) this.#pace.schedule()
+    if (this.#inFlight.mayStart()) this.#pace.schedule()
   }
 
   /** Resolves when nothing waits and nothing is in flight. */
@@ -83,13 +88,10 @@ export class GroupCommit {
   async #commit(): Promise<void> {
     const taken = this.#take()
     if (taken.length === 0) return this.#next()
-    this.#inFlight = taken
-    this.#startedMs = performance.now()
+    const commit = this.#inFlight.begin(taken)
     const withBucket = taken.filter(hasBucket)
     const outcomes = await this.#store(withBucket.map(({ bucket }) => bucket))
-    const durationMs = performance.now() - this.#startedMs
-    this.#inFlight = undefined
-    this.#conclude(withBucket, outcomes, durationMs)
+    this.#conclude(withBucket, outcomes, this.#inFlight.end(commit))
     // The next write starts before the fan-out of this one.
     this.#next()
     withBucket.forEach((part, index) => {
@@ -100,14 +102,16 @@ export class GroupCommit {
   }
 
   #next(): void {
-    if (this.#inFlight) return
-    if (this.#dirty.length > 0) return this.#pace.schedule()
+    if (this.#dirty.length > 0) {
+      if (this.#inFlight.mayStart()) this.#pace.schedule()
+      return
+    }
     if (!this.#isIdle()) return
     for (const resolve of this.#drained.splice(0)) resolve()
   }
 
   #isIdle(): boolean {
-    if (this.#inFlight || this.#dirty.length > 0 || this.#aside > 0) return false
+    if (!this.#inFlight.none || this.#dirty.length > 0 || this.#aside > 0) return false
     // What they come after has been settled, or is about to be: then they are looked at again.
     for (const { pending } of this.#behind) if (pending.length > 0) return false
     return true
@@ -375,13 +379,14 @@ export class GroupCommit {
 
   /** A store that does not answer holds nobody for ever. What it stores late is found in the log. */
   #refuseStalled(): void {
-    if (!this.#inFlight || performance.now() - this.#startedMs < this.#parts.limits.appendTimeoutMs) return
+    const { parts, isAll } = this.#inFlight.stalled(this.#parts.limits.appendTimeoutMs)
+    if (parts.length === 0) return
     this.#parts.logger.error({}, 'the store has not answered a commit in time: who waits is refused')
-    for (const { stream, drafts } of this.#inFlight) {
+    for (const { stream, drafts } of parts) {
       refuse(drafts, unavailable())
       this.#settle(drafts)
       this.#refusePending(stream)
     }
-    for (const stream of this.#dirty) this.#refusePending(stream)
+    if (isAll) for (const stream of this.#dirty) this.#refusePending(stream)
   }
 }

@@ -1,56 +1,86 @@
-/** Looks at the heads of followed streams where other nodes append too, since hints may be lost: spread over time, and not too many at once. */
+/**
+ * Looks at the heads of followed streams where other nodes append too, since hints may be lost: many streams with one question,
+ * one question after the other, spread over time.
+ */
+import type { Limits } from '../seams/limits.ts'
+import type { Logger } from '../seams/logger.ts'
+import type { Store } from './stores/store.ts'
 import type { Stream } from './stream.ts'
 
 export interface HeadPollOptions {
-  /** Each followed stream is looked at once in this time; more seldom where the store is too slow for that. */
-  readonly roundMs: number
-  readonly inFlightMax: number
+  readonly store: Pick<Store, 'moved'>
+  /** Each followed stream is asked about once in `headPollMs`, more seldom where the store is too slow for that. */
+  readonly limits: Pick<Limits, 'headPollMs' | 'headsPerQuestionMax' | 'headReadsMax'>
+  readonly logger: Logger
   readonly streams: ReadonlyMap<string, Stream>
-  /** Never rejects. */
+  /** Reads what is new in a stream. Never rejects. */
   readonly look: (stream: Stream) => Promise<void>
 }
 
 export class HeadPoll {
   readonly #options: HeadPollOptions
-  readonly #steps: number
-  readonly #timer: NodeJS.Timeout
-  /** Streams that this round has not come to yet. */
+  /** Followed streams that this round has not come to yet. */
   #waiting: Stream[] = []
-  #perStep = 0
-  #step: number
-  #inFlight = 0
+  #perQuestion = 0
+  #pauseMs = 0
+  #timer: NodeJS.Timeout | undefined
+  #failing = false
+  #stopped = false
 
   constructor(options: HeadPollOptions) {
     this.#options = options
-    this.#steps = Math.min(stepsPerRound, options.roundMs)
-    this.#step = this.#steps
-    this.#timer = setInterval(() => this.#next(), options.roundMs / this.#steps).unref()
+    this.#beginRound()
+    this.#next(performance.now())
   }
 
   stop(): void {
-    clearInterval(this.#timer)
+    this.#stopped = true
+    clearTimeout(this.#timer)
   }
 
-  #next(): void {
-    if (++this.#step >= this.#steps && this.#waiting.length === 0) this.#beginRound()
-    for (let left = this.#perStep; left > 0 && this.#inFlight < this.#options.inFlightMax; left--) {
-      const stream = this.#waiting.pop()
-      if (!stream) return
-      if (stream.followers.size > 0) void this.#look(stream)
-    }
+  /** The next question comes a pause after the last one began, but not before that has been answered. */
+  #next(lastMs: number): void {
+    if (this.#stopped) return
+    this.#timer = setTimeout(() => void this.#ask(), Math.max(0, lastMs + this.#pauseMs - performance.now())).unref()
+  }
+
+  async #ask(): Promise<void> {
+    const askedMs = performance.now()
+    if (this.#waiting.length === 0) this.#beginRound()
+    const asked = this.#waiting.splice(-this.#perQuestion, this.#perQuestion).filter(({ followers }) => followers.size > 0)
+    if (asked.length > 0) await this.#askAbout(asked, askedMs)
+    this.#next(askedMs)
   }
 
   #beginRound(): void {
-    this.#step = 0
-    for (const stream of this.#options.streams.values()) if (stream.loaded && stream.followers.size > 0) this.#waiting.push(stream)
-    this.#perStep = Math.ceil(this.#waiting.length / this.#steps)
+    const { streams, limits } = this.#options
+    for (const stream of streams.values()) if (stream.loaded && stream.followers.size > 0) this.#waiting.push(stream)
+    const questions = Math.max(1, Math.ceil(this.#waiting.length / limits.headsPerQuestionMax))
+    this.#perQuestion = Math.ceil(this.#waiting.length / questions)
+    this.#pauseMs = limits.headPollMs / questions
   }
 
-  async #look(stream: Stream): Promise<void> {
-    this.#inFlight++
-    await this.#options.look(stream)
-    this.#inFlight--
+  async #askAbout(asked: readonly Stream[], askedMs: number): Promise<void> {
+    const { store, logger } = this.#options
+    try {
+      const names = new Set(
+        await store.moved(asked.map(({ name, headSeq, headSeenMs }) => ({ stream: name, seq: headSeq, seenMs: headSeenMs }))),
+      )
+      this.#failing = false
+      for (const stream of asked) if (!names.has(stream.name)) stream.headSeenMs = Math.max(stream.headSeenMs, askedMs)
+      await this.#read(asked.filter(({ name }) => names.has(name)))
+    } catch (error) {
+      if (!this.#failing && !this.#stopped)
+        logger.warn({ error }, 'the heads of followed streams could not be read; they are asked for again')
+      this.#failing = true
+    }
+  }
+
+  async #read(moved: Stream[]): Promise<void> {
+    const { look, limits } = this.#options
+    const readOn = async (): Promise<void> => {
+      for (let stream = moved.pop(); stream && !this.#stopped; stream = moved.pop()) await look(stream)
+    }
+    await Promise.all(Array.from({ length: Math.min(limits.headReadsMax, moved.length) }, readOn))
   }
 }
-
-const stepsPerRound = 20

@@ -15,6 +15,7 @@ import { defaultLimits, type Limits } from '../seams/limits.ts'
 import { silentLogger, type Logger } from '../seams/logger.ts'
 import { noTelemetry, type Telemetry } from '../seams/telemetry.ts'
 import type { Bucket } from './bucket.ts'
+import { CatchUp } from './catch-up.ts'
 import { Confirmations } from './confirmations.ts'
 import { Draft, type DraftRequest } from './draft.ts'
 import { settleRefused, storeDown } from './drafts.ts'
@@ -59,10 +60,11 @@ export class Log {
   readonly #tails: TailCache
   readonly #states: StateCache
   readonly #maintenance: Maintenance
+  readonly #catchUp: CatchUp
   readonly #quota: StreamQuota
   readonly #streams = new Map<string, Stream>()
   readonly #loading = new Map<string, Promise<Stream>>()
-  readonly #confirmations = new Confirmations((stream) => this.#catchUp(stream))
+  readonly #confirmations = new Confirmations((stream) => this.#catchUp.toHead(stream))
   readonly #stopListening: () => void
   readonly #poll: HeadPoll | undefined
   readonly #relieved: (() => void)[] = []
@@ -104,6 +106,13 @@ export class Log {
       logger,
       readBucket: (s, seq) => this.#bucketWith(s, seq),
     })
+    this.#catchUp = new CatchUp({
+      store,
+      limits,
+      states: this.#states,
+      advanced: (stream, bucket) => this.#advanced(stream, bucket),
+      refresh: (stream) => this.refresh(stream),
+    })
     this.#quota = new StreamQuota(clock, limits.newStreamsPerUserPerHourMax)
     this.#commits = new GroupCommit({
       store,
@@ -113,7 +122,7 @@ export class Log {
       logger,
       telemetry,
       loadFold: (stream) => this.#states.load(stream),
-      catchUp: (stream) => this.#catchUp(stream),
+      catchUp: (stream) => this.#catchUp.toHead(stream),
       advanced: (stream, bucket, known) => {
         if (!known) this.#advanced(stream, bucket)
         this.#hints.send({ type: 'head', stream: stream.name, seq: stream.headSeq })
@@ -124,12 +133,10 @@ export class Log {
     this.#stopListening = hints.listen((hint) => {
       if (hint.type !== 'head') return
       const stream = this.#streams.get(hint.stream)
-      // A hint is no truth: the log is read.
-      if (stream?.loaded && hint.seq > stream.headSeq) void this.refresh(stream)
+      if (stream?.loaded && hint.seq > stream.headSeq) this.#catchUp.hinted(stream, hint.seq)
     })
     // Hints may be lost: followed streams are looked at in any case.
-    const polled = { streams: this.#streams, look: (stream: Stream) => this.refresh(stream) }
-    if (store.shared) this.#poll = new HeadPoll({ ...polled, roundMs: limits.headPollMs, inFlightMax: limits.headReadsMax })
+    if (store.shared) this.#poll = new HeadPoll({ store, limits, logger, streams: this.#streams, look: (stream) => this.refresh(stream) })
   }
 
   /** Why nothing can be appended now, as far as known. */
@@ -300,7 +307,9 @@ export class Log {
   }
 
   async #load(stream: Stream): Promise<Stream> {
+    const askedMs = performance.now()
     stream.load(await this.#store.load(stream.name))
+    stream.headSeenMs = askedMs
     const [first] = stream.pending
     const refusal = first && this.refusalToBegin(stream, first)
     if (refusal) {
@@ -350,37 +359,6 @@ export class Log {
     this.#tails.added(stream, bucket)
     this.#states.touched(stream)
     this.#maintenance.advanced(stream)
-    for (const follower of stream.followers) follower.moved(stream)
-  }
-
-  /** Reads what other nodes appended. */
-  async #catchUp(stream: Stream): Promise<void> {
-    const { last, record } = await this.#store.load(stream.name)
-    stream.takeRecord(record)
-    const newest = last?.lastSeq ?? 0
-    while (stream.headSeq < newest) {
-      const from = stream.headSeq + 1
-      const buckets = await this.#store.read(stream.name, { from, to: newest, bytesMax: this.limits.readBytesMax })
-      if (buckets.length === 0) throw new Error(`${stream.name}: the entries from ${from} to the head ${newest} cannot be read`)
-      const [oldest] = buckets
-      if (oldest && oldest.firstSeq > Math.max(from, stream.headSeq + 1)) return await this.#leap(stream)
-      for (const bucket of buckets) {
-        if (bucket.firstSeq !== stream.headSeq + 1) continue // Somebody else has read it meanwhile.
-        stream.advance(bucket)
-        this.#advanced(stream, bucket)
-      }
-    }
-  }
-
-  /** Another node has trimmed what lies between the head known here and the stored one: readers behind it will find out. */
-  async #leap(stream: Stream): Promise<void> {
-    const tail = await this.#store.load(stream.name)
-    if ((tail.last?.lastSeq ?? 0) <= stream.headSeq) return
-    if ((tail.record?.first ?? 1) <= stream.headSeq + 1)
-      throw new Error(`${stream.name}: entries after ${stream.headSeq} are missing in the store`)
-    this.#states.forget(stream)
-    stream.tail.length = 0
-    stream.load(tail)
     for (const follower of stream.followers) follower.moved(stream)
   }
 

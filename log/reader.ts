@@ -60,7 +60,7 @@ export class Reader {
   #read(seq: number): void {
     if (this.#reading) return
     this.#reading = true
-    this.#log.read(this.#stream, seq).then(
+    this.#readFrom(seq).then(
       (buckets) => {
         this.#reading = false
         if (this.#closed || buckets.length === 0) return
@@ -72,6 +72,13 @@ export class Reader {
         if (!this.#closed) this.#user.fail('the log cannot be read', error)
       },
     )
+  }
+
+  async #readFrom(seq: number): Promise<Bucket[]> {
+    const buckets = await this.#log.read(this.#stream, seq)
+    // Another node has trimmed what stood here: where the stream begins by now is known before the user is kicked.
+    if (!buckets.some(({ firstSeq }) => firstSeq <= seq)) await this.#log.refresh(this.#stream)
+    return buckets
   }
 }
 

@@ -16,6 +16,8 @@ export class Stream {
   headSeq = 0
   headMark = emptyMark
   headTs = 0
+  /** A moment, by `performance.now()`, after which the store had nothing behind the head. */
+  headSeenMs = -Infinity
   record: StreamRecord | undefined = undefined
   /** Whether the ends are known; until then drafts only wait. */
   loaded = false

@@ -54,6 +54,10 @@ export const defaultLimits = {
   commitStreamsMax: 1_024,
   /** Bytes of buckets in one commit. */
   commitBytesMax: 16 * 1024 * 1024,
+  /** Commits on their way at once, where the store is shared; each stream is in one of them at most. */
+  commitsInFlightMax: 4,
+  /** How long a commit may take before another one starts beside it, so that it holds up its own streams only. */
+  commitOverlapMs: 20,
   /** How long a commit waits for publishers to answer the one before it: they share one sync. */
   commitPauseMs: 1,
   /** Bytes of the newest buckets kept in memory, for the whole node. */
@@ -79,7 +83,9 @@ export const defaultLimits = {
   appendTimeoutMs: 10_000,
   /** Where other nodes append too, followed streams are looked at this often, in case a hint was lost. */
   headPollMs: 2_000,
-  /** Heads read from the store at once in doing so; a slow store is asked more seldom, never by more at once. */
+  /** Streams in one question about that; there is one question at a time, and a slow store is asked more seldom. */
+  headsPerQuestionMax: 1_000,
+  /** Streams that have moved meanwhile, read from the store at once. */
   headReadsMax: 64,
   /** A node says this often that it is alive, and looks whether its connections have successors elsewhere. */
   nodeBeatMs: 1_000,
@@ -164,6 +170,10 @@ export const keysMax = 50
 export const revocationsMax = 100_000
 /** Documents in one answer of a store: reading through many takes little memory. */
 export const documentsPageMax = 1_000
+/** Sessions in one answer of `/v1/sessions`: what one request may cost the store. */
+export const sessionsPageMax = 100
+/** Expiry, silence and peers that do not read are looked at this often on event streams: a timer for all instead of one each. */
+export const eventsTickMs = 500
 /** All revocations are read at least this often, even when nothing says they changed. */
 export const revocationsFullReadMs = 60_000
 /** Nodes that serve one store, those remembered as dead among them. */

@@ -2,10 +2,11 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { delimiter, dirname, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Broker } from './broker.ts'
 import { Child } from './child.ts'
 import { answers, freePort } from './ports.ts'
+import { findProgram } from './programs.ts'
 
 export interface MosquittoOptions {
   readonly binary: string
@@ -97,9 +98,4 @@ async function start({ binary, folder, settings }: MosquittoOptions, mqttPort: n
     restart: () => Promise.reject(new Error('in memory, it would come back empty')),
     stop: () => child.end('SIGTERM'),
   }
-}
-
-function findProgram(name: string): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin']
-  return folders.map((folder) => join(folder, name)).find((path) => existsSync(path))
 }

@@ -1,6 +1,6 @@
 /** Our server, as a user runs it. */
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { copyFile, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { loadDevelopmentKey, mintDevelopmentToken } from '../../auth/development.ts'
@@ -10,6 +10,7 @@ import { Child } from './child.ts'
 import { freePort } from './ports.ts'
 
 const root = new URL('../../', import.meta.url).pathname
+const keyName = 'dev-key'
 const tokenTtlMs = 24 * 3_600_000
 /** Not one of those that end the server. */
 const collectSignal = 'SIGWINCH'
@@ -21,14 +22,24 @@ export interface TidemarkOptions {
   /** Where memory is measured: the collector can be asked, which changes nothing else. */
   readonly collectable?: boolean
   readonly env?: Readonly<Record<string, string>>
+  /** As in the configuration; the embedded store where it is not given. */
+  readonly store?: string
+  readonly hints?: string
+  /** The folder of another node, whose tokens this one takes too. */
+  readonly keyOf?: string
 }
 
 export async function startTidemark(options: TidemarkOptions): Promise<Broker> {
   const { folder } = options
   await mkdir(folder, { recursive: true })
+  if (options.keyOf !== undefined) await copyFile(join(options.keyOf, keyName), join(folder, keyName))
   const [mqttPort, httpPort] = [await freePort(), await freePort()]
   const start = (): Promise<{ child: Child; readyMs: number }> => {
-    const settings = ['--data', folder, '--mqtt-port', String(mqttPort), '--http-port', String(httpPort)]
+    const shared = [
+      ...(options.store === undefined ? [] : ['--store', options.store]),
+      ...(options.hints === undefined ? [] : ['--hints', options.hints]),
+    ]
+    const settings = ['--data', folder, '--mqtt-port', String(mqttPort), '--http-port', String(httpPort), ...shared]
     return Child.start({
       command: process.execPath,
       args: [...nodeArguments(options), ...programOf(options.dist), 'serve', ...settings],

@@ -18,16 +18,29 @@ export interface IdleOptions {
 
 /** Opens the connections, each with one subscription; the returned function ends them. Rejects if one is refused. */
 export async function openIdle({ url, connections, filter, qos, credentials }: IdleOptions): Promise<() => void> {
+  const followers = Array.from({ length: connections }, (_, number) => ({
+    credentials: credentials.length === 0 ? undefined : credentials[number % credentials.length],
+    filters: [filter.replace('{n}', String(number))],
+  }))
+  return await openFollowers(url, followers, qos)
+}
+
+export interface IdleFollower {
+  readonly credentials: Credentials | undefined
+  readonly filters: readonly string[]
+}
+
+/** The same with filters of its own for each connection. */
+export async function openFollowers(url: string, followers: readonly IdleFollower[], qos: 0 | 1 = 1): Promise<() => void> {
   const name = drawRun().toString(36)
   const clients: Client[] = []
-  const open = async (number: number): Promise<void> => {
+  const open = async ({ credentials, filters }: IdleFollower, number: number): Promise<void> => {
     const client = new Client(await Wire.open(url))
     clients.push(client)
-    const own = credentials.length === 0 ? undefined : credentials[number % credentials.length]
-    await client.connect({ clientId: `idle-${name}-${number}`, clean: true, credentials: own })
-    await client.subscribe(filter.replace('{n}', String(number)), qos)
+    await client.connect({ clientId: `idle-${name}-${number}`, clean: true, credentials })
+    for (const filter of filters) await client.subscribe(filter, qos)
   }
-  const jobs = Array.from({ length: connections }, (_, number) => () => open(number))
+  const jobs = followers.map((follower, number) => () => open(follower, number))
   const close = (): void => {
     for (const client of clients) client.leave()
   }

@@ -82,18 +82,18 @@ export class LoadRun {
   }
 
   async #forget(clientId: string, publisher: number): Promise<void> {
-    const client = new Client(await Wire.open(this.#options.url))
+    const client = new Client(await Wire.open(this.#urlOf(publisher + 1)))
     await client.connect({ clientId, clean: true, credentials: this.#credentialsOf(publisher) })
     client.leave()
   }
 
   async #connect(numbers: readonly number[]): Promise<void> {
-    const { url, subscribers, topic, clean, ratePerSecond, window, qos, sizeBytes } = this.#options
+    const { subscribers, topic, clean, ratePerSecond, window, qos, sizeBytes } = this.#options
     const run = this.#run
     const [tally, latency, ackLatency] = [this.#tally, this.#latency, this.#ackLatency]
     const name = run.toString(36)
     const subscribe = async (number: number, at: number): Promise<void> => {
-      const client = new Subscriber(await Wire.open(url), { run, tally, latency })
+      const client = new Subscriber(await Wire.open(this.#urlOf(number + 1)), { run, tally, latency })
       const clientId = `load-${name}-s${number}-${at}`
       this.#subscribers.push({ client, clientId, publisher: number })
       await client.connect({ clientId, clean, credentials: this.#credentialsOf(number) })
@@ -101,7 +101,7 @@ export class LoadRun {
     }
     const publish = async (number: number): Promise<void> => {
       const own = { topic: topic.replace('{n}', String(number)), window: ratePerSecond > 0 ? 0 : window }
-      const client = new Publisher(await Wire.open(url), { ...own, qos, sizeBytes, run, tally, ackLatency })
+      const client = new Publisher(await Wire.open(this.#urlOf(number)), { ...own, qos, sizeBytes, run, tally, ackLatency })
       this.#publishers.push(client)
       // A publisher has nothing to be kept for it.
       await client.connect({ clientId: `load-${name}-p${number}`, clean: true, credentials: this.#credentialsOf(number) })
@@ -186,6 +186,11 @@ export class LoadRun {
       latency: this.#latency.data,
       ackLatency: this.#ackLatency.data,
     }
+  }
+
+  #urlOf(number: number): string {
+    const { url, otherUrl = url } = this.#options
+    return number % 2 === 0 ? url : otherUrl
   }
 
   #credentialsOf(number: number): LoadOptions['credentials'][number] | undefined {

@@ -5,6 +5,8 @@ import type { Credentials } from './packets.ts'
 export interface LoadOptions {
   /** `mqtt://host:port` or `ws://host:port/mqtt`. */
   readonly url: string
+  /** Of a second node: publishers take turns between the two, and subscribers are at the other one than their publisher. */
+  readonly otherUrl?: string
   readonly publishers: number
   /** For each publisher's topic. */
   readonly subscribers: number

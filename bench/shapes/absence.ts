@@ -22,7 +22,7 @@ const goal = { plain: 0.7, sync: 0.4, history: 0.5, firstMs: 100 } as const
 
 export const absentReaders: Shape = { names: ['catch-up', 'catch-up-sync', 'history'], run }
 
-interface Reading {
+export interface Reading {
   readonly result: CatchUpResult
   readonly cpuMicrosPerEvent: number
 }
@@ -50,13 +50,13 @@ async function run(context: Context): Promise<Row[]> {
 }
 
 /** Each round has a user of its own, so that it begins with an empty stream. */
-async function targetOf(broker: Broker, number: number): Promise<CatchUpTarget> {
+async function targetOf(broker: Broker, number: number, many: number): Promise<CatchUpTarget> {
   const credentials = (await broker.credentials(number + 1)).at(-1)
-  return { url: broker.mqttUrl, credentials, topic: `users/bench-${number}/#`, messages, sizeBytes }
+  return { url: broker.mqttUrl, credentials, topic: `users/bench-${number}/#`, messages: many, sizeBytes }
 }
 
-async function plainRound(context: Context, broker: Broker, number: number, restarts: boolean): Promise<Reading> {
-  const target = await targetOf(broker, number)
+async function plainRound(context: Context, broker: Broker, number: number, restarts: boolean, many = messages): Promise<Reading> {
+  const target = await targetOf(broker, number, many)
   await leaveSession(target, `away-${number}`)
   const perSecond = await publishCounted({ ...target, topic: `users/bench-${number}/notes` }, `writer-${number}`, window)
   if (restarts) await broker.restart()
@@ -65,13 +65,14 @@ async function plainRound(context: Context, broker: Broker, number: number, rest
   return reading
 }
 
-async function ownRound(context: Context, ours: Broker, number: number): Promise<Omit<Round, 'peer'>> {
-  const plain = await plainRound(context, ours, number, true)
-  const target = await targetOf(ours, number)
+/** Plain door after a kill, sync door, HTTP, of the same entries. */
+export async function ownRound(context: Context, ours: Broker, number: number, many = messages): Promise<Omit<Round, 'peer'>> {
+  const plain = await plainRound(context, ours, number, true, many)
+  const target = await targetOf(ours, number, many)
   const sync = await timed(ours, () => syncFromEarliest(target, `sync-${number}`))
   context.say(`catch-up-sync: ${sentence(sync)}`)
   const place = { url: ours.httpUrl as string, token: target.credentials?.password as string, stream: `users/bench-${number}` }
-  const history = await timed(ours, () => readHistory({ ...place, messages, pageEntries: 1_000 }))
+  const history = await timed(ours, () => readHistory({ ...place, messages: many, pageEntries: 1_000 }))
   context.say(`history: ${sentence(history)}`)
   return { plain, sync, history }
 }
@@ -139,16 +140,16 @@ function historyRow(rounds: readonly Round[]): Row {
   }
 }
 
-function rate({ result }: Reading): number {
+export function rate({ result }: Reading): number {
   return result.perSecond
 }
 
-function readings(runs: readonly Reading[]): string {
+export function readings(runs: readonly Reading[]): string {
   const { min, median: middle, max } = spreadOf(runs.map(rate))
   return `${thousands(middle)}/s (${thousands(min)}–${thousands(max)})`
 }
 
-function faultsOf(runs: readonly Reading[]): Row['faults'] {
+export function faultsOf(runs: readonly Reading[]): Row['faults'] {
   return runs.reduce((sum, { result }) => addFaults(sum, result), noFaults)
 }
 

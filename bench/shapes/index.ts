@@ -1,7 +1,12 @@
 /** All rows of the table, in its order. */
 import { absentReaders } from './absence.ts'
+import { driverCost } from './driver-cost.ts'
 import { fixedRate } from './fixed-rate.ts'
+import { followed } from './followed.ts'
+import { hints } from './hints.ts'
 import { idleConnections } from './idle-connections.ts'
+import { nodeAbsence } from './node-absence.ts'
+import { nodes } from './nodes.ts'
 import { manyStreams } from './many-streams.ts'
 import type { Shape } from './shape.ts'
 import { stalledReader } from './stalled-reader.ts'
@@ -62,4 +67,9 @@ export const shapes: readonly Shape[] = [
   stalledReader,
   idleConnections,
   manyStreams,
+  nodes,
+  driverCost,
+  nodeAbsence,
+  hints,
+  followed,
 ]

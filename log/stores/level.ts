@@ -8,7 +8,17 @@ import { LevelDocuments } from './level-documents.ts'
 import { bucketKey, chunkKey, isRecordKey, logRange, metaKey, recordKey, streamOfKey } from './level-keys.ts'
 import { decodeValue, encodeValue } from './level-values.ts'
 import { isLocked, LevelWriter, readFailure, type LevelOptions, type WriteOperation } from './level-writer.ts'
-import type { CommitOutcome, OpenOptions, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
+import type {
+  CommitOutcome,
+  KnownHead,
+  OpenOptions,
+  ReadRange,
+  RecordChange,
+  Store,
+  StoreIdentity,
+  StreamRecord,
+  StreamTail,
+} from './store.ts'
 
 const schema = 1
 /** Stands beside the database once its first open has ended: without it, what is there was never acknowledged to anybody. */
@@ -85,6 +95,13 @@ export class LevelStore implements Store {
       throw readFailure(this.#options.folder, error)
     }
     return { last, record }
+  }
+
+  /** Nobody else writes, so nobody asks often: it may take a seek for each. */
+  async moved(heads: readonly KnownHead[]): Promise<string[]> {
+    const names: string[] = []
+    for (const { stream, seq } of heads) if (((await this.load(stream)).last?.lastSeq ?? 0) !== seq) names.push(stream)
+    return names
   }
 
   async commit(buckets: readonly Bucket[]): Promise<CommitOutcome[]> {

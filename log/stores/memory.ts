@@ -2,7 +2,17 @@
 import { SyncError } from '../../protocol/errors.ts'
 import { drawNonce, type Bucket } from '../bucket.ts'
 import { MemoryDocuments } from '../../seams/memory-documents.ts'
-import type { CommitOutcome, OpenOptions, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
+import type {
+  CommitOutcome,
+  KnownHead,
+  OpenOptions,
+  ReadRange,
+  RecordChange,
+  Store,
+  StoreIdentity,
+  StreamRecord,
+  StreamTail,
+} from './store.ts'
 
 export class MemoryStore implements Store {
   readonly healthy = true
@@ -30,6 +40,10 @@ export class MemoryStore implements Store {
   async load(stream: string): Promise<StreamTail> {
     const { buckets, record } = this.#stream(stream)
     return { last: buckets.at(-1), record }
+  }
+
+  async moved(heads: readonly KnownHead[]): Promise<string[]> {
+    return heads.filter(({ stream, seq }) => (this.#stream(stream).buckets.at(-1)?.lastSeq ?? 0) !== seq).map(({ stream }) => stream)
   }
 
   async commit(buckets: readonly Bucket[]): Promise<CommitOutcome[]> {

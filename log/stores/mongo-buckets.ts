@@ -5,7 +5,7 @@
 import type { Collection, Db } from 'mongodb'
 import { Bucket } from '../bucket.ts'
 import { insertCommand, isDuplicateCode } from './mongo-connection.ts'
-import { endOfKeys, numberedKey, numberOfKey } from './mongo-keys.ts'
+import { endOfKeys, nameOfKey, numberedKey, numberOfKey } from './mongo-keys.ts'
 import type { CommitOutcome, ReadRange } from './store.ts'
 
 export const bucketsCollection = 'buckets'
@@ -61,6 +61,14 @@ export class MongoBuckets {
     const found = await this.#collection.findOne({ _id: numberedKey(stream, firstSeq), s: stream }, { projection: { w: 1 } })
     if (!found) return undefined
     return found.w === nonce.toString('base64url') ? 'stored' : 'taken'
+  }
+
+  /** The streams in which a bucket begins right behind the given seq. The shard key would help nobody: so many streams are on all shards. */
+  async startingBehind(ends: readonly { readonly stream: string; readonly seq: number }[]): Promise<string[]> {
+    if (ends.length === 0) return []
+    const $in = ends.map(({ stream, seq }) => numberedKey(stream, seq + 1))
+    const found = await this.#collection.find({ _id: { $in } }, { projection: { _id: 1 }, batchSize: $in.length }).toArray()
+    return found.map(({ _id }) => nameOfKey(_id))
   }
 
   newest(stream: string): Promise<Bucket | undefined> {

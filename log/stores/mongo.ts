@@ -22,7 +22,17 @@ import { MongoQueue } from './mongo-queue.ts'
 import { MongoRecords } from './mongo-records.ts'
 import { MongoTrims } from './mongo-trims.ts'
 import { MongoWatch } from './mongo-watch.ts'
-import type { CommitOutcome, OpenOptions, ReadRange, RecordChange, Store, StoreIdentity, StreamRecord, StreamTail } from './store.ts'
+import type {
+  CommitOutcome,
+  KnownHead,
+  OpenOptions,
+  ReadRange,
+  RecordChange,
+  Store,
+  StoreIdentity,
+  StreamRecord,
+  StreamTail,
+} from './store.ts'
 
 export interface MongoOptions {
   /** With the credentials; it is never logged. */
@@ -120,6 +130,14 @@ export class MongoStore implements Store {
     const last = await buckets.newest(stream)
     this.#ends.set(stream, { seq: last?.lastSeq ?? 0, seenMs })
     return { last, record }
+  }
+
+  /** The place behind a head is looked at, which is empty as a rule: that is one key, wherever the newest bucket is. */
+  async moved(heads: readonly KnownHead[]): Promise<string[]> {
+    const now = performance.now()
+    const isTrusted = ({ seenMs }: KnownHead): boolean => now - seenMs < this.#endTrustMs
+    const old = heads.filter((head) => !isTrusted(head)).map(({ stream }) => stream)
+    return [...old, ...(await this.#parts.buckets.startingBehind(heads.filter(isTrusted)))]
   }
 
   commit(buckets: readonly Bucket[]): Promise<CommitOutcome[]> {

@@ -26,6 +26,11 @@ export interface Store {
   /** The newest bucket of a stream and its record, as stored at a moment after the call. One seek. */
   load(stream: string): Promise<StreamTail>
   /**
+   * The names of those streams that may have another head than the one given, as stored at a moment after the call: who is not
+   * named has not. One question for all of them, where it costs one.
+   */
+  moved(heads: readonly KnownHead[]): Promise<string[]>
+  /**
    * Stores buckets of different streams; what is `stored` is durable when this resolves. A bucket whose
    * place (stream and first seq) holds another one is `taken` and changes nothing. The outcomes stand in
    * the order of the buckets. `unknown`: it may have been stored, or may be later; only `settle` can tell.
@@ -80,6 +85,13 @@ export interface StoreIdentity {
 export interface StreamTail {
   readonly last: Bucket | undefined
   readonly record: StreamRecord | undefined
+}
+
+export interface KnownHead {
+  readonly stream: string
+  readonly seq: number
+  /** A moment, by `performance.now()`, after which the store had nothing behind it. */
+  readonly seenMs: number
 }
 
 export interface ReadRange {

@@ -38,6 +38,12 @@ describe('the load generator', () => {
 
     it('goes over WebSocket', async () => faultless(await run({ url: server.urls.ws })))
 
+    it('goes between two addresses', async () => {
+      faultless(await run({ otherUrl: server.urls.ws }))
+      const nowhere = await run({ otherUrl: 'mqtt://127.0.0.1:1' }).catch((error: unknown) => error)
+      expect(nowhere).instanceOf(Error)
+    })
+
     it('fills frames and packets of every length', async () => {
       for (const sizeBytes of [16, 60, 110, 127, 20_000, payloadBytesMax]) {
         faultless(await run({ url: server.urls.ws, sizeBytes, window: 4, countMs: 100 }))

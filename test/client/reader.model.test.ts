@@ -1,6 +1,6 @@
 /** Readers against a simulated server, on a wire that loses, doubles, swaps and is cut. The invariants: client/stream/machine.ts. */
 import { expect } from 'chai'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { bounds as defaults } from '../../client/bounds.ts'
 import type { Entry } from '../../client/entry.ts'
 import { seqOf } from '../../client/position.ts'

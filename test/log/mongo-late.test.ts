@@ -52,6 +52,21 @@ describe('MongoDB and what comes late', function () {
     expect(error).to.be.instanceOf(Error)
   }
 
+  it('[P-14.2] a head not seen for half of the time that trimmed entries stay is looked up, others by the place behind them', async () => {
+    const asked: StubCommand[] = []
+    await store.commit([plainBucket(stream, 1, 3)])
+    stub.answer = (command) => {
+      if (command.collection === 'buckets') asked.push(command)
+      return undefined
+    }
+    const now = performance.now()
+    const head = { stream, seq: 3 }
+    expect(await store.moved([{ ...head, seenMs: now - 299_000 }])).to.deep.equal([])
+    expect(asked.map(({ body }) => body['filter'] as object)).to.deep.equal([{ _id: { $in: [`${stream}\u0001${'4'.padStart(16, '0')}`] } }])
+    expect(await store.moved([{ ...head, seenMs: now - 300_000 }])).to.deep.equal([stream])
+    expect(asked).to.have.length(1)
+  })
+
   it('a document that was given up does not come back over a newer one', async () => {
     const { documents } = store
     await documents.put('sessions', 'a', 'first')

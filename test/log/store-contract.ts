@@ -96,6 +96,24 @@ export function storeContract(name: string, factory: StoreFactory): void {
       expect(last?.firstSeq).to.equal(4)
     })
 
+    it('tells which of many streams have moved on from a known head, and passes over those that have not', async () => {
+      const names = Array.from({ length: 300 }, (_, index) => `spaces/s${index}`)
+      const seenMs = performance.now()
+      await store.commit(names.map((stream, index) => plainBucket(stream, 1, (index % 3) + 1)))
+      const heads = names.map((stream, index) => ({ stream, seq: (index % 3) + 1, seenMs }))
+      const never = { stream: 'users/nobody', seq: 0, seenMs }
+      expect(await store.moved([])).to.deep.equal([])
+      expect(await store.moved([...heads, never])).to.deep.equal([])
+      await commitAll(
+        plainBucket('spaces/s7', 3, 5),
+        plainBucket('spaces/s7', 8),
+        plainBucket('users/nobody', 1),
+        plainBucket('spaces/s1', 3),
+      )
+      expect((await store.moved([...heads, never])).toSorted()).to.deep.equal(['spaces/s1', 'spaces/s7', 'users/nobody'])
+      expect(await store.moved([{ stream: 'spaces/s7', seq: 8, seenMs }])).to.deep.equal([])
+    })
+
     it('reads ascending from the bucket that holds `from` to the one that holds `to`', async () => {
       const buckets = await tenBuckets()
       for (let from = 1; from <= 31; from++) {

@@ -2,6 +2,7 @@
 import { expect } from 'chai'
 import { encodeFrame } from '../../log/draft.ts'
 import { Log } from '../../log/log.ts'
+import { Reader } from '../../log/reader.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
 import { SyncError } from '../../protocol/errors.ts'
 import { defaultLimits, type Limits } from '../../seams/limits.ts'
@@ -107,6 +108,22 @@ describe('Two logs on one store', () => {
     await a.log.trim(stream, 5)
     const state = await b.log.state(known)
     expect(state.states().map(({ entry }) => entry.seq)).to.deep.equal([4, 5, 6])
+  })
+
+  it('[P-6.20] a reader behind what the other has trimmed learns where the stream begins before it reads again', async () => {
+    const [a, b] = [await nodeOn(store), await nodeOn(store)]
+    for (const text of ['one', 'two', 'three', 'four', 'five']) await publish(a.log, text)
+    const known = await b.log.stream(stream)
+    await a.log.trim(stream, 4)
+    expect(known.first).to.equal(1)
+    const begins = await within(
+      new Promise<number>((resolve, reject) => {
+        const reader = new Reader(b.log, known, { kick: () => resolve(known.first), fail: (_reason, error) => reject(error) })
+        expect(reader.at(2)).to.equal(undefined)
+      }),
+      'the reader to have read',
+    )
+    expect(begins).to.equal(4)
   })
 
   it('[P-8.8] an entry whose outcome stays unknown until it is trimmed is not appended again', async () => {

@@ -2,6 +2,7 @@
 import type { Bucket } from '../../log/bucket.ts'
 import type {
   CommitOutcome,
+  KnownHead,
   OpenOptions,
   ReadRange,
   RecordChange,
@@ -105,6 +106,9 @@ export class GatedStore implements Store {
   }
   load(stream: string): Promise<StreamTail> {
     return this.#pass('load', [stream], () => this.#inner.load(stream))
+  }
+  moved(heads: readonly KnownHead[]): Promise<string[]> {
+    return this.#pass('moved', [heads], () => this.#inner.moved(heads))
   }
   commit(buckets: readonly Bucket[]): Promise<CommitOutcome[]> {
     const commit = (): Promise<CommitOutcome[]> => this.#inner.commit(buckets)

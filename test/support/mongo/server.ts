@@ -4,15 +4,14 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { connect as connectTcp, createServer } from 'node:net'
-import { homedir } from 'node:os'
-import { join } from 'node:path'
 import type { AddressInfo } from 'node:net'
 import { MongoClient } from 'mongodb'
 import { skipLoudly } from '../skipping.ts'
 import { removeFolder, tempFolder } from '../temp.ts'
 import { within } from '../waiting.ts'
+import { ferretArguments, ferretPath } from './binary.ts'
 
 export interface TestMongo {
   /** The address of a database that nobody has used. */
@@ -32,24 +31,12 @@ export async function startMongo(context: Mocha.Context, options: MongoOptions =
   const { flags = [], alone = flags.length > 0 } = options
   const given = process.env['MONGODB_URL']
   if (given !== undefined && !alone) return mongoAt(given)
-  const binary = binaryPath()
+  const binary = ferretPath()
   if (!existsSync(binary)) skipLoudly(context, 'FerretDB is missing here (run test/servers/ferretdb/build.sh, or set MONGODB_URL)')
   const folder = await tempFolder()
   const port = await freePort()
-  const server = spawn(
-    binary,
-    [
-      '--handler=sqlite',
-      `--sqlite-url=file:${folder}/`,
-      `--state-dir=${folder}`,
-      `--listen-addr=127.0.0.1:${port}`,
-      '--debug-addr=-',
-      '--telemetry=disable',
-      '--log-level=ERROR',
-      ...flags,
-    ],
-    { env: { ...process.env, DO_NOT_TRACK: '1' }, stdio: 'ignore' },
-  )
+  const env = { ...process.env, DO_NOT_TRACK: '1' }
+  const server = spawn(binary, [...ferretArguments(folder, port), ...flags], { env, stdio: 'ignore' })
   await within(listening(port, server), 'FerretDB to listen')
   const mongo = mongoAt(`mongodb://127.0.0.1:${port}/?maxPoolSize=1`)
   return {
@@ -85,12 +72,6 @@ function mongoAt(url: string): TestMongo {
 function databaseUrl(url: string, name: string): string {
   const [, server = '', , query = ''] = /^(mongodb(?:\+srv)?:\/\/[^/?]*)(\/[^?]*)?(\?.*)?$/.exec(url) ?? []
   return `${server}/${name}${query}`
-}
-
-function binaryPath(): string {
-  const module = readFileSync(new URL('../../servers/ferretdb/go.mod', import.meta.url), 'utf8')
-  const version = /^require github\.com\/FerretDB\/FerretDB (\S+)$/m.exec(module)?.[1] ?? ''
-  return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'tidemark-ci', `ferretdb-${version}`, 'ferretdb')
 }
 
 function freePort(): Promise<number> {

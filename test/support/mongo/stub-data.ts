@@ -115,6 +115,7 @@ function matching(collection: Map<string, Held>, filter: Document): Held[] {
 function fits(value: unknown, wanted: unknown): boolean {
   if (typeof wanted !== 'object' || wanted === null || wanted instanceof Date) return compare(value, wanted) === 0
   return Object.entries(wanted).every(([operator, bound]) => {
+    if (operator === '$in') return (bound as unknown[]).some((one) => compare(value, one) === 0)
     const order = compare(value, bound)
     if (operator === '$gt') return order > 0
     if (operator === '$gte') return order >= 0
