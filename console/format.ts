@@ -50,8 +50,8 @@ export function plural(count: number, one: string, many = `${one}s`): string {
   return `${count.toLocaleString()} ${count === 1 ? one : many}`
 }
 
-/** `12 ms`, `3.4 s`. */
+/** `0.4 ms`, `12 ms`, `3.4 s`. */
 export function durationOf(ms: number): string {
-  if (ms < 10) return `${ms.toFixed(1)} ms`
+  if (ms < 10 && !Number.isInteger(ms)) return `${ms.toFixed(1)} ms`
   return ms < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`
 }

@@ -63,7 +63,7 @@ function showRow(row: HTMLLIElement, { client, kept, connected, seen, streams = 
   })
   row.replaceChildren(
     h('span', { class: connected ? 'dot on' : 'dot', 'aria-hidden': 'true' }),
-    h('span', { class: 'client' }, client),
+    h('span', { class: 'client', title: client }, client),
     h('span', { class: 'state' }, kept ? `${state} · kept` : state),
     h('ul', {}, ...behind),
   )

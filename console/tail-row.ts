@@ -15,6 +15,7 @@ export function rowOf(entry: Entry, actions: RowActions): HTMLLIElement {
     {
       ontoggle: () => {
         if (details.open && details.children.length === 1) details.append(detailOf(entry, actions))
+        if (details.open) details.scrollIntoView({ block: 'nearest' })
       },
     },
     h(

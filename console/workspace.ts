@@ -148,13 +148,16 @@ export class Workspace {
   }
 }
 
+/** Fewer come and go with every message. */
+const behindShown = 100
+
 function showStatus({ connection, transport, pending, behind, uid }: Status, who: HTMLElement, state: HTMLElement): void {
   if (uid !== undefined) setText(who, uid)
   state.dataset['state'] = connection
   const parts = [
     connection === 'online' && transport ? `online (${transport})` : connection,
     ...(pending > 0 ? [`${plural(pending, 'publish', 'publishes')} waiting`] : []),
-    ...(behind ? [`${behind} behind`] : []),
+    ...(behind !== undefined && behind >= behindShown ? [`${behind.toLocaleString()} behind`] : []),
   ]
   setText(state, parts.join(' · '))
 }
