@@ -4,6 +4,7 @@ import { connectPacket, disconnectPacket, packetType, subscribePacket, type Conn
 import type { PacketSink, Wire } from './wire.ts'
 
 const answerTimeoutMs = 60_000
+const filtersPerSubscribe = 8
 
 /** CONNACK and its fields. */
 export interface Admission {
@@ -30,10 +31,18 @@ export class Client implements PacketSink {
     return { sessionPresent: ((acknowledgeFlags as number) & 1) === 1 }
   }
 
-  async subscribe(filter: string, qos: 0 | 1): Promise<void> {
-    const answer = await this.#ask(subscribePacket(1, filter, qos), packetType.suback)
-    const granted = answer[2] as number
-    if (granted & 0x80) throw new Error(`the server refuses the filter ${filter}`)
+  subscribe(filter: string, qos: 0 | 1): Promise<void> {
+    return this.subscribeAll([filter], qos)
+  }
+
+  /** So many at a time as a server of ours takes. */
+  async subscribeAll(filters: readonly string[], qos: 0 | 1): Promise<void> {
+    for (let from = 0; from < filters.length; from += filtersPerSubscribe) {
+      const some = filters.slice(from, from + filtersPerSubscribe)
+      const [, , ...granted] = await this.#ask(subscribePacket(1, some, qos), packetType.suback)
+      const refused = some.filter((_filter, at) => ((granted[at] ?? 0x80) & 0x80) !== 0)
+      if (refused.length > 0) throw new Error(`the server refuses the filter ${refused.join(', ')}`)
+    }
   }
 
   /** Says goodbye. */

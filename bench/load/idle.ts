@@ -38,7 +38,7 @@ export async function openFollowers(url: string, followers: readonly IdleFollowe
     const client = new Client(await Wire.open(url))
     clients.push(client)
     await client.connect({ clientId: `idle-${name}-${number}`, clean: true, credentials })
-    for (const filter of filters) await client.subscribe(filter, qos)
+    await client.subscribeAll(filters, qos)
   }
   const jobs = followers.map((follower, number) => () => open(follower, number))
   const close = (): void => {

@@ -22,8 +22,8 @@ export function connectPacket({ clientId, clean, credentials, keepAliveSeconds =
   return packet(0x10, [fixed, ...texts.map(text)])
 }
 
-export function subscribePacket(packetId: number, filter: string, qos: 0 | 1): Buffer {
-  return packet(0x82, [number16(packetId), text(filter), Buffer.from([qos])])
+export function subscribePacket(packetId: number, filters: readonly string[], qos: 0 | 1): Buffer {
+  return packet(0x82, [number16(packetId), ...filters.flatMap((filter) => [text(filter), Buffer.from([qos])])])
 }
 
 export const disconnectPacket: Buffer = Buffer.from([0xe0, 0])

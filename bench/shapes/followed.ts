@@ -42,7 +42,9 @@ async function run(context: Context): Promise<Row> {
 }
 
 async function idleShare(context: Context, folder: string, standIn?: StandIn): Promise<{ share: number; questionsPerSecond: number }> {
-  const env = { TIDEMARK_LIMITS_CONNECTIONS_PER_USER_MAX: '0', TIDEMARK_LIMITS_SESSIONS_PER_USER_MAX: '0' }
+  // Nobody is closed for the haste in which all of them come.
+  const slow = { TIDEMARK_LIMITS_AUTH_TIMEOUT_MS: '120000', TIDEMARK_LIMITS_HOLD_TIMEOUT_MS: '120000' }
+  const env = { ...slow, TIDEMARK_LIMITS_CONNECTIONS_PER_USER_MAX: '0', TIDEMARK_LIMITS_SESSIONS_PER_USER_MAX: '0' }
   const store = standIn ? { store: standIn.freshUrl() } : {}
   const broker = await startTidemark({ folder: context.folder(folder), dist: context.dist, env, ...store })
   try {
