@@ -31,6 +31,10 @@ export const bounds = {
   refusedRetryMs: 60_000,
   /** How long before a token's end a fresh one is fetched, at most; never more than half of its life. */
   renewAheadMs: 120_000,
+  /** Another tab is asked for its connection: without an answer, or while it has none, this tab opens its own after that. */
+  tabAnswerMs: 5_000,
+  /** Tabs served by one; others have connections of their own. */
+  tabsMax: 100,
   /** Puts of one stream under way at once. */
   putsInFlightMax: 64,
   /** Levels and bytes of a topic with its stream: what is longer would end the connection. As the server has them. */

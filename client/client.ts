@@ -7,6 +7,7 @@ import { Credentials } from './credentials.ts'
 import { entryOf } from './envelope.ts'
 import { asClientError, ClientError } from './errors.ts'
 import { HttpHistory } from './history.ts'
+import { freshId } from './id.ts'
 import { Link } from './link.ts'
 import { IndexedDbStore } from './outbox/indexeddb-store.ts'
 import { MemoryStore } from './outbox/memory-store.ts'
@@ -18,6 +19,8 @@ import { LastUser } from './last-user.ts'
 import { Feeds } from './stream/feeds.ts'
 import type { Reader } from './stream/reader.ts'
 import { LiveStream, type StreamParts } from './stream/stream.ts'
+import { browserTabs, type TabPlatform } from './tabs/platform.ts'
+import { Tabs } from './tabs/tabs.ts'
 import { onWake, platformTimers } from './timers.ts'
 import { httpTransport } from './transport/http.ts'
 import { mqttTransport } from './transport/mqtt.ts'
@@ -28,7 +31,12 @@ import type { Transport } from './transport/transport.ts'
  * Throws `bad-request` where `url` is not the address of a server.
  */
 export function connect(options: ClientOptions): Client {
-  return new TidemarkClient(options)
+  return connectWithin(browserTabs(), options)
+}
+
+/** For tests, which play the browser. */
+export function connectWithin(platform: TabPlatform | undefined, options: ClientOptions): Client {
+  return new TidemarkClient(options, options.shareTabs === false ? undefined : platform)
 }
 
 class TidemarkClient implements Client {
@@ -40,9 +48,10 @@ class TidemarkClient implements Client {
   readonly #parts: StreamParts
   readonly #streams = new Map<string, LiveStream>()
   readonly #readers = new Set<Reader>()
+  readonly #tabs: Tabs | undefined
   #isClosed = false
 
-  constructor(options: ClientOptions) {
+  constructor(options: ClientOptions, platform: TabPlatform | undefined) {
     const address = addressOf(options.url)
     const bounds = { ...defaults, ...options.bounds }
     const timers = platformTimers()
@@ -53,13 +62,30 @@ class TidemarkClient implements Client {
     const place = `tidemark ${address.httpUrl} ${options.account ?? ''}`
     const user = new LastUser(place)
     const name = options.name ?? (typeof document === 'undefined' ? 'node' : 'web')
-    const owner = crypto.randomUUID()
+    const owner = freshId()
     const credentials = new Credentials({ address, getToken: options.getToken, clientId: `${name}-${owner}`, timers, bounds })
+    const surroundings: Surroundings = { timers, bounds }
+    this.#tabs =
+      platform &&
+      new Tabs({
+        ...surroundings,
+        platform,
+        place,
+        owner,
+        owners: () => this.#outbox.owners(),
+        adopt: (gone) => this.#outbox.adopt(gone),
+        retry: () => {
+          if (!this.#link.session) this.#link.retry()
+        },
+        changed: () => this.status.changed(),
+        onWarning,
+      })
+    const transports = transportsOf(options.transport ?? 'auto', surroundings, (transport) => this.#tabs?.wrap(transport) ?? transport)
     this.#link = new Link({
       timers,
       bounds,
       credentials,
-      choice: new Choice(transportsOf(options.transport ?? 'auto', { timers, bounds }), timers, bounds.betterTransportMs),
+      choice: new Choice(transports, timers, bounds.betterTransportMs),
       onWake,
       events: {
         opened: (session, transport) => {
@@ -86,7 +112,7 @@ class TidemarkClient implements Client {
       history,
       timers,
       bounds,
-      owner: 'alone',
+      owner: platform ? owner : 'alone',
       uid: () => user.uid,
       positionOf: (stream) => this.#feeds.positionOf(stream),
       codec,
@@ -123,6 +149,7 @@ class TidemarkClient implements Client {
       readers: this.#readers,
       uid: () => user.uid,
     }
+    if (!platform) void this.#adoptAll().catch((thrown: unknown) => onWarning(asClientError(thrown, 'storage-unavailable')))
     this.#link.start()
   }
 
@@ -143,13 +170,20 @@ class TidemarkClient implements Client {
     this.#isClosed = true
     for (const reader of this.#readers) reader.close(new ClientError('closed'))
     await this.#link.close()
+    // Before others are told that this tab is gone, it has written what it had to write.
     await this.#outbox.close()
+    this.#tabs?.close()
     this.status.changed()
   }
 
   /** The outbox's own promise: who does not wait for it is told of a refusal in another way, and needs no handler. */
   #publish(stream: string, topic: string, value: unknown, options: PublishOptions | undefined): Promise<Published> {
     return this.#isClosed ? Promise.reject(new ClientError('closed')) : this.#outbox.publish(stream, topic, value, options)
+  }
+
+  /** Who does not share cannot tell whether an owner lives; that both may send a record does no harm. */
+  async #adoptAll(): Promise<void> {
+    for (const owner of await this.#outbox.owners()) await this.#outbox.adopt(owner)
   }
 
   #status(): Status {
@@ -165,15 +199,19 @@ class TidemarkClient implements Client {
       pending: this.#outbox.count.get(),
       behind: behind.includes(undefined) ? undefined : Math.max(0, ...(behind as number[])),
       outbox: this.#outbox.kind.get(),
-      leader: true,
+      leader: this.#tabs?.isLeader ?? true,
     }
   }
 }
 
-function transportsOf(kind: 'auto' | 'mqtt' | 'http', surroundings: Surroundings): [Transport, Transport?] {
-  if (kind === 'mqtt') return [mqttTransport(surroundings)]
-  if (kind === 'http') return [httpTransport(surroundings)]
-  return [mqttTransport(surroundings), httpTransport(surroundings)]
+function transportsOf(
+  kind: 'auto' | 'mqtt' | 'http',
+  surroundings: Surroundings,
+  wrap: (transport: Transport) => Transport,
+): [Transport, Transport?] {
+  if (kind === 'mqtt') return [wrap(mqttTransport(surroundings))]
+  if (kind === 'http') return [wrap(httpTransport(surroundings))]
+  return [wrap(mqttTransport(surroundings)), wrap(httpTransport(surroundings))]
 }
 
 function storeOf(name: string, { timers, bounds }: Surroundings, onWarning: (warning: ClientError) => void): OutboxStore {

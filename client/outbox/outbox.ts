@@ -1,11 +1,11 @@
 /** What the app publishes, from the call until it is on the server's disk or refused. */
 import type { OutboxView, Pending, Published, PublishOptions, Readable, Settled, Status } from '../api.ts'
-import { base64UrlOf } from '../base64.ts'
 import type { Bounds } from '../bounds.ts'
 import type { Clear, Codec } from '../codec.ts'
 import type { Entry } from '../entry.ts'
 import { asClientError, ClientError } from '../errors.ts'
 import { Listeners, Watched } from '../readable.ts'
+import { freshId } from '../id.ts'
 import type { History, Timers } from '../seams.ts'
 import type { Session } from '../transport/transport.ts'
 import type { Envelope } from '../wire.ts'
@@ -330,9 +330,4 @@ export class Outbox {
     if (!this.#link || !this.#isLoaded) return
     for (const lane of this.#lanes.values()) lane.attach(this.#link)
   }
-}
-
-/** Without `randomUUID`, which browsers have on secure pages only. */
-function freshId(): string {
-  return base64UrlOf(crypto.getRandomValues(new Uint8Array(16)))
 }
