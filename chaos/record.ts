@@ -18,6 +18,8 @@ export type Sighting = readonly [
   flags: '' | 'r' | 'd',
 ]
 
+export type StoreKind = 'mongo' | 'mongo-stub' | 'level'
+
 export type Door = 'qos1' | 'qos2' | 'put' | 'http' | 'will'
 
 export interface RunEvent {
@@ -26,7 +28,9 @@ export interface RunEvent {
   readonly seed: number
   readonly minutes: number
   readonly nodes: number
-  readonly store: 'level' | 'mongo'
+  readonly store: StoreKind
+  /** What the faults of this round are about. */
+  readonly theme?: string
   readonly planted: string | null
   /** What these servers cannot do yet, and nobody tried. */
   readonly without?: readonly string[]
@@ -205,6 +209,8 @@ export interface FaultEvent {
   readonly k: 'fault'
   readonly t: number
   readonly what: string
+  /** For how long from `t` on servers may be kept from doing, or from hearing of something. */
+  readonly slowMs?: number
   /** A stream was trimmed to begin here, or was asked to. */
   readonly trimmed?: { readonly stream: string; readonly first: number }
 }
@@ -215,6 +221,8 @@ export interface SettledEvent {
   readonly t: number
   /** What was waited for in vain. */
   readonly missing: readonly string[]
+  /** The run ended before the log was read again: of what is missing nothing can be said. */
+  readonly early?: boolean
 }
 
 export type Event =

@@ -36,15 +36,28 @@ export const promises: readonly Promised[] = [
   { name: 'QoS 2 stands exactly once', perMinute: 10, check: exactlyOnce },
 ]
 
+/** What one record says. */
 export function check(record: readonly Event[]): Verdict[] {
   const facts = factsOf(record)
-  const minutes = facts.run?.minutes ?? 1
+  const { minutes = 1, without = [] } = facts.run ?? {}
+  // Of a log that nobody has read again only that can be said.
+  const isWhole = facts.settled?.early !== true
   return promises.map(({ name, perMinute, part = '', check: examine }) => {
-    const isLeftOut = facts.run?.without?.includes(part) ?? false
-    const { examined, violations } = examine(facts)
-    const wanted = perMinute * minutes
-    const tooLittle = examined < wanted && !isLeftOut ? [`only ${examined} of at least ${wanted} were examined: this proves nothing`] : []
-    return { name, isLeftOut, examined, violations: [...violations, ...tooLittle] }
+    const isLeftOut = without.includes(part)
+    const { examined, violations } = isWhole || examine === settled ? examine(facts) : { examined: 0, violations: [] }
+    return { name, isLeftOut, examined, wanted: isWhole && !isLeftOut ? perMinute * minutes : 0, violations }
+  })
+}
+
+/** Of several records together. Too little is as good as nothing: what was hardly looked at is not proved. */
+export function judge(records: readonly (readonly Verdict[])[]): Verdict[] {
+  return promises.map(({ name }, index) => {
+    const each = records.map((verdicts) => verdicts[index]).filter((verdict) => verdict !== undefined)
+    const sum = (number: (verdict: Verdict) => number): number => each.reduce((total, verdict) => total + number(verdict), 0)
+    const [examined, wanted] = [sum((verdict) => verdict.examined), sum((verdict) => verdict.wanted)]
+    const tooLittle = examined < wanted ? [`only ${examined} of at least ${Math.ceil(wanted)} were examined: this proves nothing`] : []
+    const violations = [...each.flatMap((verdict) => verdict.violations), ...tooLittle]
+    return { name, isLeftOut: each.every(({ isLeftOut }) => isLeftOut), examined, wanted, violations }
   })
 }
 

@@ -1,8 +1,9 @@
 /** Who takes part in a run, and how it comes to its end. */
 import { pause } from '../faults/nemesis.ts'
 import { missingParts } from '../faults/world.ts'
+import type { WillEvent } from '../record.ts'
 import { readerOf, relayStreams, streams, topicsOf, writerOf, type Context } from './context.ts'
-import { publishOverHttp, readOverHttp, readPage, readState, request } from './http.ts'
+import { publishOverHttp, raceConditions, readOverHttp, readPage, readState, request } from './http.ts'
 import { beTwins, intrude, leaveWills, revokeGuests, withdrawGuests } from './others.ts'
 import { keep, lookIn } from './plain.ts'
 import { publishExactlyOnce, publishOnce } from './publishers.ts'
@@ -11,8 +12,8 @@ import { follow, roam, SyncWire } from './sync.ts'
 
 const team = ['spaces/team']
 const drainMs = 90_000
-/** After it the wills of a node that died are published, and everything known to all. */
-const quietMs = 16_000
+/** The others notice that a node has died, and publish its wills. */
+const willsMs = 40_000
 const catchUpMs = 60_000
 
 export class Workload {
@@ -21,6 +22,8 @@ export class Workload {
   readonly #readers: Promise<void>[]
   /** What came to the readers that have to have everything: the texts of the last entries. */
   readonly #endsSeen = new Map<string, Set<string>>()
+  /** Wills that are due. */
+  readonly #wills = new Map<number, string>()
   #failed: unknown
 
   readonly #streams: readonly string[]
@@ -33,6 +36,8 @@ export class Workload {
       const text = event.k === 'got' ? event.e[6] : event.k === 'plain' ? event.text : ''
       const reader = event.k === 'got' || event.k === 'plain' ? this.#readerOf.get(event.sub) : undefined
       if (event.k === 'open') this.#readerOf.set(event.sub, event.reader)
+      if (event.k === 'will') this.#due(event)
+      for (const [m, start] of this.#wills) if (text.startsWith(start)) this.#wills.delete(m)
       if (reader !== undefined) for (const [end, seen] of this.#endsSeen) if (text === end) seen.add(reader)
     })
     const watch = (work: Promise<void>): Promise<void> => work.catch((error: unknown) => void (this.#failed ??= error))
@@ -47,6 +52,8 @@ export class Workload {
       putAgain(context, 'put-c', 'bob', team),
       publishOverHttp(context, 'http-a'),
       publishOverHttp(context, 'http-b'),
+      raceConditions(context, 'race-a'),
+      raceConditions(context, 'race-b'),
       leaveWills(context, 'will-a'),
       leaveWills(context, 'will-b'),
       revokeGuests(context, 'x'),
@@ -54,6 +61,7 @@ export class Workload {
       intrude(context, 'intruder'),
       beTwins(context, 'twin-a'),
       beTwins(context, 'twin-b'),
+      beTwins(context, 'twin-c'),
       ...(without.includes('relay') ? [] : [putAgain(context, 'put-r', 'alice', ['outbox/alice'])]),
       ...(without.includes('members') ? [] : [withdrawGuests(context, 'w')]),
     ].map(watch)
@@ -77,7 +85,8 @@ export class Workload {
     const missing: string[] = []
     context.draining = true
     if (!(await endsWithin(drainMs, Promise.all(this.#writers)))) missing.push('the end of what was being published')
-    await pause(quietMs)
+    // Where a DISCONNECT was sent nobody knows whether a will comes: those are not waited for.
+    for (const deadline = performance.now() + willsMs; this.#wills.size > 0 && performance.now() < deadline;) await pause(50)
     for (const stream of this.#streams) {
       // Nobody but the relay writes to an inbox.
       if (stream.startsWith('inbox/')) continue
@@ -92,13 +101,19 @@ export class Workload {
       while (readers.some((reader) => !seen.has(reader)) && performance.now() < deadline) await pause(50)
       for (const reader of readers) if (!seen.has(reader)) missing.push(`the last entry of ${stream} for ${reader}`)
     }
-    for (const { index } of context.world.nodes) {
+    const readNode = async ({ index }: { readonly index: number }): Promise<void> => {
       for (const stream of this.#streams) missing.push(...(await this.#readAll(index, stream)))
     }
+    await Promise.all(context.world.nodes.map(readNode))
     context.stopping = true
     await Promise.all([...this.#readers, ...this.#writers])
     if (this.#failed) throw this.#failed
     return missing
+  }
+
+  #due({ m, what }: WillEvent): void {
+    if (what === 'armed') this.#wills.set(m, `m${m} `)
+    else if (what === 'disarmed') this.#wills.delete(m)
   }
 
   /** Ends without waiting for anything that may never come. */
