@@ -20,7 +20,7 @@ export type Sighting = readonly [
 
 export type StoreKind = 'mongo' | 'mongo-stub' | 'level'
 
-export type Door = 'qos1' | 'qos2' | 'put' | 'http' | 'will'
+export type Door = 'qos0' | 'qos1' | 'qos2' | 'put' | 'http' | 'will'
 
 export interface RunEvent {
   readonly k: 'run'
@@ -121,6 +121,15 @@ export interface GotEvent {
   readonly t: number
   readonly sub: number
   readonly e: Sighting
+}
+
+/** A message that is not logged came on the sync door. */
+export interface LiveEvent {
+  readonly k: 'live'
+  readonly t: number
+  readonly sub: number
+  readonly topic: string
+  readonly text: string
 }
 
 export interface ControlEvent {
@@ -234,6 +243,7 @@ export type Event =
   | OpenEvent
   | SubscribedEvent
   | GotEvent
+  | LiveEvent
   | ControlEvent
   | PlainEvent
   | ReplacedEvent

@@ -119,6 +119,8 @@ export interface Facts {
   readonly trims: readonly (NonNullable<FaultEvent['trimmed']> & { readonly t: number })[]
   /** The first moment at which a span of `ms` from `since` has passed in which no fault kept a server from anything. */
   after(since: number, ms: number): number
+  /** Whether the payload is that of a message with QoS 0. */
+  isLive(text: string): boolean
   /** Until then something was published that could be shown where it must not be. */
   readonly lastSentAt: number
   /** Where a message stands in the stream it was published to; empty where it does not. */
@@ -170,6 +172,10 @@ export function factsOf(record: readonly Event[]): Facts {
     messages,
     logs,
     trims,
+    isLive(text) {
+      const m = messageOf(text, '')
+      return m !== undefined && messages.get(m)?.sent.door === 'qos0'
+    },
     lastSentAt: record.findLast(({ k }) => k === 'send')?.t ?? 0,
     after: (since, ms) => spanAfter(slow, since, ms),
     placesOf: (m) => places.get(m) ?? [],

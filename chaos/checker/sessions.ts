@@ -23,7 +23,7 @@ export function plainSessions(facts: Facts): Finding {
   for (const event of facts.record) {
     if (event.k === 'open' && event.door === 'plain') connections.set(event.sub, { open: event, subscribed: [], plain: [] })
     else if (event.k === 'subscribed' && event.code <= 1) connections.get(event.sub)?.subscribed.push(event)
-    else if (event.k === 'plain') connections.get(event.sub)?.plain.push(event)
+    else if (event.k === 'plain' && !facts.isLive(event.text)) connections.get(event.sub)?.plain.push(event)
   }
   const sessions = new Map<string, Session>()
   for (const connection of connections.values()) {

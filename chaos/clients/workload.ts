@@ -6,7 +6,7 @@ import { readerOf, relayStreams, streams, topicsOf, writerOf, type Context } fro
 import { publishOverHttp, raceConditions, readOverHttp, readPage, readState, request } from './http.ts'
 import { beTwins, intrude, leaveWills, revokeGuests, withdrawGuests } from './others.ts'
 import { keep, lookIn } from './plain.ts'
-import { publishExactlyOnce, publishOnce } from './publishers.ts'
+import { publishExactlyOnce, publishOnce, speakLive } from './publishers.ts'
 import { putAgain } from './putters.ts'
 import { follow, roam, SyncWire } from './sync.ts'
 
@@ -54,6 +54,8 @@ export class Workload {
       publishOverHttp(context, 'http-b'),
       raceConditions(context, 'race-a'),
       raceConditions(context, 'race-b'),
+      speakLive(context, 'live-a', 'alice', ['users/alice', ...team]),
+      speakLive(context, 'live-b', 'bob', ['users/bob', ...team]),
       leaveWills(context, 'will-a'),
       leaveWills(context, 'will-b'),
       revokeGuests(context, 'x'),

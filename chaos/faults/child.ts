@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { createWriteStream, type WriteStream } from 'node:fs'
 import { connect } from 'node:net'
 
-const startMs = 60_000
+/** Generous: the machine may be busy with other things. */
+const startMs = 150_000
 const living = new Set<ChildProcess>()
 process.once('exit', () => living.forEach((child) => child.kill('SIGKILL')))
 
