@@ -124,14 +124,14 @@ export class Nemesis {
     await this.#startAgain(child)
   }
 
-  /** A node that cannot begin while its database is away is tried again, as whoever runs it would; so is a clock that it refuses set right. */
+  /** A node that cannot begin while its database is away is tried again and again, as whoever runs it would; so is a clock that it refuses set right. */
   async #startAgain(child: Child): Promise<void> {
     const node = this.#parts.world.nodes.find((each) => each.child === child)
     for (let tries = 0; ; tries++) {
       try {
         return await (node ? startNode(node, this.#parts.world.power) : child.start())
       } catch (error) {
-        if (tries === triesMax) throw error
+        if (tries === (this.#parts.world.database ? triesMax : 1)) throw error
         if (node && tries === triesWithWrongClock && node.clockShiftMs !== 0) {
           node.clockShiftMs = 0
           this.#tell('clock', `of ${child.name} set right, for it does not start`)
