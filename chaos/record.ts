@@ -175,6 +175,11 @@ export interface PageEvent {
   readonly stream: string
   readonly state?: boolean
   readonly after?: string
+  readonly before?: string
+  readonly reverse?: boolean
+  /** Times of the server's clock, ms. */
+  readonly since?: number
+  readonly until?: number
   readonly entries: readonly Sighting[]
   readonly next: string
   readonly head: string

@@ -150,21 +150,35 @@ export async function readOverHttp(context: Context, name: string): Promise<void
     const node = Math.floor(random() * context.world.nodes.length)
     const newest = context.newest.get(stream)?.pos
     const what = random()
-    if (what < 0.3) await readState(context, node, stream)
-    else if (what < 0.8 && newest !== undefined) await readPage(context, node, stream, { after: newest, limit: 50 })
+    if (what < 0.25) await readState(context, node, stream)
+    else if (what < 0.35) await readPage(context, node, stream, { limit: 50, reverse: true, ...(newest === undefined ? {} : { before: newest }) })
+    else if (what < 0.4) await readPage(context, node, stream, { limit: 50, reverse: true })
+    else if (what < 0.5) await readPage(context, node, stream, { limit: 50, since: Date.now() - 3_000, until: Date.now() - 1_000 })
+    else if (what < 0.85 && newest !== undefined) await readPage(context, node, stream, { after: newest, limit: 50 })
     else await readPage(context, node, stream, { limit: 0 })
     await context.rest(random, 20, 200)
   })
+}
+
+interface PageQuery {
+  readonly after?: string
+  readonly before?: string
+  readonly since?: number
+  readonly until?: number
+  readonly reverse?: boolean
+  readonly limit: number
+  readonly final?: boolean
 }
 
 export async function readPage(
   context: Context,
   node: number,
   stream: string,
-  { after, limit, final = false }: { readonly after?: string; readonly limit: number; readonly final?: boolean },
+  { final = false, limit, ...range }: PageQuery,
 ): Promise<Page | undefined> {
   const call = context.recorder.now()
-  const query = `limit=${limit}${after === undefined ? '' : `&after=${after}`}`
+  const { after = range.before } = range
+  const query = new URLSearchParams(Object.entries({ limit, ...range }).map(([name, value]) => [name, `${value}`]))
   const answer = await request(context, node, `/v1/streams/${stream}/entries?${query}`, { user: readerOf(stream) })
   if (answer?.status === 410 && after !== undefined) {
     const { reason, head, first } = answer.body as { reason: string; head: string; first: string }
@@ -184,7 +198,7 @@ export async function readPage(
     head,
     first,
     upToDate,
-    ...(after === undefined ? {} : { after }),
+    ...range,
     ...(final ? { final } : {}),
   })
   return page

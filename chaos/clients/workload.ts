@@ -14,7 +14,7 @@ const team = ['spaces/team']
 const drainMs = 90_000
 /** The others notice that a node has died, and publish its wills. */
 const willsMs = 40_000
-const catchUpMs = 60_000
+const catchUpMs = 120_000
 
 export class Workload {
   readonly #context: Context
