@@ -39,6 +39,8 @@ interface Part {
   readonly stream: Stream
   readonly drafts: readonly Draft[]
   readonly bucket: Bucket | undefined
+  /** The head that its drafts were judged at. */
+  readonly judgedAt: number
   /** A look at the store has brought the bucket in before its commit was answered. */
   known: boolean
 }
@@ -178,9 +180,8 @@ export class GroupCommit {
   }
 
   /** Nothing was appended, so no commit confirmed the head: a refusal is final only once the store has [P-2.18]. */
-  async #settleRefused({ stream, drafts }: Part): Promise<void> {
+  async #settleRefused({ stream, drafts, judgedAt }: Part): Promise<void> {
     if (this.#parts.store.shared) {
-      const judgedAt = stream.headSeq
       try {
         await this.#parts.catchUp(stream)
       } catch (error) {
@@ -339,14 +340,15 @@ export class GroupCommit {
       })
       accepted = drafts.filter((draft) => judge.judge(draft))
     }
-    if (accepted.length === 0) return { stream, drafts, bucket: undefined, known: false }
-    let seq = stream.headSeq
+    const judgedAt = stream.headSeq
+    if (accepted.length === 0) return { stream, drafts, bucket: undefined, judgedAt, known: false }
+    let seq = judgedAt
     for (const draft of accepted) {
       draft.seq = ++seq
       draft.mark = mark
       draft.commit = this.#number
     }
-    return { stream, drafts, bucket: packBucket(stream.name, firstSeq, nonce, ts, accepted), known: false }
+    return { stream, drafts, bucket: packBucket(stream.name, firstSeq, nonce, ts, accepted), judgedAt, known: false }
   }
 
   /** The stream waits for its state; the others do not. */
