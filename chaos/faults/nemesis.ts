@@ -50,7 +50,7 @@ export class Nemesis {
       add('database killed', () => this.#alone(database, () => this.#restart(database, 'SIGKILL', 1_500)))
       add('database frozen', () => this.#alone(database, () => this.#freeze(database, 4_000)))
       add('database way', () => this.#disturb(this.#way('database')))
-      add('answers lost', () => this.#disturb(this.#way('database'), 'lose answers', 1_500))
+      add('answers lost', () => this.#disturb(this.#way('database'), 'lose answers', 1_000))
       if (options.store === 'mongo-stub') add('database lost', () => this.#alone(database, () => this.#loseMajority(database)))
     }
     if (redis) {
@@ -178,7 +178,7 @@ export class Nemesis {
   /** The primary alone has what is written, for a while; then the majority gets it, or another primary goes on without it. */
   async #loseMajority(database: Child): Promise<void> {
     const { random } = this.#parts
-    const ms = between(random, 500, 3_000)
+    const ms = between(random, 500, 2_000)
     const isLost = random() < 0.7
     if (!database.running || database.paused) return
     this.#tell('majority away', `for ${Math.round(ms)} ms, then ${isLost ? 'rolled back' : 'there again'}`, { slowMs: ms + recoveryMs })
