@@ -36,7 +36,9 @@ export async function runMatrix(options: MatrixOptions): Promise<number> {
     for (let next = runs.shift(); next; next = runs.shift()) {
       const found = await runOne(next.name, next.seed, options)
       results.push(found)
-      say(`${found.name} seed ${found.seed}: ${found.broken.length > 0 ? `found in ${found.seconds} s: ${found.broken.join('; ')}` : 'NOT FOUND'}`)
+      say(
+        `${found.name} seed ${found.seed}: ${found.broken.length > 0 ? `found in ${found.seconds} s: ${found.broken.join('; ')}` : 'NOT FOUND'}`,
+      )
     }
   }
   await Promise.all(Array.from({ length: jobs }, work))

@@ -33,7 +33,8 @@ async function main(args: readonly string[]): Promise<number> {
   if (options.matrix !== undefined) return await runMatrix({ ...options, names: options.matrix, say: (line) => console.log(line) })
   const folder = options.keep ?? mkdtempSync(join(tmpdir(), 'tidemark-chaos-'))
   const code = await run(options, folder)
-  if (options.keep === undefined && (!existsSync(folder) || readdirSync(folder).length === 0)) rmSync(folder, { recursive: true, force: true })
+  if (options.keep === undefined && (!existsSync(folder) || readdirSync(folder).length === 0))
+    rmSync(folder, { recursive: true, force: true })
   return code
 }
 

@@ -151,7 +151,8 @@ export async function readOverHttp(context: Context, name: string): Promise<void
     const newest = context.newest.get(stream)?.pos
     const what = random()
     if (what < 0.25) await readState(context, node, stream)
-    else if (what < 0.35) await readPage(context, node, stream, { limit: 50, reverse: true, ...(newest === undefined ? {} : { before: newest }) })
+    else if (what < 0.35)
+      await readPage(context, node, stream, { limit: 50, reverse: true, ...(newest === undefined ? {} : { before: newest }) })
     else if (what < 0.4) await readPage(context, node, stream, { limit: 50, reverse: true })
     else if (what < 0.5) await readPage(context, node, stream, { limit: 50, since: Date.now() - 3_000, until: Date.now() - 1_000 })
     else if (what < 0.85 && newest !== undefined) await readPage(context, node, stream, { after: newest, limit: 50 })

@@ -30,7 +30,8 @@ export class Wire {
 
   /** Resolves at CONNACK; rejects where the server is away or refuses. */
   static async open(options: WireOptions): Promise<Wire> {
-    const socket = options.webSocket === true ? overWebSocket(options.port) : connect({ port: options.port, host: '127.0.0.1', noDelay: true })
+    const socket =
+      options.webSocket === true ? overWebSocket(options.port) : connect({ port: options.port, host: '127.0.0.1', noDelay: true })
     const packets = parser()
     socket.on('error', () => {}) // The close that follows is what counts.
     socket.on('data', (bytes) => {

@@ -74,9 +74,19 @@ const refuted: readonly (readonly [clauses: string, promise: string, what: strin
   ['[P-9.15]', 'conditions', 'a conflict was none', change('refused', { current: position(3) })],
   ['[P-9.15]', 'conditions', 'the current entry was another one', change('refused', { current: position(2) })],
   ['[P-2.18]', 'heads, states', 'an older head was told', change('page', { head: position(4), next: position(4) })],
-  ['[P-11.16]', 'heads, states', 'a page of a time has an older entry', change('page', { since: 1_002 }, ({ since }) => since !== undefined)],
+  [
+    '[P-11.16]',
+    'heads, states',
+    'a page of a time has an older entry',
+    change('page', { since: 1_002 }, ({ since }) => since !== undefined),
+  ],
   ['[P-11.17]', 'heads, states', 'a page of a time lacks one', change('page', { until: 1_004 }, ({ since }) => since !== undefined)],
-  ['[P-11.23]', 'heads, states', 'a page backwards begins late', change('page', { before: position(4) }, ({ reverse }) => reverse === true)],
+  [
+    '[P-11.23]',
+    'heads, states',
+    'a page backwards begins late',
+    change('page', { before: position(4) }, ({ reverse }) => reverse === true),
+  ],
   ['[P-11.24]', 'heads, states', 'a page backwards ends early', change('page', { upToDate: true }, ({ reverse }) => reverse === true)],
   ['[P-2.7]', 'heads, states', 'a position has another mark', change('page', { next: 'epoch001.5.mk04' })],
   ['[P-2.11]', 'heads, states', 'a known position was ahead', change('gone', { after: position(5) })],
@@ -176,7 +186,9 @@ describe('the checker of the breaker', () => {
   })
 
   it('[P-8.6] says nothing of a log that nobody could read again, but that it ended early', () => {
-    const cut = plus({ k: 'settled', t: 30, missing: ['node 0'], early: true })(without(({ k, t }) => k === 'settled' || t > 30)(smallRecord()))
+    const cut = plus({ k: 'settled', t: 30, missing: ['node 0'], early: true })(
+      without(({ k, t }) => k === 'settled' || t > 30)(smallRecord()),
+    )
     const [ended, ...others] = check(cut)
     expect(ended?.violations).to.deep.equal(['waited in vain for node 0'])
     expect(others.flatMap(({ violations, wanted }) => [...violations, ...(wanted > 0 ? [wanted] : [])])).to.deep.equal([])

@@ -20,7 +20,8 @@ let isCertain = true
 stub.answer = async (command) => {
   if (!stub.isPrimary || !writes.has(command.name)) return undefined
   // A change of a document could not be taken back here; so it is not made.
-  if (!isCertain && command.name !== 'insert') return { ok: 0, code: 50, codeName: 'MaxTimeMSExpired', errmsg: 'operation exceeded time limit' }
+  if (!isCertain && command.name !== 'insert')
+    return { ok: 0, code: 50, codeName: 'MaxTimeMSExpired', errmsg: 'operation exceeded time limit' }
   note({ command, committed: isCertain })
   const answer = stub.run(command, { committed: isCertain })
   if (!isCertain) tell(`${command.collection} ${idsOf(command)}: ${String(answer['n'])} inserted`)
