@@ -1,8 +1,11 @@
 /** Every planted fault with many seeds: which are found within the minutes of a run, and how soon. Each run is a process of its own. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { plantings, plantingOf } from './mutations.ts'
+import { plantings, plantingOf, serversInto } from './mutations.ts'
 
 export interface MatrixOptions {
   /** With commas, or `all`. */
@@ -32,9 +35,16 @@ export async function runMatrix(options: MatrixOptions): Promise<number> {
   const chosen = names === 'all' ? plantings : names.split(',').map(plantingOf)
   const runs = chosen.flatMap(({ name }) => Array.from({ length: seeds }, (_, index) => ({ name, seed: index + 1 })))
   const results: Found[] = []
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-matrix-'))
+  const compiled = new Map<string, string>()
+  const serversOf = (name: string): string => {
+    const known = compiled.get(name) ?? serversInto(join(folder, name), name)
+    compiled.set(name, known)
+    return known
+  }
   const work = async (): Promise<void> => {
     for (let next = runs.shift(); next; next = runs.shift()) {
-      const found = await runOne(next.name, next.seed, options)
+      const found = await runOne(next.name, next.seed, { ...options, servers: serversOf(next.name) })
       results.push(found)
       say(
         `${found.name} seed ${found.seed}: ${found.broken.length > 0 ? `found in ${found.seconds} s: ${found.broken.join('; ')}` : 'NOT FOUND'}`,
@@ -42,6 +52,7 @@ export async function runMatrix(options: MatrixOptions): Promise<number> {
     }
   }
   await Promise.all(Array.from({ length: jobs }, work))
+  rmSync(folder, { recursive: true })
   say('| planted | store | found | median | longest |')
   say('|---|---|---|---|---|')
   let isEnough = true
@@ -55,10 +66,10 @@ export async function runMatrix(options: MatrixOptions): Promise<number> {
   return isEnough ? 0 : 1
 }
 
-async function runOne(name: string, seed: number, { minutes, round }: MatrixOptions): Promise<Found> {
+async function runOne(name: string, seed: number, { minutes, round, servers }: MatrixOptions & { servers: string }): Promise<Found> {
   const words = ['--import', 'tsx', program, '--plant', name, '--seed', `${seed}`, '--minutes', `${minutes}`, '--round', `${round}`]
   const startedMs = performance.now()
-  const child = spawn(process.execPath, [...words, '--until-found'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [...words, '--servers', servers, '--until-found'], { stdio: ['ignore', 'pipe', 'inherit'] })
   const end = (): void => void child.kill('SIGTERM')
   process.once('exit', end)
   let output = ''

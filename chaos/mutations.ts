@@ -1,6 +1,8 @@
 /** Faults planted into a copy of the sources, to see that they are found: the product itself has no switches. */
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { compileInto } from './faults/compile.ts'
 import { themeOf, type Theme } from './faults/themes.ts'
 import type { StoreKind } from './record.ts'
 
@@ -166,6 +168,16 @@ export function plantingOf(name: string): Planting {
   const planting = plantings.find((each) => each.name === name)
   if (!planting) throw new Error(`no planted fault is called ${name}; --plant list names them`)
   return planting
+}
+
+/** The servers of this checkout, compiled, with a fault planted into them where one is named. */
+export function serversInto(folder: string, name: string | undefined): string {
+  const root = fileURLToPath(new URL('../', import.meta.url))
+  if (name === undefined) return compileInto(folder, root)
+  const sources = plantInto(join(folder, 'sources'), root, name)
+  compileInto(folder, sources)
+  rmSync(sources, { recursive: true })
+  return folder
 }
 
 /** Copies the sources and changes them; throws where the text to be changed is not there any more. Returns the folder. */

@@ -16,6 +16,7 @@ export const usage = `npm run chaos -- [options]
   --matrix NAMES    every planted fault, or those named, with commas, with the seeds 1 to 10: which are found, and how soon
   --seeds N         of the matrix (10)
   --jobs N          of the matrix: runs at the same time (1)
+  --servers FOLDER  servers that were compiled before
   --check FILE      checks the record of an earlier round again, and runs nothing
   --keep FOLDER     where the records and the output of all processes go, and stay
 `
@@ -33,6 +34,7 @@ export interface Options {
   readonly matrix: string | undefined
   readonly seeds: number
   readonly jobs: number
+  readonly servers: string | undefined
   readonly check: string | undefined
   readonly keep: string | undefined
 }
@@ -46,13 +48,13 @@ export function optionsOf(args: readonly string[]): Options {
     args: [...args],
     options: {
       ...{ minutes: text, round: text, seed: text, nodes: text, store: text, theme: text, plant: text },
-      ...{ matrix: text, seeds: text, jobs: text, check: text, keep: text, 'until-found': { type: 'boolean' } },
+      ...{ matrix: text, seeds: text, jobs: text, servers: text, check: text, keep: text, 'until-found': { type: 'boolean' } },
     },
   })
   const stores = values.store?.split(',')
   const unknown = stores?.find((store) => !kinds.includes(store))
   if (unknown !== undefined) throw new Error(`--store is of ${kinds.join(', ')}, not ${unknown}`)
-  const { plant, matrix, check, keep } = values
+  const { plant, matrix, servers, check, keep } = values
   return {
     minutes: number('minutes', values.minutes) ?? 3,
     round: number('round', values.round) ?? 0.3,
@@ -63,7 +65,7 @@ export function optionsOf(args: readonly string[]): Options {
     untilFound: values['until-found'] === true,
     seeds: number('seeds', values.seeds) ?? 10,
     jobs: number('jobs', values.jobs) ?? 1,
-    ...{ plant, matrix, check, keep },
+    ...{ plant, matrix, servers, check, keep },
   }
 }
 

@@ -18,7 +18,7 @@ export interface RunOptions {
   readonly theme: Theme | undefined
   readonly plant: string | undefined
   readonly folder: string
-  readonly sources: string
+  readonly servers: string
   /** Ends with the first round that refutes something, and does not mind how little was seen. */
   readonly untilFound: boolean
   /** Records and outputs of rounds in which nothing was found stay too. */
@@ -54,7 +54,7 @@ export async function runRounds(options: RunOptions): Promise<RunResult> {
     const nodes = options.nodes ?? (store === 'level' ? 1 : 3)
     const part = { minutes: options.roundMinutes, seed: seed + round * seedStep, nodes, store, theme, plant }
     say(`round ${round}: seed ${part.seed}, ${nodes} ${nodes === 1 ? 'node' : 'nodes'}, store ${store}, faults: ${theme.name}`)
-    const told = await runRound({ ...part, folder: place, sources: options.sources, file })
+    const told = await runRound({ ...part, folder: place, servers: options.servers, file })
     const verdicts = check(await readRecord(file))
     const wrong = verdicts.reduce((sum, { violations }) => sum + violations.length, 0)
     const examined = verdicts.reduce((sum, verdict) => sum + verdict.examined, 0)

@@ -2,12 +2,11 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { check, judge } from './checker/check.ts'
 import type { Verdict } from './checker/promise.ts'
 import { findDatabase } from './faults/servers.ts'
 import { runMatrix } from './matrix.ts'
-import { plantings, plantingOf, plantInto } from './mutations.ts'
+import { plantings, plantingOf, serversInto } from './mutations.ts'
 import { optionsOf, usage, type Options } from './options.ts'
 import { readRecord, type StoreKind } from './record.ts'
 import { reportOf } from './report.ts'
@@ -40,14 +39,13 @@ async function main(args: readonly string[]): Promise<number> {
 
 async function run(options: Options, folder: string): Promise<number> {
   const { minutes, seed, plant, keep } = options
-  const root = fileURLToPath(new URL('../', import.meta.url))
   const planting = plant === undefined ? undefined : plantingOf(plant)
   const stores = options.stores ?? (planting ? [planting.store] : everyStore())
   console.log(`chaos: seed ${seed}, ${minutes} min, stores: ${stores.join(', ')}${plant === undefined ? '' : `, planted: ${plant}`}`)
-  const place = join(folder, 'sources')
-  const sources = plant === undefined ? root : plantInto(place, root, plant)
+  const place = join(folder, 'servers')
+  const servers = options.servers ?? serversInto(place, plant)
   const { verdicts, rounds, refuted, seconds } = await runRounds({
-    ...{ minutes, seed, plant, folder, sources, stores },
+    ...{ minutes, seed, plant, folder, servers, stores },
     roundMinutes: options.round,
     nodes: options.nodes,
     theme: options.theme ?? planting?.theme,

@@ -45,6 +45,8 @@ export class Context {
   draining = false
   /** Everybody stops. */
   stopping = false
+  /** How often something was acknowledged. */
+  acknowledged = 0
   /** Position of the newest entry known in each stream, by an acknowledgement or a sighting. */
   readonly newest = new Map<string, { readonly seq: number; readonly pos: string }>()
   /** Up to where somebody has read every entry of a stream. */
@@ -62,6 +64,7 @@ export class Context {
     this.#seed = seed
     const streamOf = new Map<number, string>()
     recorder.listen((event: Event) => {
+      if (event.k === 'acked') this.acknowledged++
       if (event.k === 'send') streamOf.set(event.m, event.stream)
       else if (event.k === 'acked' && event.pos !== undefined) this.#met(streamOf.get(event.m) ?? '', event.pos)
       else if (event.k === 'open' && event.reader.startsWith('follow-')) this.#followers.set(event.sub, event.stream ?? '')

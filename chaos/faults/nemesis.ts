@@ -30,8 +30,8 @@ export class Nemesis {
   readonly #faults: readonly Fault[]
   readonly counts = new Map<string, number>()
   #underWay = new Set<Promise<void>>()
-  /** One fault at a time for each process. */
-  readonly #busy = new Set<Child>()
+  /** One fault at a time for each process: the last one of each. */
+  readonly #busy = new Map<Child, Promise<void>>()
 
   constructor(parts: NemesisParts) {
     this.#parts = parts
@@ -61,10 +61,15 @@ export class Nemesis {
     this.#faults = faults
   }
 
-  /** Makes faults until the time is over; resolves when those that were made are mended. */
-  async run(untilMs: number): Promise<void> {
+  /** How many faults were made. */
+  get made(): number {
+    return [...this.counts.values()].reduce((sum, count) => sum + count, 0)
+  }
+
+  /** Makes faults until it is over; resolves when those that were made are mended. */
+  async run(isOver: () => boolean): Promise<void> {
     const { random, theme } = this.#parts
-    while (performance.now() < untilMs) {
+    while (!isOver()) {
       const fault = this.#draw()
       const made = fault.make()
       this.#underWay.add(made)
@@ -90,9 +95,10 @@ export class Nemesis {
   }
 
   async #alone(child: Child, work: () => Promise<void>): Promise<void> {
-    if (this.#busy.has(child)) return
-    this.#busy.add(child)
-    await work().finally(() => this.#busy.delete(child))
+    const before = this.#busy.get(child) ?? Promise.resolve()
+    const turn = before.then(work).then(() => pause(between(this.#parts.random, 500, 2_500))) // It has to do something before the next one.
+    this.#busy.set(child, turn)
+    await turn
   }
 
   #front(): FaultProxy {

@@ -36,8 +36,8 @@ export interface WorldOptions {
   readonly folder: string
   readonly store: StoreKind
   readonly nodes: number
-  /** The folder with the sources of the servers. */
-  readonly sources: string
+  /** The folder of the compiled servers. */
+  readonly servers: string
 }
 
 export interface Node {
@@ -67,7 +67,7 @@ export interface World {
 }
 
 export async function openWorld(options: WorldOptions): Promise<World> {
-  const { folder, store, sources } = options
+  const { folder, store, servers } = options
   mkdirSync(folder, { recursive: true })
   const power = store === 'level' ? Power.prepare(folder) : undefined
   const database = await databaseOf(store, folder)
@@ -75,7 +75,7 @@ export async function openWorld(options: WorldOptions): Promise<World> {
   const children = [database, redis].filter((child) => child !== undefined)
   await Promise.all(children.map((child) => child.start()))
   const nodes: Node[] = []
-  for (let index = 0; index < options.nodes; index++) nodes.push(await makeNode({ index, folder, sources, database, redis, power }))
+  for (let index = 0; index < options.nodes; index++) nodes.push(await makeNode({ index, folder, servers, database, redis, power }))
   // The first one makes what the store is known by.
   for (const node of nodes.slice(0, 1)) await startNode(node, power)
   await Promise.all(nodes.map((node) => startNode(node, power)))
@@ -100,7 +100,7 @@ export async function openWorld(options: WorldOptions): Promise<World> {
       await Promise.all(nodes.map(setRight))
     },
     trim(node, stream, before) {
-      const words = [join(sources, 'bin/tidemark.js'), 'trim', stream, '--before', `${before}`, '--data', node.data]
+      const words = [join(servers, 'bin/tidemark.js'), 'trim', stream, '--before', `${before}`, '--data', node.data]
       const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' })
       return status === 0 ? undefined : stderr
     },
@@ -133,13 +133,13 @@ export async function startNode(node: Node, power: Power | undefined): Promise<v
 interface NodeParts {
   readonly index: number
   readonly folder: string
-  readonly sources: string
+  readonly servers: string
   readonly database: Child | undefined
   readonly redis: Child | undefined
   readonly power: Power | undefined
 }
 
-async function makeNode({ index, folder, sources, database, redis, power }: NodeParts): Promise<Node> {
+async function makeNode({ index, folder, servers, database, redis, power }: NodeParts): Promise<Node> {
   const data = join(folder, `node${index}`)
   mkdirSync(data, { recursive: true })
   const [mqttPort, httpPort] = [await freePort(), await freePort()]
@@ -171,7 +171,7 @@ async function makeNode({ index, folder, sources, database, redis, power }: Node
       port: httpPort,
       outputFile: join(folder, `node${index}.log`),
       command: () => ({
-        words: [process.execPath, '--import', shiftedClock, join(sources, 'bin/tidemark.js'), 'serve', '--config', config],
+        words: [process.execPath, '--import', shiftedClock, join(servers, 'bin/tidemark.js'), 'serve', '--config', config],
         env: { CHAOS_CLOCK_SHIFT_MS: `${node.clockShiftMs}`, ...power?.environment },
       }),
     }),
@@ -196,7 +196,7 @@ async function freePort(): Promise<number> {
 }
 
 /** What the servers of these sources cannot do yet: it is left out of the run, and said to be. */
-export function missingParts({ sources }: WorldOptions): string[] {
-  const parts = { relay: 'log/relay.ts', members: 'bridge/members.ts' }
-  return Object.entries(parts).flatMap(([name, file]) => (existsSync(join(sources, file)) ? [] : [name]))
+export function missingParts({ servers }: WorldOptions): string[] {
+  const parts = { relay: 'dist/log/relay.js', members: 'dist/bridge/members.js' }
+  return Object.entries(parts).flatMap(([name, file]) => (existsSync(join(servers, file)) ? [] : [name]))
 }
