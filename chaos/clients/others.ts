@@ -115,7 +115,14 @@ export async function beTwins(context: Context, name: string): Promise<void> {
       if (newer) {
         await subscribe(context, newer.wire, newer.sub, 'users/alice/#')
         context.recorder.add({ k: 'replaced', sub: older.sub })
-        await context.linger(8_000, () => older.wire.isOver)
+        await context.linger(6_000, () => older.wire.isOver)
+        // Where the older one is still there after its time, it is to show whether it still gets something.
+        for (let left = 10; left > 0 && !older.wire.isOver && !newer.wire.isOver && !context.draining; left--) {
+          const message = context.message(random, 'users/alice', `users/alice/${name}`)
+          context.sending(message, { door: 'qos1', user: 'alice', client: options.clientId }, context.connection())
+          newer.wire.publish(message.topic, message.text, { qos: 1, messageId: left })
+          await context.linger(1_000, () => older.wire.isOver)
+        }
         await leave(context, newer)
       }
       await leave(context, older)
