@@ -167,18 +167,25 @@ export class Workload {
       hasState = await readState(context, node, stream, true)
     }
     if (!hasState) missing.push(`the state of ${stream} from node ${node}`)
-    const user = readerOf(stream)
-    const door = new SyncWire(context)
-    const reader = `final-${node}`
+    const deadline = performance.now() + catchUpMs
+    let hasReplayed = false
+    while (!hasReplayed && performance.now() < deadline) hasReplayed = await this.#replay(node, stream, deadline)
+    if (!hasReplayed) missing.push(`a replay of ${stream} from node ${node}`)
+    return missing
+  }
+
+  /** The whole stream from its beginning; false where the connection could not be had, or ended before. */
+  async #replay(node: number, stream: string, deadline: number): Promise<boolean> {
+    const [user, reader] = [readerOf(stream), `final-${node}`]
+    const door = new SyncWire(this.#context)
     const wire = await door.open(reader, user, Math.random, { node })
-    const following = wire && (await door.subscribe({ reader, user, filter: '#', from: 'earliest', final: true, ...place }))
+    const following = wire && (await door.subscribe({ reader, user, stream, node, filter: '#', from: 'earliest', final: true }))
     const isCaughtUp = (): boolean => following?.caughtUpAt !== undefined
-    const deadline = performance.now() + (following ? catchUpMs : 0)
-    while (!isCaughtUp() && performance.now() < deadline) await pause(30)
-    if (!isCaughtUp()) missing.push(`a replay of ${stream} from node ${node}`)
+    while (following && !wire.isOver && !isCaughtUp() && performance.now() < deadline) await pause(30)
     wire?.destroy()
     await wire?.closed
-    return missing
+    if (!isCaughtUp()) await pause(500)
+    return isCaughtUp()
   }
 }
 

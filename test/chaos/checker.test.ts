@@ -194,6 +194,26 @@ describe('the checker of the breaker', () => {
     expect(others.flatMap(({ violations, wanted }) => [...violations, ...(wanted > 0 ? [wanted] : [])])).to.deep.equal([])
   })
 
+  it('[P-6.8] does not hold a replay to be whole that was begun again', () => {
+    const cut: Event = {
+      k: 'open',
+      t: 55.5,
+      sub: 77,
+      door: 'sync',
+      node: 0,
+      reader: 'final',
+      user: 'alice',
+      stream: 'users/alice',
+      filter: '#',
+      from: 'earliest',
+      final: true,
+    }
+    const replayed = check(plus(cut)(smallRecord())).find(({ name }) => name.startsWith('replay and history'))
+    expect(replayed?.violations).to.deep.equal([])
+    const last = check(plus({ ...cut, t: 59.95 })(smallRecord())).find(({ name }) => name.startsWith('replay and history'))
+    expect(last?.violations).to.not.deep.equal([])
+  })
+
   it('[P-10.25] gives more time where a fault kept the servers from it', () => {
     const slow: Event = { k: 'fault', t: 40, what: 'SIGSTOP', slowMs: 30_000 }
     const reading = plus(late, lateOn(7))
