@@ -47,8 +47,20 @@ export function optionsOf(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      ...{ minutes: text, round: text, seed: text, nodes: text, store: text, theme: text, plant: text },
-      ...{ matrix: text, seeds: text, jobs: text, servers: text, check: text, keep: text, 'until-found': { type: 'boolean' } },
+      minutes: text,
+      round: text,
+      seed: text,
+      nodes: text,
+      store: text,
+      theme: text,
+      plant: text,
+      matrix: text,
+      seeds: text,
+      jobs: text,
+      servers: text,
+      check: text,
+      keep: text,
+      'until-found': { type: 'boolean' },
     },
   })
   const stores = values.store?.split(',')
@@ -65,7 +77,11 @@ export function optionsOf(args: readonly string[]): Options {
     untilFound: values['until-found'] === true,
     seeds: number('seeds', values.seeds) ?? 10,
     jobs: number('jobs', values.jobs) ?? 1,
-    ...{ plant, matrix, servers, check, keep },
+    plant,
+    matrix,
+    servers,
+    check,
+    keep,
   }
 }
 

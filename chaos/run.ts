@@ -45,7 +45,12 @@ async function run(options: Options, folder: string): Promise<number> {
   const place = join(folder, 'servers')
   const servers = options.servers ?? serversInto(place, plant)
   const { verdicts, rounds, refuted, seconds } = await runRounds({
-    ...{ minutes, seed, plant, folder, servers, stores },
+    minutes,
+    seed,
+    plant,
+    folder,
+    servers,
+    stores,
     roundMinutes: options.round,
     nodes: options.nodes,
     theme: options.theme ?? planting?.theme,

@@ -179,7 +179,9 @@ export async function readPage(
 ): Promise<Page | undefined> {
   const call = context.recorder.now()
   const { after = range.before } = range
-  const query = new URLSearchParams(Object.entries({ limit, ...range }).map(([name, value]) => [name, `${value}`]))
+  const query = Object.entries({ limit, ...range })
+    .map(([name, value]) => `${name}=${value}`)
+    .join('&')
   const answer = await request(context, node, `/v1/streams/${stream}/entries?${query}`, { user: readerOf(stream) })
   if (answer?.status === 410 && after !== undefined) {
     const { reason, head, first } = answer.body as { reason: string; head: string; first: string }

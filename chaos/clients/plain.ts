@@ -1,6 +1,5 @@
 /** Readers on the plain door: kept sessions that come and go, and brief ones. */
 import type { IPublishPacket, Packet } from 'mqtt-packet'
-import { pause } from '../faults/nemesis.ts'
 import { between, pick, type Random } from '../random.ts'
 import type { Context } from './context.ts'
 import { opened } from './publishers.ts'
@@ -63,7 +62,7 @@ export async function keep(context: Context, name: string, user: string, streams
     const { wire, sub } = reader
     if (!wire.present) held.clear()
     // As most clients do: they subscribe at every connection, present or not.
-    if (wire.present && random() < 0.6) for (const stream of held) await subscribe(context, wire, sub, `${stream}/#`)
+    if (wire.present && random() < 0.8) for (const stream of held) await subscribe(context, wire, sub, `${stream}/#`)
     const untilMs = performance.now() + between(random, 300, 8_000)
     while (!wire.isOver && !context.stopping && (context.draining || performance.now() < untilMs)) {
       for (const stream of streams) {
@@ -77,7 +76,7 @@ export async function keep(context: Context, name: string, user: string, streams
     else wire.destroy()
     await wire.closed
     context.recorder.add({ k: 'over', sub })
-    if (!context.draining) await pause(random() < 0.5 ? 0 : between(random, 0, 3_000))
+    if (!context.draining) await context.linger(random() < 0.2 ? 0 : between(random, 500, 4_000))
   })
 }
 

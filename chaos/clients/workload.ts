@@ -66,7 +66,7 @@ export class Workload {
       beTwins(context, 'twin-a'),
       beTwins(context, 'twin-b'),
       beTwins(context, 'twin-c'),
-      ...(without.includes('relay') ? [] : [putAgain(context, 'put-r', 'alice', ['outbox/alice'])]),
+      ...(without.includes('relay') ? [] : ['put-r', 'put-s', 'put-t'].map((name) => putAgain(context, name, 'alice', ['outbox/alice']))),
       ...(without.includes('members') ? [] : [withdrawGuests(context, 'w')]),
     ].map(watch)
     this.#readers = [
@@ -153,7 +153,6 @@ export class Workload {
   async #readAll(node: number, stream: string): Promise<string[]> {
     const context = this.#context
     const missing: string[] = []
-    const place = { node, stream }
     let after: string | undefined = 'earliest'
     for (let tries = 0; after !== undefined && tries < 150; tries++) {
       const page = await readPage(context, node, stream, { after, limit: 1_000, final: true })
@@ -181,7 +180,8 @@ export class Workload {
     const wire = await door.open(reader, user, Math.random, { node })
     const following = wire && (await door.subscribe({ reader, user, stream, node, filter: '#', from: 'earliest', final: true }))
     const isCaughtUp = (): boolean => following?.caughtUpAt !== undefined
-    while (following && !wire.isOver && !isCaughtUp() && performance.now() < deadline) await pause(30)
+    const isOver = (): boolean => !following || wire.isOver || isCaughtUp() || performance.now() > deadline
+    while (!isOver()) await pause(30)
     wire?.destroy()
     await wire?.closed
     if (!isCaughtUp()) await pause(500)

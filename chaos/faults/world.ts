@@ -29,7 +29,7 @@ const limits = {
   connectionsPerUserMax: 0,
   sessionsPerUserMax: 0,
   tailCacheBytesMax: 262_144,
-  inflightMax: 8,
+  inflightMax: 4,
 }
 
 export interface WorldOptions {
