@@ -62,7 +62,13 @@ export class Broker {
     const engine = await Engine.open((error) => parts.logger.error({ error }, 'aedes reports an error'))
     const broker = new Broker(parts, engine)
     const { nodes, wills, logger } = broker.#hub
-    await nodes?.start()
+    try {
+      await nodes?.start()
+    } catch (error) {
+      // What was begun would keep the process alive, which serves nobody.
+      await broker.close()
+      throw error
+    }
     // Where others live, what one of them left is seen to when it is known to be dead.
     const isOver = (node: string | undefined): boolean => !nodes || node === undefined
     await wills.publishLeft(isOver).catch((error: unknown) => logger.warn({ error }, 'wills are still due; they are tried again'))

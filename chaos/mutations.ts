@@ -1,11 +1,17 @@
 /** Faults planted into a copy of the sources, to see that they are found: the product itself has no switches. */
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { compileInto } from './faults/compile.ts'
+import { themeOf, type Theme } from './faults/themes.ts'
+import type { StoreKind } from './record.ts'
 
 interface Planting {
   readonly name: string
   readonly why: string
-  readonly store: 'level' | 'mongo' | 'any'
+  /** The store and the faults that it shows with soonest. */
+  readonly store: StoreKind
+  readonly theme: Theme
   readonly changes: readonly { readonly file: string; readonly from: string; readonly to: string }[]
 }
 
@@ -13,7 +19,8 @@ export const plantings: readonly Planting[] = [
   {
     name: 'early-ack',
     why: 'a publish is acknowledged before its commit',
-    store: 'any',
+    store: 'level',
+    theme: themeOf('losses'),
     changes: [
       {
         file: 'log/group-commit.ts',
@@ -26,12 +33,14 @@ export const plantings: readonly Planting[] = [
     name: 'no-sync',
     why: 'a commit is not synced to the disk',
     store: 'level',
+    theme: themeOf('losses'),
     changes: [{ file: 'log/stores/level-writer.ts', from: 'this.#options.unsafe?.sync ?? true', to: 'false' }],
   },
   {
     name: 'new-nonce',
     why: 'a commit of unknown outcome is tried again as another one',
-    store: 'mongo',
+    store: 'mongo-stub',
+    theme: themeOf('answers'),
     changes: [
       {
         file: 'log/group-commit.ts',
@@ -41,15 +50,30 @@ export const plantings: readonly Planting[] = [
     ],
   },
   {
+    name: 'own-nonce-local',
+    why: 'the own commit is believed where the primary alone has it',
+    store: 'mongo-stub',
+    theme: themeOf('answers'),
+    changes: [
+      {
+        file: 'log/stores/mongo-buckets.ts',
+        from: '{ projection: { w: 1 } }',
+        to: "{ projection: { w: 1 }, readConcern: { level: 'local' } }",
+      },
+    ],
+  },
+  {
     name: 'stale-refusal',
     why: 'a condition is refused without asking the store for the head',
-    store: 'mongo',
+    store: 'mongo-stub',
+    theme: themeOf('hints'),
     changes: [{ file: 'log/group-commit.ts', from: 'if (this.#parts.store.shared) {', to: 'if (Number(0) === 1) {' }],
   },
   {
     name: 'cached-ahead',
     why: 'a position is called ahead, and a reader caught up, from what the node remembers',
-    store: 'mongo',
+    store: 'mongo-stub',
+    theme: themeOf('hints'),
     changes: [
       { file: 'log/history.ts', from: 'await log.confirmHead(stream)\n    if (position.seq > stream.headSeq) return', to: 'return' },
       { file: 'bridge/history.ts', from: 'await log.confirmHead(stream)', to: '' },
@@ -64,6 +88,7 @@ export const plantings: readonly Planting[] = [
     name: 'trim-past-snapshot',
     why: 'a stream is trimmed beyond its last snapshot',
     store: 'level',
+    theme: themeOf('losses'),
     changes: [
       { file: 'log/maintenance.ts', from: 'while ((stream.record?.snapshot?.seq ?? 0) < coveredTo) await this.#snapshot(stream)', to: '' },
     ],
@@ -71,7 +96,8 @@ export const plantings: readonly Planting[] = [
   {
     name: 'jumping-cursor',
     why: 'subscribing a plain filter again moves its place to the head',
-    store: 'any',
+    store: 'level',
+    theme: themeOf('everything'),
     changes: [
       {
         file: 'broker/session.ts',
@@ -83,7 +109,8 @@ export const plantings: readonly Planting[] = [
   {
     name: 'no-fence',
     why: 'who was taken over on another node goes on',
-    store: 'mongo',
+    store: 'mongo-stub',
+    theme: themeOf('hints'),
     changes: [
       {
         file: 'broker/sessions.ts',
@@ -95,7 +122,8 @@ export const plantings: readonly Planting[] = [
   {
     name: 'hint-as-truth',
     why: 'a hint of a new head is delivered from without reading the log',
-    store: 'mongo',
+    store: 'mongo-stub',
+    theme: themeOf('hints'),
     changes: [
       {
         file: 'log/log.ts',
@@ -107,7 +135,8 @@ export const plantings: readonly Planting[] = [
   {
     name: 'half-relay',
     why: 'a message stands in the outbox, and is acknowledged, before it stands in the inbox',
-    store: 'any',
+    store: 'level',
+    theme: themeOf('losses'),
     changes: [
       {
         file: 'log/relay.ts',
@@ -135,10 +164,26 @@ const copied = [
   'tsconfig.json',
 ]
 
-/** Copies the sources and changes them; throws where the text to be changed is not there any more. Returns the folder. */
-export function plantInto(folder: string, root: string, name: string): string {
+/** Throws where no planted fault has the name. */
+export function plantingOf(name: string): Planting {
   const planting = plantings.find((each) => each.name === name)
   if (!planting) throw new Error(`no planted fault is called ${name}; --plant list names them`)
+  return planting
+}
+
+/** The servers of this checkout, compiled, with a fault planted into them where one is named. */
+export function serversInto(folder: string, name: string | undefined): string {
+  const root = fileURLToPath(new URL('../', import.meta.url))
+  if (name === undefined) return compileInto(folder, root)
+  const sources = plantInto(join(folder, 'sources'), root, name)
+  compileInto(folder, sources)
+  rmSync(sources, { recursive: true })
+  return folder
+}
+
+/** Copies the sources and changes them; throws where the text to be changed is not there any more. Returns the folder. */
+export function plantInto(folder: string, root: string, name: string): string {
+  const planting = plantingOf(name)
   mkdirSync(folder, { recursive: true })
   for (const part of copied) cpSync(join(root, part), join(folder, part), { recursive: true, force: true })
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))

@@ -18,7 +18,9 @@ export type Sighting = readonly [
   flags: '' | 'r' | 'd',
 ]
 
-export type Door = 'qos1' | 'qos2' | 'put' | 'http' | 'will'
+export type StoreKind = 'mongo' | 'mongo-stub' | 'level'
+
+export type Door = 'qos0' | 'qos1' | 'qos2' | 'put' | 'http' | 'will'
 
 export interface RunEvent {
   readonly k: 'run'
@@ -26,7 +28,9 @@ export interface RunEvent {
   readonly seed: number
   readonly minutes: number
   readonly nodes: number
-  readonly store: 'level' | 'mongo'
+  readonly store: StoreKind
+  /** What the faults of this round are about. */
+  readonly theme?: string
   readonly planted: string | null
   /** What these servers cannot do yet, and nobody tried. */
   readonly without?: readonly string[]
@@ -119,6 +123,15 @@ export interface GotEvent {
   readonly e: Sighting
 }
 
+/** A message that is not logged came on the sync door. */
+export interface LiveEvent {
+  readonly k: 'live'
+  readonly t: number
+  readonly sub: number
+  readonly topic: string
+  readonly text: string
+}
+
 export interface ControlEvent {
   readonly k: 'ctl'
   readonly t: number
@@ -162,6 +175,11 @@ export interface PageEvent {
   readonly stream: string
   readonly state?: boolean
   readonly after?: string
+  readonly before?: string
+  readonly reverse?: boolean
+  /** Times of the server's clock, ms. */
+  readonly since?: number
+  readonly until?: number
   readonly entries: readonly Sighting[]
   readonly next: string
   readonly head: string
@@ -205,6 +223,8 @@ export interface FaultEvent {
   readonly k: 'fault'
   readonly t: number
   readonly what: string
+  /** For how long from `t` on servers may be kept from doing, or from hearing of something. */
+  readonly slowMs?: number
   /** A stream was trimmed to begin here, or was asked to. */
   readonly trimmed?: { readonly stream: string; readonly first: number }
 }
@@ -215,6 +235,8 @@ export interface SettledEvent {
   readonly t: number
   /** What was waited for in vain. */
   readonly missing: readonly string[]
+  /** The run ended before the log was read again: of what is missing nothing can be said. */
+  readonly early?: boolean
 }
 
 export type Event =
@@ -226,6 +248,7 @@ export type Event =
   | OpenEvent
   | SubscribedEvent
   | GotEvent
+  | LiveEvent
   | ControlEvent
   | PlainEvent
   | ReplacedEvent

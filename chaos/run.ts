@@ -1,14 +1,16 @@
 /** `npm run chaos`: tries to break what the protocol promises, and says what was examined and found. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { check } from './checker/check.ts'
+import { check, judge } from './checker/check.ts'
+import type { Verdict } from './checker/promise.ts'
+import { findDatabase } from './faults/servers.ts'
+import { runMatrix } from './matrix.ts'
+import { plantings, plantingOf, serversInto } from './mutations.ts'
 import { optionsOf, usage, type Options } from './options.ts'
-import { readRecord } from './record.ts'
+import { readRecord, type StoreKind } from './record.ts'
 import { reportOf } from './report.ts'
-import { runChaos } from './session.ts'
-import { plantings, plantInto } from './mutations.ts'
+import { runRounds } from './rounds.ts'
 
 // The servers end with this process, which a signal alone would end without a word to them.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
@@ -26,30 +28,47 @@ async function main(args: readonly string[]): Promise<number> {
     for (const { name, why } of plantings) console.log(`${name}: ${why}`)
     return 0
   }
-  if (options.check !== undefined) return judge(await readRecord(options.check))
+  if (options.check !== undefined) return tell(judge([check(await readRecord(options.check))]))
+  if (options.matrix !== undefined) return await runMatrix({ ...options, names: options.matrix, say: (line) => console.log(line) })
   const folder = options.keep ?? mkdtempSync(join(tmpdir(), 'tidemark-chaos-'))
-  mkdirSync(folder, { recursive: true })
-  try {
-    const root = fileURLToPath(new URL('../', import.meta.url))
-    const sources = options.plant === undefined ? root : plantInto(join(folder, 'sources'), root, options.plant)
-    const file = join(folder, 'record.jsonl')
-    const wanted = plantings.find(({ name }) => name === options.plant)?.store
-    const store = options.store ?? (wanted === 'any' ? undefined : wanted)
-    const told = await runChaos({ ...options, store, folder, sources, file })
-    for (const line of told) console.log(line)
-    const code = judge(await readRecord(file))
-    if (code !== 0 || options.keep !== undefined) console.log(`record: ${file} (npm run chaos -- --check ${file})`)
-    if (code === 0 && options.keep === undefined) rmSync(folder, { recursive: true, force: true })
-    return code
-  } catch (error) {
-    console.error(error)
-    console.error(`what was left: ${folder}`)
-    return 1
-  }
+  const code = await run(options, folder)
+  if (options.keep === undefined && (!existsSync(folder) || readdirSync(folder).length === 0))
+    rmSync(folder, { recursive: true, force: true })
+  return code
 }
 
-function judge(record: Parameters<typeof check>[0]): number {
-  const verdict = check(record)
-  for (const line of reportOf(verdict)) console.log(line)
-  return verdict.every(({ violations }) => violations.length === 0) ? 0 : 1
+async function run(options: Options, folder: string): Promise<number> {
+  const { minutes, seed, plant, keep } = options
+  const planting = plant === undefined ? undefined : plantingOf(plant)
+  const stores = options.stores ?? (planting ? [planting.store] : everyStore())
+  console.log(`chaos: seed ${seed}, ${minutes} min, stores: ${stores.join(', ')}${plant === undefined ? '' : `, planted: ${plant}`}`)
+  const place = join(folder, 'servers')
+  const servers = options.servers ?? serversInto(place, plant)
+  const { verdicts, rounds, refuted, seconds } = await runRounds({
+    minutes,
+    seed,
+    plant,
+    folder,
+    servers,
+    stores,
+    roundMinutes: options.round,
+    nodes: options.nodes,
+    theme: options.theme ?? planting?.theme,
+    untilFound: options.untilFound,
+    keepAll: keep !== undefined,
+    say: (line) => console.log(line),
+  })
+  rmSync(place, { recursive: true, force: true })
+  for (const left of refuted) console.log(`record: ${left}/record.jsonl (npm run chaos -- --check ${left}/record.jsonl)`)
+  console.log(`${rounds} rounds in ${seconds} s`)
+  return tell(verdicts)
+}
+
+function everyStore(): StoreKind[] {
+  return ['level', 'mongo-stub', ...(findDatabase() === undefined ? [] : (['mongo'] as const))]
+}
+
+function tell(verdicts: readonly Verdict[]): number {
+  for (const line of reportOf(verdicts)) console.log(line)
+  return verdicts.every(({ violations }) => violations.length === 0) ? 0 : 1
 }

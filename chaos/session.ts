@@ -1,51 +1,60 @@
-/** One run: servers, clients and faults, from the first connection to a record on disk. */
+/** One round: servers, clients and faults, from the first connection to a record on disk. */
 import { Context } from './clients/context.ts'
 import { Workload } from './clients/workload.ts'
 import { Nemesis, pause } from './faults/nemesis.ts'
-import { findDatabase } from './faults/servers.ts'
+import type { Theme } from './faults/themes.ts'
 import { missingParts, openWorld } from './faults/world.ts'
 import { seededRandom } from './random.ts'
-import { Recorder } from './record.ts'
+import { Recorder, type StoreKind } from './record.ts'
 
-export interface SessionOptions {
+export interface RoundOptions {
+  /** How long faults are made. */
   readonly minutes: number
   readonly seed: number
-  readonly nodes: number | undefined
-  readonly store: 'mongo' | 'level' | undefined
+  readonly nodes: number
+  readonly store: StoreKind
+  readonly theme: Theme
   readonly plant: string | undefined
   readonly folder: string
-  readonly sources: string
+  readonly servers: string
+  /** Of the record. */
   readonly file: string
 }
 
-/** Resolves with lines about what was done. */
-export async function runChaos(options: SessionOptions): Promise<string[]> {
-  const { seed, minutes, folder, sources, file, plant } = options
-  const store = options.store ?? (findDatabase() === undefined ? 'level' : 'mongo')
-  const nodes = options.nodes ?? (store === 'mongo' ? 3 : 1)
-  if (store === 'level' && nodes > 1) throw new Error('the embedded store serves one node')
-  if (store === 'mongo' && findDatabase() === undefined) throw new Error('there is no database: FerretDB was not built')
-  console.log(`chaos: seed ${seed}, ${minutes} min, ${nodes} nodes, store ${store}${plant === undefined ? '' : `, planted: ${plant}`}`)
+/** A machine that is busy with other things needs longer for as much; but not for ever. */
+const faultsPerMinute = 20
+const acknowledgedPerMinute = 1_000
+const slownessMax = 4
+
+/** Resolves with a line about what was done. */
+export async function runRound(options: RoundOptions): Promise<string> {
+  const { seed, minutes, folder, servers, file, plant, store, nodes, theme } = options
   const recorder = new Recorder(file)
-  const world = await openWorld({ folder, store, nodes, sources })
+  const world = await openWorld({ folder, store, nodes, servers })
   try {
-    recorder.add({ k: 'run', seed, minutes, nodes, store, planted: plant ?? null, without: missingParts(world.options) })
+    const without = missingParts(world.options)
+    recorder.add({ k: 'run', seed, minutes, nodes, store, theme: theme.name, planted: plant ?? null, without })
     const context = new Context(world, recorder, seed)
     const workload = new Workload(context)
     await pause(1_500) // A moment without faults, for sessions to begin.
     const readUpTo = (stream: string): number => context.followed.get(stream) ?? 0
-    const nemesis = new Nemesis({ world, recorder, readUpTo, random: seededRandom(seed, 'faults') })
+    const nemesis = new Nemesis({ world, recorder, theme, readUpTo, random: seededRandom(seed, 'faults') })
     try {
-      await nemesis.run(performance.now() + minutes * 60_000)
+      const beganMs = performance.now()
+      await nemesis.run(() => {
+        const passed = (performance.now() - beganMs) / (minutes * 60_000)
+        const isEnough = nemesis.made >= minutes * faultsPerMinute && context.acknowledged >= minutes * acknowledgedPerMinute
+        return passed >= (isEnough ? 1 : slownessMax)
+      })
       await world.mend()
     } catch (error) {
-      // A server that does not start again is a finding, and what was recorded until then is judged.
-      recorder.add({ k: 'settled', missing: [error instanceof Error ? error.message : String(error)] })
+      // A server that does not start again is a finding; of the log, which nobody reads now, nothing can be said.
+      recorder.add({ k: 'settled', early: true, missing: [error instanceof Error ? error.message : String(error)] })
       await workload.abandon()
-      return []
+      return 'ended early'
     }
     recorder.add({ k: 'settled', missing: await workload.finish() })
-    return [`faults: ${[...nemesis.counts].map(([kind, count]) => `${kind} ${count}`).join(', ')}`]
+    return `faults: ${[...nemesis.counts].map(([kind, count]) => `${kind} ${count}`).join(', ')}`
   } finally {
     await world.close()
     await recorder.close()

@@ -9,6 +9,8 @@ export interface Part {
   readonly stream: Stream
   readonly drafts: readonly Draft[]
   readonly bucket: Bucket | undefined
+  /** Where the stream stood when they were judged. */
+  readonly judgedAt: number
   /** A look at the store has brought the bucket in before its commit was answered. */
   known: boolean
 }

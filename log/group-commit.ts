@@ -181,16 +181,14 @@ export class GroupCommit {
   }
 
   /** Nothing was appended, so no commit confirmed the head: a refusal is final only once the store has [P-2.18]. */
-  async #settleRefused({ stream, drafts }: Part): Promise<void> {
+  async #settleRefused({ stream, drafts, judgedAt }: Part): Promise<void> {
     if (this.#parts.store.shared) {
-      // Both only ever rise.
-      const judgedAt = stream.headSeq + stream.first
       try {
         await this.#parts.catchUp(stream)
       } catch (error) {
         refuse(drafts, unavailable(error))
       }
-      if (stream.headSeq + stream.first !== judgedAt) {
+      if (placeOf(stream) !== judgedAt) {
         putBack(stream, drafts)
         stream.committing = false
         return this.add(stream)
@@ -344,14 +342,15 @@ export class GroupCommit {
       })
       accepted = drafts.filter((draft) => judge.judge(draft))
     }
-    if (accepted.length === 0) return { stream, drafts, bucket: undefined, known: false }
+    const judgedAt = placeOf(stream)
+    if (accepted.length === 0) return { stream, drafts, bucket: undefined, judgedAt, known: false }
     let seq = stream.headSeq
     for (const draft of accepted) {
       draft.seq = ++seq
       draft.mark = mark
       draft.commit = this.#number
     }
-    return { stream, drafts, bucket: packBucket(stream.name, firstSeq, nonce, ts, accepted), known: false }
+    return { stream, drafts, bucket: packBucket(stream.name, firstSeq, nonce, ts, accepted), judgedAt, known: false }
   }
 
   /** The stream waits for its state; the others do not. */
@@ -389,4 +388,9 @@ export class GroupCommit {
     }
     if (isAll) for (const stream of this.#dirty) this.#refusePending(stream)
   }
+}
+
+/** Changes whenever the head or the beginning does: both only ever rise. */
+function placeOf(stream: Stream): number {
+  return stream.headSeq + stream.first
 }

@@ -24,11 +24,16 @@ export function acknowledgedOnce(facts: Facts): Finding {
 /** Each whole reading at the end shows every entry from the first readable one to the head. */
 export function foundByEveryDoor(facts: Facts): Finding {
   const notes = new Notes()
-  const replays = new Map<number, { stream: string; seqs: number[]; first: number }>()
+  /** The last one of each stream and node: one that could not be finished was begun again. */
+  const replays = new Map<number, { stream: string; seqs: number[]; place: string }>()
   const pages = new Map<string, number[]>()
   for (const event of facts.record) {
-    if (event.k === 'open' && event.final === true) replays.set(event.sub, { stream: event.stream ?? '', seqs: [], first: 0 })
-    else if (event.k === 'got') replays.get(event.sub)?.seqs.push(Number(event.e[0].split('.')[1]))
+    if (event.k === 'open' && event.final === true) {
+      const { stream = '', node, sub } = event
+      const place = `${node} ${stream}`
+      for (const [earlier, replay] of replays) if (replay.place === place) replays.delete(earlier)
+      replays.set(sub, { stream, seqs: [], place })
+    } else if (event.k === 'got') replays.get(event.sub)?.seqs.push(Number(event.e[0].split('.')[1]))
     else if (event.k === 'page' && event.final === true && event.state !== true) {
       const key = `history from node ${event.node} of ${event.stream}`
       pages.set(key, [...(pages.get(key) ?? []), ...event.entries.map(([pos]) => Number(pos.split('.')[1]))])

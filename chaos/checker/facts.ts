@@ -117,6 +117,12 @@ export interface Facts {
   readonly messages: ReadonlyMap<number, Message>
   readonly logs: ReadonlyMap<string, StreamLog>
   readonly trims: readonly (NonNullable<FaultEvent['trimmed']> & { readonly t: number })[]
+  /** The first moment at which a span of `ms` from `since` has passed in which no fault kept a server from anything. */
+  after(since: number, ms: number): number
+  /** Whether the payload is that of a message with QoS 0. */
+  isLive(text: string): boolean
+  /** Until then something was published that could be shown where it must not be. */
+  readonly lastSentAt: number
   /** Where a message stands in the stream it was published to; empty where it does not. */
   placesOf(m: number): readonly Entry[]
   log(stream: string): StreamLog
@@ -126,6 +132,7 @@ export function factsOf(record: readonly Event[]): Facts {
   const messages = new Map<number, Message>()
   const logs = new Map<string, StreamLog>()
   const trims: { stream: string; first: number; t: number }[] = []
+  const slow: { from: number; to: number }[] = []
   const log = (stream: string): StreamLog => {
     const found = logs.get(stream) ?? new StreamLog(stream)
     logs.set(stream, found)
@@ -140,7 +147,10 @@ export function factsOf(record: readonly Event[]): Facts {
     else if (event.k === 'refused') messages.get(event.m)?.refused.push(event)
     else if (event.k === 'got') log(streamOf(event.e[5])).sight(event.e, event.t)
     else if (event.k === 'page') for (const entry of event.entries) log(event.stream).sight(entry, event.t)
-    else if (event.k === 'fault' && event.trimmed) trims.push({ ...event.trimmed, t: event.t })
+    else if (event.k === 'fault') {
+      if (event.trimmed) trims.push({ ...event.trimmed, t: event.t })
+      if (event.slowMs !== undefined) slow.push({ from: event.t, to: event.t + event.slowMs })
+    }
   }
   const places = new Map<number, Entry[]>()
   for (const { entries } of logs.values()) {
@@ -162,6 +172,12 @@ export function factsOf(record: readonly Event[]): Facts {
     messages,
     logs,
     trims,
+    isLive(text) {
+      const m = messageOf(text, '')
+      return m !== undefined && messages.get(m)?.sent.door === 'qos0'
+    },
+    lastSentAt: record.findLast(({ k }) => k === 'send')?.t ?? 0,
+    after: (since, ms) => spanAfter(slow, since, ms),
     placesOf: (m) => places.get(m) ?? [],
     log(stream) {
       const known = logs.get(stream)
@@ -172,6 +188,18 @@ export function factsOf(record: readonly Event[]): Facts {
       return empty
     },
   }
+}
+
+/** The spans come in the order of their beginnings, as they stand in a record. */
+function spanAfter(spans: readonly { from: number; to: number }[], since: number, ms: number): number {
+  let [at, left] = [since, ms]
+  for (const { from, to } of spans) {
+    if (to <= at) continue
+    if (from - at >= left) break
+    left -= Math.max(0, from - at)
+    at = to
+  }
+  return at + left
 }
 
 export function streamOf(topic: string): string {

@@ -20,6 +20,8 @@ export interface Verdict extends Finding {
   readonly name: string
   /** The servers cannot do it yet: nothing was tried. */
   readonly isLeftOut: boolean
+  /** What had to be looked at. */
+  readonly wanted: number
 }
 
 /** Counts what is examined and gathers what is wrong. */

@@ -3,6 +3,7 @@ import type { GoneEvent, OpenEvent, PageEvent } from '../record.ts'
 import type { Facts, StreamLog } from './facts.ts'
 import { seqOf } from './positions.ts'
 import { Notes, type Finding } from './promise.ts'
+import { checkSlice, isSlice } from './slices.ts'
 
 /** Where a statement is made: what the head may have been, from the question to the answer. */
 interface Range {
@@ -54,6 +55,7 @@ function checkPage(notes: Notes, log: StreamLog, page: PageEvent): void {
   const head = seqOf(page.head)
   const range = rangeOf(log, page)
   notes.expect(within(head, range), () => says(`${log.name}: a page of node ${page.node}`, head, log, page.call, page.t))
+  if (isSlice(page)) return checkSlice(notes, log, page, range.low)
   const seqs = page.entries.map(([pos]) => seqOf(pos))
   const next = seqOf(page.next)
   if (seqs.length > 0) {

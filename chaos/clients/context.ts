@@ -1,6 +1,6 @@
 /** What the clients of a run share: where the servers are, what was published, and when it is time to end. */
 import { between, seededRandom, type Random } from '../random.ts'
-import type { Door, Event, Recorder } from '../record.ts'
+import type { Door, Event, Recorder, StoreKind } from '../record.ts'
 import type { World } from '../faults/world.ts'
 import { pause } from '../faults/nemesis.ts'
 
@@ -20,6 +20,8 @@ export function readerOf(stream: string): string {
 export function topicsOf(stream: string): string {
   return stream === 'outbox/alice' ? 'outbox/alice/bob' : stream
 }
+
+const slowness: Readonly<Record<StoreKind, number>> = { level: 1, 'mongo-stub': 1.5, mongo: 4 }
 
 export interface Message {
   readonly m: number
@@ -43,10 +45,14 @@ export class Context {
   draining = false
   /** Everybody stops. */
   stopping = false
+  /** How often something was acknowledged. */
+  acknowledged = 0
   /** Position of the newest entry known in each stream, by an acknowledgement or a sighting. */
   readonly newest = new Map<string, { readonly seq: number; readonly pos: string }>()
   /** Up to where somebody has read every entry of a stream. */
   readonly followed = new Map<string, number>()
+  /** What stands at topics that are written under conditions, as far as their writers know: a position, or null for nothing. */
+  readonly raced = new Map<string, string | null>()
   readonly #followers = new Map<number, string>()
   #messages = 0
   #subs = 0
@@ -58,6 +64,7 @@ export class Context {
     this.#seed = seed
     const streamOf = new Map<number, string>()
     recorder.listen((event: Event) => {
+      if (event.k === 'acked') this.acknowledged++
       if (event.k === 'send') streamOf.set(event.m, event.stream)
       else if (event.k === 'acked' && event.pos !== undefined) this.#met(streamOf.get(event.m) ?? '', event.pos)
       else if (event.k === 'open' && event.reader.startsWith('follow-')) this.#followers.set(event.sub, event.stream ?? '')
@@ -102,9 +109,14 @@ export class Context {
     }
   }
 
-  /** A moment between two things that a client does; the database of the tests is slower than the embedded store. */
+  /** A moment between two things that a client does; FerretDB is slower than the others. */
   rest(random: Random, lowMs: number, highMs: number): Promise<void> {
-    return pause(between(random, lowMs, highMs) * (this.world.database ? 4 : 1))
+    return pause(between(random, lowMs, highMs) * slowness[this.world.options.store])
+  }
+
+  /** A longer moment, which the end of the run cuts short. */
+  async linger(ms: number, isOver: () => boolean = () => false): Promise<void> {
+    for (const untilMs = performance.now() + ms; performance.now() < untilMs && !this.draining && !isOver();) await pause(50)
   }
 
   #met(stream: string, pos: string): void {

@@ -2,7 +2,7 @@
 import { pick } from '../random.ts'
 import type { Sighting } from '../record.ts'
 import { tokenOf } from '../tokens.ts'
-import { readerOf, streams, writerOf, type Context, type Sender } from './context.ts'
+import { readerOf, streams, writerOf, type Context, type Message, type Sender } from './context.ts'
 
 interface Envelope {
   readonly pos: string
@@ -75,27 +75,71 @@ export async function publishOverHttp(context: Context, name: string): Promise<v
       const sender: Sender = { door: 'http', user, client: '~http' }
       const topic = `http/${Math.floor(random() * 5)}`
       const message = context.message(random, stream, `${stream}/${topic}`, { retain: random() < 0.3 })
-      const id = `m${message.m}`
-      for (let answer: Answer | undefined; answer === undefined && !context.stopping;) {
-        const conn = context.connection()
-        context.sending(message, sender, conn, { id })
-        const { text, retain } = message
+      const { m, text, retain } = message
+      for (let isOver = false; !isOver && !context.stopping;) {
         const node = Math.floor(random() * context.world.nodes.length)
-        const found = await request(context, node, `/v1/streams/${stream}/entries`, {
-          user,
-          method: 'POST',
-          body: { id, topic, text, retain },
-        })
-        if (found && found.status < 500) {
-          answer = found
-          const { pos, duplicate = false, code = '' } = found.body as { pos?: string; duplicate?: boolean; code?: string }
-          if (pos !== undefined) context.recorder.add({ k: 'acked', m: message.m, conn, pos, duplicate })
-          else context.recorder.add({ k: 'refused', m: message.m, conn, code })
-        } else await context.rest(random, 100, 600)
+        isOver = (await publish(context, node, message, sender, { id: `m${m}`, topic, text, retain })) !== undefined
+        if (!isOver) await context.rest(random, 100, 600)
       }
     },
     () => context.draining,
   )
+}
+
+/**
+ * Writes one retained topic after the other, each time with the position that it knows as the condition and at another node than
+ * before: what a node has not heard of yet decides nothing.
+ */
+export async function raceConditions(context: Context, name: string): Promise<void> {
+  const random = context.random(name)
+  const { nodes } = context.world
+  await context.again(
+    random,
+    async () => {
+      const stream = pick(random, streams)
+      const sender: Sender = { door: 'http', user: writerOf[stream] ?? '', client: '~http' }
+      const topic = `raced/${name}/${Math.floor(random() * 3)}`
+      let node = Math.floor(random() * nodes.length)
+      let known = context.raced.get(`${stream}/${topic}`) ?? null
+      for (let rounds = 1 + Math.floor(random() * 4); rounds > 0 && !context.draining; rounds--, node = (node + 1) % nodes.length) {
+        const message = context.message(random, stream, `${stream}/${topic}`, { retain: true })
+        const body = { id: `m${message.m}`, topic, text: message.text, retain: true, if: known ?? 'none' }
+        const { pos, current } = (await publish(context, node, message, sender, body)) ?? {}
+        // Without an answer nobody knows what stands there: the next conflict says it.
+        if (pos !== undefined) known = pos
+        else if (current !== undefined) known = current?.pos ?? null
+      }
+      context.raced.set(`${stream}/${topic}`, known)
+    },
+    () => context.draining,
+  )
+}
+
+/** Undefined where there was no answer. */
+async function publish(
+  context: Context,
+  node: number,
+  message: Message,
+  sender: Sender,
+  body: { readonly id: string; readonly if?: string; readonly [member: string]: unknown },
+): Promise<Published | undefined> {
+  const { m, stream } = message
+  const conn = context.connection()
+  context.sending(message, sender, conn, { id: body.id, ...(body.if === undefined ? {} : { if: body.if }) })
+  const answer = await request(context, node, `/v1/streams/${stream}/entries`, { user: sender.user, method: 'POST', body })
+  if (!answer || answer.status >= 500) return undefined
+  const published = answer.body as Published
+  const { pos, duplicate = false, code = '', current } = published
+  if (pos !== undefined) context.recorder.add({ k: 'acked', m, conn, pos, duplicate })
+  else context.recorder.add({ k: 'refused', m, conn, code, ...(current === undefined ? {} : { current: current?.pos ?? null }) })
+  return published
+}
+
+interface Published {
+  readonly pos?: string
+  readonly duplicate?: boolean
+  readonly code?: string
+  readonly current?: { readonly pos: string } | null
 }
 
 /** Asks for pages of history and state, and what a node says to a position that another one has just given. */
@@ -106,21 +150,38 @@ export async function readOverHttp(context: Context, name: string): Promise<void
     const node = Math.floor(random() * context.world.nodes.length)
     const newest = context.newest.get(stream)?.pos
     const what = random()
-    if (what < 0.3) await readState(context, node, stream)
-    else if (what < 0.8 && newest !== undefined) await readPage(context, node, stream, { after: newest, limit: 50 })
+    if (what < 0.25) await readState(context, node, stream)
+    else if (what < 0.35)
+      await readPage(context, node, stream, { limit: 50, reverse: true, ...(newest === undefined ? {} : { before: newest }) })
+    else if (what < 0.4) await readPage(context, node, stream, { limit: 50, reverse: true })
+    else if (what < 0.5) await readPage(context, node, stream, { limit: 50, since: Date.now() - 3_000, until: Date.now() - 1_000 })
+    else if (what < 0.85 && newest !== undefined) await readPage(context, node, stream, { after: newest, limit: 50 })
     else await readPage(context, node, stream, { limit: 0 })
     await context.rest(random, 20, 200)
   })
+}
+
+interface PageQuery {
+  readonly after?: string
+  readonly before?: string
+  readonly since?: number
+  readonly until?: number
+  readonly reverse?: boolean
+  readonly limit: number
+  readonly final?: boolean
 }
 
 export async function readPage(
   context: Context,
   node: number,
   stream: string,
-  { after, limit, final = false }: { readonly after?: string; readonly limit: number; readonly final?: boolean },
+  { final = false, limit, ...range }: PageQuery,
 ): Promise<Page | undefined> {
   const call = context.recorder.now()
-  const query = `limit=${limit}${after === undefined ? '' : `&after=${after}`}`
+  const { after = range.before } = range
+  const query = Object.entries({ limit, ...range })
+    .map(([name, value]) => `${name}=${value}`)
+    .join('&')
   const answer = await request(context, node, `/v1/streams/${stream}/entries?${query}`, { user: readerOf(stream) })
   if (answer?.status === 410 && after !== undefined) {
     const { reason, head, first } = answer.body as { reason: string; head: string; first: string }
@@ -140,7 +201,7 @@ export async function readPage(
     head,
     first,
     upToDate,
-    ...(after === undefined ? {} : { after }),
+    ...range,
     ...(final ? { final } : {}),
   })
   return page

@@ -1,13 +1,11 @@
 /** Clients with wills, clients whose token is revoked, and clients that try what they may not. */
-import type { Packet } from 'mqtt-packet'
 import { pause } from '../faults/nemesis.ts'
-import { between, pick } from '../random.ts'
+import { between, pick, type Random } from '../random.ts'
 import { tokenOf } from '../tokens.ts'
 import { streams, writerOf, type Context } from './context.ts'
 import { request } from './http.ts'
-import { subscribe } from './plain.ts'
+import { leave, openReader, subscribe } from './plain.ts'
 import { opened } from './publishers.ts'
-import { acknowledge, type Wire } from './wire.ts'
 
 /** Connects with a will, stays for a while, and leaves in good order or not. */
 export async function leaveWills(context: Context, name: string): Promise<void> {
@@ -38,85 +36,66 @@ export async function leaveWills(context: Context, name: string): Promise<void> 
 
 /** A guest reads the space until an operator revokes it, and tries to go on. */
 export async function revokeGuests(context: Context, name: string): Promise<void> {
-  const random = context.random(name)
-  let number = 0
-  await context.again(
-    random,
-    async () => {
-      const user = `guest-${name}-${++number}`
-      const token = tokenOf(user)
-      const reading = readAs(context, user, token, random)
-      await context.rest(random, 1_000, 5_000)
-      for (let done = false; !done && !context.stopping;) {
-        const call = context.recorder.now()
-        const node = Math.floor(random() * context.world.nodes.length)
-        const answer = await request(context, node, '/v1/revocations', { user: 'operator', method: 'POST', body: { uid: user } })
-        done = answer?.status === 204
-        if (done) context.recorder.add({ k: 'revoked', call, uid: user })
-        else await pause(500)
-      }
-      await reading.over(12_000)
-    },
-    () => context.draining,
-  )
+  await beGuests(context, name, { how: 'revoke', lingerMs: 10_000 })
 }
 
 /** A guest reads the space until its owner withdraws it, and tries to go on. */
 export async function withdrawGuests(context: Context, name: string): Promise<void> {
+  await beGuests(context, name, { how: 'withdraw', lingerMs: 4_000 })
+}
+
+interface Guests {
+  readonly how: 'revoke' | 'withdraw'
+  /** How long they try to go on. */
+  readonly lingerMs: number
+}
+
+/** One guest after the other, each until its rights are taken away. */
+async function beGuests(context: Context, name: string, { how, lingerMs }: Guests): Promise<void> {
   const random = context.random(name)
   const stream = 'spaces/team'
   let number = 0
+  const end = async (uid: string): Promise<boolean> => {
+    const call = context.recorder.now()
+    const node = Math.floor(random() * context.world.nodes.length)
+    if (how === 'revoke') {
+      const answer = await request(context, node, '/v1/revocations', { user: 'operator', method: 'POST', body: { uid } })
+      if (answer?.status === 204) context.recorder.add({ k: 'revoked', call, uid })
+      return answer?.status === 204
+    }
+    const answer = await request(context, node, `/v1/streams/${stream}/members/${uid}`, { user: 'alice', method: 'DELETE' })
+    if (answer?.status !== 200) return false
+    context.recorder.add({ k: 'withdrawn', call, uid, stream, pos: (answer.body as { pos: string }).pos })
+    return true
+  }
   await context.again(
     random,
     async () => {
       const user = `guest-${name}-${++number}`
-      const reading = readAs(context, user, tokenOf(user), random)
-      await context.rest(random, 500, 3_000)
-      for (let done = false; !done && !context.stopping;) {
-        const call = context.recorder.now()
-        const node = Math.floor(random() * context.world.nodes.length)
-        const answer = await request(context, node, `/v1/streams/${stream}/members/${user}`, { user: 'alice', method: 'DELETE' })
-        if (answer?.status === 200) {
-          done = true
-          context.recorder.add({ k: 'withdrawn', call, uid: user, stream, pos: (answer.body as { pos: string }).pos })
-        } else await pause(500)
-      }
-      await reading.over(5_000)
+      let isOver = false
+      const reading = readAs(context, user, random, () => isOver)
+      await context.rest(random, 300, 2_500)
+      while (!context.stopping && !(await end(user))) await pause(500)
+      await context.linger(lingerMs)
+      isOver = true
+      await reading
     },
     () => context.draining,
   )
 }
 
-function readAs(context: Context, user: string, token: string, random: () => number): { over(lingerMs: number): Promise<void> } {
-  let untilMs = Infinity
-  const running = (async () => {
-    while (performance.now() < untilMs && !context.stopping) {
-      const sub = context.subscription()
-      const call = context.recorder.now()
-      let wire: Wire | undefined
-      const received = (packet: Packet): void => {
-        if (packet.cmd !== 'publish') return
-        const { topic, payload, dup, retain } = packet
-        context.recorder.add({ k: 'plain', sub, topic, text: payload.toString(), dup, retain })
-        acknowledge(wire, packet)
-      }
-      wire = await opened(context, random, { clientId: user, user, clean: true, received, token })
-      if (wire) {
-        context.recorder.add({ k: 'open', t: call, sub, door: 'plain', node: -1, reader: user, user, clean: true, present: wire.present })
-        await subscribe(context, wire, sub, 'spaces/team/#')
-        while (!wire.isOver && performance.now() < untilMs && !context.stopping) await pause(50)
-        wire.destroy()
-        await wire.closed
-        context.recorder.add({ k: 'over', sub })
-      }
-      await pause(300)
+/** Connects again and again with one token. */
+async function readAs(context: Context, user: string, random: Random, isOver: () => boolean): Promise<void> {
+  const token = tokenOf(user)
+  while (!isOver() && !context.stopping) {
+    const reader = await openReader(context, random, { clientId: user, user, token })
+    if (reader) {
+      const { wire, sub } = reader
+      await subscribe(context, wire, sub, 'spaces/team/#')
+      while (!wire.isOver && !isOver() && !context.stopping) await pause(50)
+      await leave(context, reader)
     }
-  })()
-  return {
-    over(lingerMs) {
-      untilMs = performance.now() + lingerMs
-      return running
-    },
+    await pause(300)
   }
 }
 
@@ -127,50 +106,29 @@ export async function beTwins(context: Context, name: string): Promise<void> {
   await context.again(
     random,
     async () => {
-      const clientId = `${name}-${++number}`
-      const older = await readUntilClosed(context, clientId, random)
+      const options = { clientId: `${name}-${++number}`, user: 'alice' }
+      const older = await openReader(context, random, options)
       if (!older) return
+      await subscribe(context, older.wire, older.sub, 'users/alice/#')
       await context.rest(random, 100, 1_000)
-      const newer = older.isOver ? undefined : await readUntilClosed(context, clientId, random)
-      if (newer) context.recorder.add({ k: 'replaced', sub: older.sub })
-      await Promise.race([older.closed, pause(newer ? 25_000 : 0)])
-      older.destroy()
-      newer?.destroy()
+      const newer = older.wire.isOver ? undefined : await openReader(context, random, options)
+      if (newer) {
+        await subscribe(context, newer.wire, newer.sub, 'users/alice/#')
+        context.recorder.add({ k: 'replaced', sub: older.sub })
+        await context.linger(6_000, () => older.wire.isOver)
+        // Where the older one is still there after its time, it is to show whether it still gets something.
+        for (let left = 10; left > 0 && !older.wire.isOver && !newer.wire.isOver && !context.draining; left--) {
+          const message = context.message(random, 'users/alice', `users/alice/${name}`)
+          context.sending(message, { door: 'qos1', user: 'alice', client: options.clientId }, context.connection())
+          newer.wire.publish(message.topic, message.text, { qos: 1, messageId: left })
+          await context.linger(1_000, () => older.wire.isOver)
+        }
+        await leave(context, newer)
+      }
+      await leave(context, older)
     },
     () => context.draining,
   )
-}
-
-interface Twin {
-  readonly sub: number
-  readonly isOver: boolean
-  readonly closed: Promise<void>
-  destroy(): void
-}
-
-async function readUntilClosed(context: Context, clientId: string, random: () => number): Promise<Twin | undefined> {
-  const sub = context.subscription()
-  const call = context.recorder.now()
-  let wire: Wire | undefined
-  const received = (packet: Packet): void => {
-    if (packet.cmd !== 'publish') return
-    const { topic, payload, dup, retain } = packet
-    context.recorder.add({ k: 'plain', sub, topic, text: payload.toString(), dup, retain })
-    acknowledge(wire, packet)
-  }
-  wire = await opened(context, random, { clientId, user: 'alice', clean: true, received })
-  if (!wire) return undefined
-  const connection = wire
-  context.recorder.add({ k: 'open', t: call, sub, door: 'plain', node: -1, reader: clientId, user: 'alice', clean: true, present: false })
-  await subscribe(context, connection, sub, 'users/alice/#')
-  return {
-    sub,
-    get isOver() {
-      return connection.isOver
-    },
-    closed: connection.closed,
-    destroy: () => connection.destroy(),
-  }
 }
 
 /** Publishes and subscribes where it has no grant. */
@@ -179,31 +137,16 @@ export async function intrude(context: Context, name: string): Promise<void> {
   await context.again(
     random,
     async () => {
-      const sub = context.subscription()
-      const call = context.recorder.now()
       const conn = context.connection()
-      const received = (packet: Packet): void => {
-        if (packet.cmd !== 'publish') return
-        context.recorder.add({
-          k: 'plain',
-          sub,
-          topic: packet.topic,
-          text: packet.payload.toString(),
-          dup: packet.dup,
-          retain: packet.retain,
-        })
-      }
-      const wire = await opened(context, random, { clientId: name, user: 'carol', clean: true, received })
-      if (!wire) return
-      context.recorder.add({ k: 'open', t: call, sub, door: 'plain', node: -1, reader: name, user: 'carol', clean: true, present: false })
-      await subscribe(context, wire, sub, 'users/bob/#')
+      const reader = await openReader(context, random, { clientId: name, user: 'carol' })
+      if (!reader) return
+      await subscribe(context, reader.wire, reader.sub, 'users/bob/#')
       const stream = pick(random, ['spaces/team', 'users/alice'])
       const message = context.message(random, stream, `${stream}/intruder`)
       context.sending(message, { door: 'qos1', user: 'carol', client: name }, conn, { forbidden: true })
-      wire.publish(message.topic, message.text, { qos: 1, messageId: 1 })
-      await Promise.race([wire.closed, pause(3_000)])
-      wire.destroy()
-      context.recorder.add({ k: 'over', sub })
+      reader.wire.publish(message.topic, message.text, { qos: 1, messageId: 1 })
+      await context.linger(3_000, () => reader.wire.isOver)
+      await leave(context, reader)
       await context.rest(random, 500, 2_000)
     },
     () => context.draining,

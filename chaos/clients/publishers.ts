@@ -6,6 +6,8 @@ import type { Context, Message, Sender } from './context.ts'
 import { Wire } from './wire.ts'
 
 const windowSize = 12
+/** Of all connections. */
+const webSocketShare = 0.25
 
 /** Publishes to one stream; what was under way when a connection ends stays unknown. */
 export async function publishOnce(context: Context, name: string, user: string, streams: readonly string[]): Promise<void> {
@@ -35,6 +37,29 @@ export async function publishOnce(context: Context, name: string, user: string, 
           wire.publish(message.topic, message.text, { qos: 1, messageId, retain: message.retain })
         }
         await context.rest(random, 20, 120)
+      }
+      wire.destroy()
+      await wire.closed
+    },
+    () => context.draining,
+  )
+}
+
+/** QoS 0: sent and forgotten. */
+export async function speakLive(context: Context, name: string, user: string, streams: readonly string[]): Promise<void> {
+  const random = context.random(name)
+  await context.again(
+    random,
+    async () => {
+      const conn = context.connection()
+      const wire = await opened(context, random, { clientId: name, user, clean: true, received: () => {} })
+      if (!wire) return
+      while (!wire.isOver && !context.draining) {
+        const stream = pick(random, streams)
+        const message = context.message(random, stream, `${stream}/live/${Math.floor(random() * 3)}`)
+        context.sending(message, { door: 'qos0', user, client: name }, conn)
+        wire.publish(message.topic, message.text, { qos: 0 })
+        await context.rest(random, 20, 200)
       }
       wire.destroy()
       await wire.closed
@@ -114,7 +139,8 @@ export async function opened(
   const node = wanted === undefined ? pick(random, context.world.nodes) : context.world.nodes[wanted]
   if (!node) throw new Error(`there is no node ${wanted}`)
   try {
-    return await Wire.open({ ...rest, token, port: node.mqtt.port })
+    const webSocket = random() < webSocketShare
+    return await Wire.open({ ...rest, token, webSocket, port: webSocket ? node.http.port : node.mqtt.port })
   } catch {
     // The server is away, or says no for a while: that is what the run is about.
     return undefined

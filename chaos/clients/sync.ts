@@ -85,9 +85,12 @@ export class SyncWire {
     acknowledge(this.#wire, packet)
     const following = this.#byFirst.get(packet.topic.split('/')[0] ?? '')
     if (!following) return
-    const message = JSON.parse(packet.payload.toString()) as Control & Parameters<typeof sightingOf>[0]
+    const message = JSON.parse(packet.payload.toString()) as Control & Parameters<typeof sightingOf>[0] & { readonly ephemeral?: boolean }
     const { sub } = following
-    if (message.ctl) {
+    if (message.ephemeral === true) {
+      const [, , , , , topic, text] = sightingOf(message)
+      this.#context.recorder.add({ k: 'live', sub, topic, text })
+    } else if (message.ctl) {
       const { ctl, reason, pos, head, first } = message
       const told = { ...(reason === undefined ? {} : { reason }), ...(pos === undefined ? {} : { pos }) }
       this.#context.recorder.add({

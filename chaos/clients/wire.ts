@@ -1,9 +1,13 @@
 /** An MQTT connection that does nothing by itself but ping: what is acknowledged and repeated is decided by its user. */
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { generate, parser, type IConnackPacket, type IPublishPacket, type ISubackPacket, type Packet } from 'mqtt-packet'
+import { createWebSocketStream, WebSocket } from 'ws'
 
 export interface WireOptions {
   readonly port: number
+  /** Over WebSocket, to a port for HTTP. */
+  readonly webSocket?: boolean
   readonly clientId: string
   readonly token: string
   readonly clean: boolean
@@ -18,7 +22,7 @@ export class Wire {
   readonly present: boolean
   /** Resolves when the connection is over, whoever ended it. */
   readonly closed: Promise<void>
-  readonly #socket: Socket
+  readonly #socket: Duplex
   readonly #sent = new Map<number, (packet: ISubackPacket | undefined) => void>()
   #over = false
   #subscribeId = 60_000
@@ -26,7 +30,8 @@ export class Wire {
 
   /** Resolves at CONNACK; rejects where the server is away or refuses. */
   static async open(options: WireOptions): Promise<Wire> {
-    const socket = connect({ port: options.port, host: '127.0.0.1', noDelay: true })
+    const socket =
+      options.webSocket === true ? overWebSocket(options.port) : connect({ port: options.port, host: '127.0.0.1', noDelay: true })
     const packets = parser()
     socket.on('error', () => {}) // The close that follows is what counts.
     socket.on('data', (bytes) => {
@@ -53,7 +58,7 @@ export class Wire {
         } else if (wire) wire.#take(packet, options)
         else early.push(packet)
       })
-      socket.once('connect', () => socket.write(generate(connectPacket(options))))
+      socket.write(generate(connectPacket(options)))
     })
     if (connack.returnCode !== 0) {
       socket.destroy()
@@ -67,7 +72,7 @@ export class Wire {
     return wire
   }
 
-  private constructor(socket: Socket, present: boolean) {
+  private constructor(socket: Duplex, present: boolean) {
     this.#socket = socket
     this.present = present
     const pings = setInterval(() => this.#ping(), 2_000)
@@ -91,7 +96,7 @@ export class Wire {
     if (!this.isOver) this.#socket.write(generate(packet))
   }
 
-  publish(topic: string, payload: string, options: { qos: 1 | 2; messageId: number; retain?: boolean; dup?: boolean }): void {
+  publish(topic: string, payload: string, options: { qos: 0 | 1 | 2; messageId?: number; retain?: boolean; dup?: boolean }): void {
     this.send({ cmd: 'publish', topic, payload, retain: false, dup: false, ...options })
   }
 
@@ -134,6 +139,10 @@ export class Wire {
       this.#sent.delete(messageId)
     } else if (packet.cmd !== 'pingresp') received(packet)
   }
+}
+
+function overWebSocket(port: number): Duplex {
+  return createWebSocketStream(new WebSocket(`ws://127.0.0.1:${port}/mqtt`, 'mqtt', { handshakeTimeout: connectMs }))
 }
 
 /** CONNACK said no. */

@@ -1,19 +1,22 @@
 /** Who takes part in a run, and how it comes to its end. */
 import { pause } from '../faults/nemesis.ts'
 import { missingParts } from '../faults/world.ts'
+import type { WillEvent } from '../record.ts'
 import { readerOf, relayStreams, streams, topicsOf, writerOf, type Context } from './context.ts'
-import { publishOverHttp, readOverHttp, readPage, readState, request } from './http.ts'
+import { publishOverHttp, raceConditions, readOverHttp, readPage, readState, request } from './http.ts'
 import { beTwins, intrude, leaveWills, revokeGuests, withdrawGuests } from './others.ts'
 import { keep, lookIn } from './plain.ts'
-import { publishExactlyOnce, publishOnce } from './publishers.ts'
+import { publishExactlyOnce, publishOnce, speakLive } from './publishers.ts'
 import { putAgain } from './putters.ts'
 import { follow, roam, SyncWire } from './sync.ts'
 
 const team = ['spaces/team']
 const drainMs = 90_000
-/** After it the wills of a node that died are published, and everything known to all. */
-const quietMs = 16_000
-const catchUpMs = 60_000
+/** The others notice that a node has died, and publish its wills. */
+const willsMs = 40_000
+const catchUpMs = 120_000
+/** Where something was waited for in vain already, no more than that is waited for the rest. */
+const vainMs = 15_000
 
 export class Workload {
   readonly #context: Context
@@ -21,6 +24,8 @@ export class Workload {
   readonly #readers: Promise<void>[]
   /** What came to the readers that have to have everything: the texts of the last entries. */
   readonly #endsSeen = new Map<string, Set<string>>()
+  /** Wills that are due. */
+  readonly #wills = new Map<number, string>()
   #failed: unknown
 
   readonly #streams: readonly string[]
@@ -33,6 +38,8 @@ export class Workload {
       const text = event.k === 'got' ? event.e[6] : event.k === 'plain' ? event.text : ''
       const reader = event.k === 'got' || event.k === 'plain' ? this.#readerOf.get(event.sub) : undefined
       if (event.k === 'open') this.#readerOf.set(event.sub, event.reader)
+      if (event.k === 'will') this.#due(event)
+      for (const [m, start] of this.#wills) if (text.startsWith(start)) this.#wills.delete(m)
       if (reader !== undefined) for (const [end, seen] of this.#endsSeen) if (text === end) seen.add(reader)
     })
     const watch = (work: Promise<void>): Promise<void> => work.catch((error: unknown) => void (this.#failed ??= error))
@@ -47,6 +54,10 @@ export class Workload {
       putAgain(context, 'put-c', 'bob', team),
       publishOverHttp(context, 'http-a'),
       publishOverHttp(context, 'http-b'),
+      raceConditions(context, 'race-a'),
+      raceConditions(context, 'race-b'),
+      speakLive(context, 'live-a', 'alice', ['users/alice', ...team]),
+      speakLive(context, 'live-b', 'bob', ['users/bob', ...team]),
       leaveWills(context, 'will-a'),
       leaveWills(context, 'will-b'),
       revokeGuests(context, 'x'),
@@ -54,7 +65,8 @@ export class Workload {
       intrude(context, 'intruder'),
       beTwins(context, 'twin-a'),
       beTwins(context, 'twin-b'),
-      ...(without.includes('relay') ? [] : [putAgain(context, 'put-r', 'alice', ['outbox/alice'])]),
+      beTwins(context, 'twin-c'),
+      ...(without.includes('relay') ? [] : ['put-r', 'put-s', 'put-t'].map((name) => putAgain(context, name, 'alice', ['outbox/alice']))),
       ...(without.includes('members') ? [] : [withdrawGuests(context, 'w')]),
     ].map(watch)
     this.#readers = [
@@ -77,28 +89,35 @@ export class Workload {
     const missing: string[] = []
     context.draining = true
     if (!(await endsWithin(drainMs, Promise.all(this.#writers)))) missing.push('the end of what was being published')
-    await pause(quietMs)
+    // Where a DISCONNECT was sent nobody knows whether a will comes: those are not waited for.
+    for (const deadline = performance.now() + willsMs; this.#wills.size > 0 && performance.now() < deadline;) await pause(50)
     for (const stream of this.#streams) {
       // Nobody but the relay writes to an inbox.
       if (stream.startsWith('inbox/')) continue
-      const text = await this.#publishEnd(stream)
+      const text = await this.#publishEnd(stream, missing.length > 0 ? vainMs : catchUpMs)
       if (text === undefined) {
         missing.push(`an entry that ${stream} takes`)
         continue
       }
       const readers = readersOf(stream)
       const seen = this.#endsSeen.get(text) ?? new Set()
-      const deadline = performance.now() + catchUpMs
+      const deadline = performance.now() + (missing.length > 0 ? vainMs : catchUpMs)
       while (readers.some((reader) => !seen.has(reader)) && performance.now() < deadline) await pause(50)
       for (const reader of readers) if (!seen.has(reader)) missing.push(`the last entry of ${stream} for ${reader}`)
     }
-    for (const { index } of context.world.nodes) {
+    const readNode = async ({ index }: { readonly index: number }): Promise<void> => {
       for (const stream of this.#streams) missing.push(...(await this.#readAll(index, stream)))
     }
+    await Promise.all(context.world.nodes.map(readNode))
     context.stopping = true
     await Promise.all([...this.#readers, ...this.#writers])
     if (this.#failed) throw this.#failed
     return missing
+  }
+
+  #due({ m, what }: WillEvent): void {
+    if (what === 'armed') this.#wills.set(m, `m${m} `)
+    else if (what === 'disarmed') this.#wills.delete(m)
   }
 
   /** Ends without waiting for anything that may never come. */
@@ -108,14 +127,14 @@ export class Workload {
   }
 
   /** Appends one more entry, for everybody to see that they have everything; undefined where it cannot be appended. */
-  async #publishEnd(stream: string): Promise<string | undefined> {
+  async #publishEnd(stream: string, patienceMs: number): Promise<string | undefined> {
     const context = this.#context
     const random = context.random(`end of ${stream}`)
     const message = context.message(random, stream, `${topicsOf(stream)}/end`)
     const user = writerOf[stream] ?? readerOf(stream)
     this.#endsSeen.set(message.text, new Set())
     const id = `m${message.m}`
-    for (const deadline = performance.now() + catchUpMs; performance.now() < deadline;) {
+    for (const deadline = performance.now() + patienceMs; performance.now() < deadline;) {
       const conn = context.connection()
       context.sending(message, { door: 'http', user, client: '~http' }, conn, { id })
       const body = { id, topic: message.topic.slice(stream.length + 1), text: message.text }
@@ -134,7 +153,6 @@ export class Workload {
   async #readAll(node: number, stream: string): Promise<string[]> {
     const context = this.#context
     const missing: string[] = []
-    const place = { node, stream }
     let after: string | undefined = 'earliest'
     for (let tries = 0; after !== undefined && tries < 150; tries++) {
       const page = await readPage(context, node, stream, { after, limit: 1_000, final: true })
@@ -148,18 +166,26 @@ export class Workload {
       hasState = await readState(context, node, stream, true)
     }
     if (!hasState) missing.push(`the state of ${stream} from node ${node}`)
-    const user = readerOf(stream)
-    const door = new SyncWire(context)
-    const reader = `final-${node}`
+    const deadline = performance.now() + catchUpMs
+    let hasReplayed = false
+    while (!hasReplayed && performance.now() < deadline) hasReplayed = await this.#replay(node, stream, deadline)
+    if (!hasReplayed) missing.push(`a replay of ${stream} from node ${node}`)
+    return missing
+  }
+
+  /** The whole stream from its beginning; false where the connection could not be had, or ended before. */
+  async #replay(node: number, stream: string, deadline: number): Promise<boolean> {
+    const [user, reader] = [readerOf(stream), `final-${node}`]
+    const door = new SyncWire(this.#context)
     const wire = await door.open(reader, user, Math.random, { node })
-    const following = wire && (await door.subscribe({ reader, user, filter: '#', from: 'earliest', final: true, ...place }))
+    const following = wire && (await door.subscribe({ reader, user, stream, node, filter: '#', from: 'earliest', final: true }))
     const isCaughtUp = (): boolean => following?.caughtUpAt !== undefined
-    const deadline = performance.now() + (following ? catchUpMs : 0)
-    while (!isCaughtUp() && performance.now() < deadline) await pause(30)
-    if (!isCaughtUp()) missing.push(`a replay of ${stream} from node ${node}`)
+    const isOver = (): boolean => !following || wire.isOver || isCaughtUp() || performance.now() > deadline
+    while (!isOver()) await pause(30)
     wire?.destroy()
     await wire?.closed
-    return missing
+    if (!isCaughtUp()) await pause(500)
+    return isCaughtUp()
   }
 }
 

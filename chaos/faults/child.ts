@@ -4,6 +4,8 @@ import { once } from 'node:events'
 import { createWriteStream, type WriteStream } from 'node:fs'
 import { connect } from 'node:net'
 
+/** Generous: the machine may be busy with other things. */
+const startMs = 150_000
 const living = new Set<ChildProcess>()
 process.once('exit', () => living.forEach((child) => child.kill('SIGKILL')))
 
@@ -47,19 +49,23 @@ export class Child {
     if (this.#process) return
     const { words, env = {} } = this.#options.command()
     const [program, ...args] = words as [string, ...string[]]
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...cleanEnvironment(), ...env } })
+    const child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...cleanEnvironment(), ...env } })
     living.add(child)
     this.#process = child
+    child.stdin?.on('error', () => {}) // Who has ended is told nothing any more.
     child.stdout?.pipe(this.#output, { end: false })
     child.stderr?.pipe(this.#output, { end: false })
     child.once('exit', () => {
       living.delete(child)
       if (this.#process === child) this.#process = undefined
     })
-    const deadline = performance.now() + 60_000
+    const deadline = performance.now() + startMs
     while (!(await accepts(this.port))) {
       if (this.#process !== child) throw new Error(`${this.name} ended before it listened; see ${this.#options.outputFile}`)
-      if (performance.now() > deadline) throw new Error(`${this.name} does not listen; see ${this.#options.outputFile}`)
+      if (performance.now() > deadline) {
+        await this.stop()
+        throw new Error(`${this.name} neither listens nor ends; see ${this.#options.outputFile}`)
+      }
       await new Promise((resolve) => setTimeout(resolve, 30))
     }
   }
@@ -74,6 +80,11 @@ export class Child {
     const late = setTimeout(() => child.kill('SIGKILL'), 30_000)
     await ended
     clearTimeout(late)
+  }
+
+  /** One line to its standard input. */
+  tell(line: string): void {
+    this.#process?.stdin?.write(`${line}\n`)
   }
 
   pause(): void {

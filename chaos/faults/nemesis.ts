@@ -3,12 +3,14 @@ import { between, pick, type Random } from '../random.ts'
 import type { Recorder } from '../record.ts'
 import type { Child } from './child.ts'
 import type { FaultProxy } from './proxy.ts'
+import type { FaultKind, Theme } from './themes.ts'
 import { startNode, storeFolder, type Node, type World } from './world.ts'
 
 export interface NemesisParts {
   readonly world: World
   readonly random: Random
   readonly recorder: Recorder
+  readonly theme: Theme
   /** Up to which seq every entry of a stream was read: what is trimmed is known to whoever checks. */
   readonly readUpTo: (stream: string) => number
 }
@@ -18,45 +20,61 @@ interface Fault {
   readonly make: () => Promise<void>
 }
 
+/** What a fault may keep a node from is over a while after it was mended: connections are made again, the log is read. */
+const recoveryMs = 3_000
+const triesMax = 15
+const triesWithWrongClock = 3
+
 export class Nemesis {
   readonly #parts: NemesisParts
   readonly #faults: readonly Fault[]
   readonly counts = new Map<string, number>()
   #underWay = new Set<Promise<void>>()
-  /** One fault at a time for each process. */
-  readonly #busy = new Set<Child>()
+  /** One fault at a time for each process: the last one of each. */
+  readonly #busy = new Map<Child, Promise<void>>()
 
   constructor(parts: NemesisParts) {
     this.#parts = parts
-    const { nodes, database, redis, power, options } = parts.world
-    const faults: Fault[] = [
-      { weight: 4, make: () => this.#toNode(({ child }) => this.#restart(child, 'SIGKILL', 3_000)) },
-      { weight: 2, make: () => this.#toNode(({ child }) => this.#restart(child, 'SIGTERM', 2_000)) },
-      { weight: 3, make: () => this.#toNode(({ child }) => this.#freeze(child, 4_000)) },
-      { weight: 1, make: () => this.#toNode(({ child }) => this.#freeze(child, 9_000)) },
-      { weight: 6, make: () => this.#disturb(this.#front()) },
-      { weight: 1, make: () => this.#toNode((node) => this.#shiftClock(node)) },
-    ]
-    const add = (weight: number, make: () => Promise<void>): void => void faults.push({ weight, make })
-    if (power) add(4, () => this.#toNode((node) => this.#cutPower(node)))
-    if (options.store === 'level') add(2, () => this.#toNode((node) => this.#trim(node)))
-    if (database) add(2, () => this.#alone(database, () => this.#restart(database, 'SIGKILL', 1_500)))
-    if (database) add(2, () => this.#alone(database, () => this.#freeze(database, 4_000)))
-    if (redis) add(2, () => this.#alone(redis, () => this.#restart(redis, 'SIGKILL', 4_000)))
-    if (redis) add(1, () => this.#alone(redis, () => this.#freeze(redis, 6_000)))
-    if (nodes.some(({ back }) => back.length > 0)) add(8, () => this.#disturb(pick(parts.random, this.#node().back)))
+    const { database, redis, power, options } = parts.world
+    const faults: Fault[] = []
+    const add = (kind: FaultKind, make: () => Promise<void>): void => void faults.push({ weight: parts.theme.weights[kind] ?? 0, make })
+    add('kill', () => this.#toNode(({ child }) => this.#restart(child, 'SIGKILL', 3_000)))
+    add('stop', () => this.#toNode(({ child }) => this.#restart(child, 'SIGTERM', 2_000)))
+    add('freeze', () => this.#toNode(({ child }) => this.#freeze(child, 4_000)))
+    add('long freeze', () => this.#toNode(({ child }) => this.#freeze(child, 9_000)))
+    add('clients', () => this.#disturb(this.#front()))
+    add('clock', () => this.#toNode((node) => this.#shiftClock(node)))
+    if (power) add('power', () => this.#toNode((node) => this.#cutPower(node)))
+    if (options.store === 'level') add('trim', () => this.#toNode((node) => this.#trim(node)))
+    if (database) {
+      add('database killed', () => this.#alone(database, () => this.#restart(database, 'SIGKILL', 1_500)))
+      add('database frozen', () => this.#alone(database, () => this.#freeze(database, 4_000)))
+      add('database way', () => this.#disturb(this.#way('database')))
+      add('answers lost', () => this.#disturb(this.#way('database'), 'lose answers', 1_000))
+      if (options.store === 'mongo-stub') add('database lost', () => this.#alone(database, () => this.#loseMajority(database)))
+    }
+    if (redis) {
+      add('redis killed', () => this.#alone(redis, () => this.#restart(redis, 'SIGKILL', 4_000)))
+      add('redis frozen', () => this.#alone(redis, () => this.#freeze(redis, 6_000)))
+      add('redis way', () => this.#disturb(this.#way('redis')))
+    }
     this.#faults = faults
   }
 
-  /** Makes faults until the time is over; resolves when those that were made are mended. */
-  async run(untilMs: number): Promise<void> {
-    const { random } = this.#parts
-    while (performance.now() < untilMs) {
+  /** How many faults were made. */
+  get made(): number {
+    return [...this.counts.values()].reduce((sum, count) => sum + count, 0)
+  }
+
+  /** Makes faults until it is over; resolves when those that were made are mended. */
+  async run(isOver: () => boolean): Promise<void> {
+    const { random, theme } = this.#parts
+    while (!isOver()) {
       const fault = this.#draw()
       const made = fault.make()
       this.#underWay.add(made)
       void made.finally(() => this.#underWay.delete(made)).catch(() => {}) // `run` hears of it below.
-      await pause(between(random, 300, 3_500))
+      await pause(between(random, 300, theme.pauseMsMax))
       while (this.#underWay.size > 2) await Promise.race(this.#underWay)
     }
     await Promise.all(this.#underWay)
@@ -77,9 +95,10 @@ export class Nemesis {
   }
 
   async #alone(child: Child, work: () => Promise<void>): Promise<void> {
-    if (this.#busy.has(child)) return
-    this.#busy.add(child)
-    await work().finally(() => this.#busy.delete(child))
+    const before = this.#busy.get(child) ?? Promise.resolve()
+    const turn = before.then(work).then(() => pause(between(this.#parts.random, 500, 2_500))) // It has to do something before the next one.
+    this.#busy.set(child, turn)
+    await turn
   }
 
   #front(): FaultProxy {
@@ -87,28 +106,42 @@ export class Nemesis {
     return this.#parts.random() < 0.75 ? mqtt : http
   }
 
-  #tell(kind: string, what: string, trimmed?: { stream: string; first: number }): void {
+  /** From some node to what is behind it. */
+  #way(to: 'database' | 'redis'): FaultProxy {
+    const found = this.#node().back.find(({ name }) => name.endsWith(to))
+    if (!found) throw new Error(`no node has a way to ${to}`)
+    return found
+  }
+
+  /** `slowMs`: for how long servers may be kept from doing, or from hearing of something. */
+  #tell(kind: string, what: string, more: { slowMs?: number; trimmed?: { stream: string; first: number } } = {}): void {
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1)
-    this.#parts.recorder.add({ k: 'fault', what: `${kind} ${what}`, ...(trimmed ? { trimmed } : {}) })
+    this.#parts.recorder.add({ k: 'fault', what: `${kind} ${what}`, ...more })
   }
 
   async #restart(child: Child, signal: NodeJS.Signals, downMsMax: number): Promise<void> {
     const downMs = between(this.#parts.random, 0, downMsMax)
     if (!child.running) return
-    this.#tell(signal, `${child.name} for ${Math.round(downMs)} ms`)
+    // What a node does not do while it is down, nobody asks of it; what is behind the nodes, all of them wait for.
+    const isBehind = child === this.#parts.world.database
+    this.#tell(signal, `${child.name} for ${Math.round(downMs)} ms`, isBehind ? { slowMs: downMs + recoveryMs } : {})
     await child.stop(signal)
     await pause(downMs)
     await this.#startAgain(child)
   }
 
-  /** A node that cannot begin while its database is away is tried again, as whoever runs it would. */
+  /** A node that cannot begin while its database is away is tried again and again, as whoever runs it would; so is a clock that it refuses set right. */
   async #startAgain(child: Child): Promise<void> {
     const node = this.#parts.world.nodes.find((each) => each.child === child)
     for (let tries = 0; ; tries++) {
       try {
         return await (node ? startNode(node, this.#parts.world.power) : child.start())
       } catch (error) {
-        if (tries === 15) throw error
+        if (tries === (this.#parts.world.database ? triesMax : 1)) throw error
+        if (node && tries === triesWithWrongClock && node.clockShiftMs !== 0) {
+          node.clockShiftMs = 0
+          this.#tell('clock', `of ${child.name} set right, for it does not start`)
+        }
         await pause(1_000)
       }
     }
@@ -117,17 +150,20 @@ export class Nemesis {
   async #freeze(child: Child, msMax: number): Promise<void> {
     const ms = between(this.#parts.random, msMax / 4, msMax)
     if (!child.running || child.paused) return
-    this.#tell('SIGSTOP', `${child.name} for ${Math.round(ms)} ms`)
+    const isHinting = child === this.#parts.world.redis
+    this.#tell('SIGSTOP', `${child.name} for ${Math.round(ms)} ms`, isHinting ? {} : { slowMs: ms + recoveryMs })
     child.pause()
     await pause(ms)
     child.resume()
   }
 
-  async #disturb(proxy: FaultProxy): Promise<void> {
+  async #disturb(proxy: FaultProxy, wanted?: 'lose answers', msMax = 5_000): Promise<void> {
     const { random } = this.#parts
-    const ms = between(random, 200, 5_000)
-    const kind = pick(random, ['cut', 'delay', 'hold', 'half-open to', 'half-open from', 'refuse', 'lose answers', 'lose answers'] as const)
-    this.#tell(kind, `${proxy.name} for ${Math.round(ms)} ms`)
+    const ms = between(random, 200, msMax)
+    const kind =
+      wanted ?? pick(random, ['cut', 'delay', 'hold', 'half-open to', 'half-open from', 'refuse', 'lose answers', 'lose answers'] as const)
+    const isBehind = proxy.name.endsWith('database')
+    this.#tell(kind, `${proxy.name} for ${Math.round(ms)} ms`, isBehind ? { slowMs: ms + recoveryMs } : {})
     if (kind === 'cut') return proxy.cut()
     if (kind === 'delay') proxy.delay(between(random, 20, 800))
     else if (kind === 'hold') proxy.hold()
@@ -143,6 +179,18 @@ export class Nemesis {
     node.clockShiftMs = node.clockShiftMs === 0 ? Math.round(pick(random, [-1_500, 1_500, 3_000, 8_000]) * random()) : 0
     this.#tell('clock', `of ${node.child.name} by ${node.clockShiftMs} ms`)
     await this.#restart(node.child, 'SIGKILL', 100)
+  }
+
+  /** The primary alone has what is written, for a while; then the majority gets it, or another primary goes on without it. */
+  async #loseMajority(database: Child): Promise<void> {
+    const { random } = this.#parts
+    const ms = between(random, 500, 2_000)
+    const isLost = random() < 0.7
+    if (!database.running || database.paused) return
+    this.#tell('majority away', `for ${Math.round(ms)} ms, then ${isLost ? 'rolled back' : 'there again'}`, { slowMs: ms + recoveryMs })
+    database.tell('uncertain')
+    await pause(ms)
+    database.tell(isLost ? 'roll back' : 'commit')
   }
 
   async #cutPower(node: Node): Promise<void> {
@@ -163,7 +211,7 @@ export class Nemesis {
     if (first < 2 || !node.child.running) return
     await node.child.stop('SIGKILL')
     // Before the server is there again, for whoever meets the new beginning.
-    this.#tell('trim', `${stream} to begin at ${first}`, { stream, first })
+    this.#tell('trim', `${stream} to begin at ${first}`, { trimmed: { stream, first } })
     const failed = world.trim(node, stream, first)
     if (failed !== undefined) this.#tell('trim refused', failed)
     await this.#startAgain(node.child)

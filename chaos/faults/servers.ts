@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { Child } from './child.ts'
 
 /** The newest FerretDB that was built for the tests; undefined where there is none. */
@@ -32,6 +33,14 @@ export function databaseChild(binary: string, folder: string, port: number): Chi
   ]
   const env = { DO_NOT_TRACK: '1' }
   return new Child({ name: 'database', port, outputFile: join(folder, 'database.log'), command: () => ({ words, env }) })
+}
+
+const stub = fileURLToPath(new URL('../../test/chaos/stub-server.ts', import.meta.url))
+
+/** What the tests have for a primary of a replica set: its majority can be lost, and what it alone has rolled back. */
+export function stubChild(folder: string, port: number): Child {
+  const words = [process.execPath, '--import', 'tsx', stub, `${port}`, join(folder, 'stub.journal')]
+  return new Child({ name: 'database', port, outputFile: join(folder, 'database.log'), command: () => ({ words }) })
 }
 
 export function redisChild(folder: string, port: number): Child {

@@ -9,7 +9,8 @@ import { audience, issuer, secret } from '../tokens.ts'
 import { Child } from './child.ts'
 import { Power } from './power.ts'
 import { FaultProxy } from './proxy.ts'
-import { databaseChild, findDatabase, hasRedis, redisChild } from './servers.ts'
+import type { StoreKind } from '../record.ts'
+import { databaseChild, findDatabase, hasRedis, redisChild, stubChild } from './servers.ts'
 
 const shiftedClock = fileURLToPath(new URL('shifted-clock.js', import.meta.url))
 
@@ -28,15 +29,15 @@ const limits = {
   connectionsPerUserMax: 0,
   sessionsPerUserMax: 0,
   tailCacheBytesMax: 262_144,
-  inflightMax: 8,
+  inflightMax: 4,
 }
 
 export interface WorldOptions {
   readonly folder: string
-  readonly store: 'mongo' | 'level'
+  readonly store: StoreKind
   readonly nodes: number
-  /** The folder with the sources of the servers. */
-  readonly sources: string
+  /** The folder of the compiled servers. */
+  readonly servers: string
 }
 
 export interface Node {
@@ -66,21 +67,18 @@ export interface World {
 }
 
 export async function openWorld(options: WorldOptions): Promise<World> {
-  const { folder, store, sources } = options
+  const { folder, store, servers } = options
   mkdirSync(folder, { recursive: true })
   const power = store === 'level' ? Power.prepare(folder) : undefined
-  const binary = store === 'mongo' ? findDatabase() : undefined
-  const database = binary === undefined ? undefined : databaseChild(binary, folder, await freePort())
-  const redis = store === 'mongo' && hasRedis() ? redisChild(folder, await freePort()) : undefined
-  await database?.start()
-  await redis?.start()
-  const nodes: Node[] = []
+  const database = await databaseOf(store, folder)
+  const redis = store !== 'level' && hasRedis() ? redisChild(folder, await freePort()) : undefined
   const children = [database, redis].filter((child) => child !== undefined)
-  for (let index = 0; index < options.nodes; index++) {
-    const node = await makeNode({ index, folder, sources, database, redis, power })
-    nodes.push(node)
-    await startNode(node, power)
-  }
+  await Promise.all(children.map((child) => child.start()))
+  const nodes: Node[] = []
+  for (let index = 0; index < options.nodes; index++) nodes.push(await makeNode({ index, folder, servers, database, redis, power }))
+  // The first one makes what the store is known by.
+  for (const node of nodes.slice(0, 1)) await startNode(node, power)
+  await Promise.all(nodes.map((node) => startNode(node, power)))
   const proxies = nodes.flatMap(({ mqtt, http, back }) => [mqtt, http, ...back])
   return {
     options,
@@ -92,25 +90,33 @@ export async function openWorld(options: WorldOptions): Promise<World> {
       for (const proxy of proxies) proxy.mend()
       for (const child of [...children, ...nodes.map((node) => node.child)]) child.resume()
       for (const child of children) await child.start()
-      for (const node of nodes) {
+      const setRight = async (node: Node): Promise<void> => {
         if (node.clockShiftMs !== 0) {
           node.clockShiftMs = 0
           await node.child.stop()
         }
         await startNode(node, power)
       }
+      await Promise.all(nodes.map(setRight))
     },
     trim(node, stream, before) {
-      const words = [join(sources, 'bin/tidemark.js'), 'trim', stream, '--before', `${before}`, '--data', node.data]
+      const words = [join(servers, 'bin/tidemark.js'), 'trim', stream, '--before', `${before}`, '--data', node.data]
       const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' })
       return status === 0 ? undefined : stderr
     },
     async close() {
-      for (const { child } of nodes) await child.stop()
-      for (const child of children) await child.stop()
+      await Promise.all(nodes.map(({ child }) => child.stop()))
+      await Promise.all(children.map((child) => child.stop()))
       for (const proxy of proxies) proxy.close()
     },
   }
+}
+
+async function databaseOf(store: StoreKind, folder: string): Promise<Child | undefined> {
+  if (store === 'level') return undefined
+  const binary = store === 'mongo' ? findDatabase() : undefined
+  if (store === 'mongo' && binary === undefined) throw new Error('there is no database: FerretDB was not built')
+  return binary === undefined ? stubChild(folder, await freePort()) : databaseChild(binary, folder, await freePort())
 }
 
 /** The folder of the embedded store. */
@@ -127,13 +133,13 @@ export async function startNode(node: Node, power: Power | undefined): Promise<v
 interface NodeParts {
   readonly index: number
   readonly folder: string
-  readonly sources: string
+  readonly servers: string
   readonly database: Child | undefined
   readonly redis: Child | undefined
   readonly power: Power | undefined
 }
 
-async function makeNode({ index, folder, sources, database, redis, power }: NodeParts): Promise<Node> {
+async function makeNode({ index, folder, servers, database, redis, power }: NodeParts): Promise<Node> {
   const data = join(folder, `node${index}`)
   mkdirSync(data, { recursive: true })
   const [mqttPort, httpPort] = [await freePort(), await freePort()]
@@ -144,7 +150,7 @@ async function makeNode({ index, folder, sources, database, redis, power }: Node
   if (database) {
     const proxy = await FaultProxy.open(`node ${index} to database`, database.port)
     back.push(proxy)
-    settings['store'] = `mongodb://127.0.0.1:${proxy.port}/chaos?maxPoolSize=1`
+    settings['store'] = `mongodb://127.0.0.1:${proxy.port}/chaos?maxPoolSize=1&directConnection=true`
   }
   if (redis) {
     const proxy = await FaultProxy.open(`node ${index} to redis`, redis.port)
@@ -165,7 +171,7 @@ async function makeNode({ index, folder, sources, database, redis, power }: Node
       port: httpPort,
       outputFile: join(folder, `node${index}.log`),
       command: () => ({
-        words: [process.execPath, '--import', shiftedClock, join(sources, 'bin/tidemark.js'), 'serve', '--config', config],
+        words: [process.execPath, '--import', shiftedClock, join(servers, 'bin/tidemark.js'), 'serve', '--config', config],
         env: { CHAOS_CLOCK_SHIFT_MS: `${node.clockShiftMs}`, ...power?.environment },
       }),
     }),
@@ -190,7 +196,7 @@ async function freePort(): Promise<number> {
 }
 
 /** What the servers of these sources cannot do yet: it is left out of the run, and said to be. */
-export function missingParts({ sources }: WorldOptions): string[] {
-  const parts = { relay: 'log/relay.ts', members: 'bridge/members.ts' }
-  return Object.entries(parts).flatMap(([name, file]) => (existsSync(join(sources, file)) ? [] : [name]))
+export function missingParts({ servers }: WorldOptions): string[] {
+  const parts = { relay: 'dist/log/relay.js', members: 'dist/bridge/members.js' }
+  return Object.entries(parts).flatMap(([name, file]) => (existsSync(join(servers, file)) ? [] : [name]))
 }

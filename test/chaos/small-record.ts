@@ -54,6 +54,9 @@ const at = (t: number, sub: number, seq: number, head: number): Event => ({
 
 const page = { k: 'page', node: 0, stream, next: position(5), head: position(5), upToDate: true, final: true } as const
 
+const slice = { k: 'page', node: 0, stream, head: position(5), first: position(1) } as const
+const backwards = [entries[3] as Sighting, entries[2] as Sighting]
+
 /** Of a space that a member was withdrawn from, and of a message between users. */
 const elsewhere: readonly Sighting[] = [
   [position(1), 'derived-10', 2_000, 'alice', 'once', 'spaces/team/a', 'm10 x', ''],
@@ -89,6 +92,11 @@ export function smallRecord(): Event[] {
     { k: 'will', t: 27, m: 6, what: 'armed' },
     { k: 'will', t: 28, m: 6, what: 'ended' },
     send({ m: 7, t: 29, door: 'qos1', client: 'intruder', user: 'carol', topic: `${stream}/x`, conn: 6, forbidden: true }),
+    send({ m: 20, t: 30.1, door: 'qos0', client: 'live', topic: `${stream}/live`, conn: 20 }),
+    send({ m: 22, t: 30.2, door: 'qos0', client: 'live', topic: `${stream}/live`, conn: 20 }),
+    { k: 'live', t: 30.3, sub: 1, topic: `${stream}/live`, text: 'm20 x' },
+    { k: 'plain', t: 30.4, sub: 2, topic: `${stream}/live`, text: 'm20 x', dup: false, retain: false },
+    { k: 'live', t: 30.5, sub: 1, topic: `${stream}/live`, text: 'm22 x' },
     { k: 'revoked', t: 31, call: 30, uid: 'guest' },
     { k: 'replaced', t: 32, sub: 8 },
     ...gots(1, 33),
@@ -99,6 +107,8 @@ export function smallRecord(): Event[] {
     ...plains(4, 42, [4, 5], false),
     { ...page, t: 51, call: 50, after: 'earliest', first: position(1), entries },
     { ...page, t: 53, call: 52, state: true, first: '', entries: [entries[3] as Sighting] },
+    { ...slice, t: 53.2, call: 53.1, reverse: true, before: position(5), next: position(3), upToDate: false, entries: backwards },
+    { ...slice, t: 53.4, call: 53.3, since: 1_001, until: 1_003, next: position(3), upToDate: true, entries: entries.slice(1, 3) },
     { k: 'gone', t: 55, call: 54, node: 0, stream, after: 'epoch001.9.mk09', reason: 'ahead', head: position(5), first: position(1) },
     { k: 'open', t: 56, sub: 5, door: 'sync', node: 0, reader: 'final', user: 'alice', stream, filter: '#', from: 'earliest', final: true },
     at(57, 5, 0, 5),

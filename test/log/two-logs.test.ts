@@ -25,9 +25,12 @@ async function nodeOn(store: MemoryStore, limits: Partial<Limits> = {}): Promise
 }
 
 async function publish(log: Log, text: string, name = text): Promise<void> {
-  const topic = `${stream}/${name}`
-  const draft = { topic, ...encodeFrame(topic, Buffer.from(text)), qos: 1 as const, retain: true, from: 'alice', client: 'desk' }
-  await log.publish(stream, { ...draft, receivedMs: 0 })
+  await log.publish(stream, draftOf(`${stream}/${name}`, text))
+}
+
+function draftOf(topic: string, text: string): Parameters<Log['publish']>[1] {
+  const frame = encodeFrame(topic, Buffer.from(text))
+  return { topic, ...frame, qos: 1, retain: true, from: 'alice', client: 'desk', receivedMs: 0 }
 }
 
 /** Holds the answer of the next call of a method; resolves when it is there. */
@@ -124,6 +127,27 @@ describe('Two logs on one store', () => {
       'the reader to have read',
     )
     expect(begins).to.equal(4)
+  })
+
+  it('[P-2.18] [P-9.16] a refusal is not final where the head moved between the judgement and the end of a commit of other streams', async () => {
+    const a = await nodeOn(store)
+    const b = await nodeOn(store)
+    await publish(a.log, 'old', 'topic')
+    const known = await b.log.stream(stream)
+    await b.log.state(known)
+    await b.log.stream('users/other')
+    await publish(a.log, 'new', 'topic')
+    const { headSeq, headMark } = await a.log.stream(stream)
+    const gate = b.gates.hold(calls('commit'))
+    const other = b.log.publish('users/other', draftOf('users/other/x', 'x'))
+    const condition = { is: 'position', seq: headSeq, mark: headMark, epoch: b.log.epoch } as const
+    const conditional = b.log.publish(stream, { ...draftOf(`${stream}/topic`, 'newer'), condition })
+    await within(gate.reached, 'the commit of the other stream')
+    // A hint, or a reader of this node, brings in what the other one has written.
+    await b.log.refresh(known)
+    gate.release()
+    expect((await within(conditional, 'the conditional publish')).seq).to.equal(3)
+    await within(other, 'the other publish')
   })
 
   it('[P-8.8] an entry whose outcome stays unknown until it is trimmed is not appended again', async () => {

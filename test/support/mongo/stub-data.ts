@@ -107,7 +107,9 @@ function remove(collection: Map<string, Held>, deletes: readonly Document[]): Do
 
 /** In the order of their ids. */
 function matching(collection: Map<string, Held>, filter: Document): Held[] {
-  return [...collection.values()]
+  const id: unknown = filter['_id']
+  const candidates = typeof id === 'string' ? [collection.get(id)].filter((held) => held !== undefined) : [...collection.values()]
+  return candidates
     .filter(({ document }) => Object.entries(filter).every(([name, wanted]) => fits(document[name], wanted)))
     .toSorted((a, b) => compare(a.document['_id'], b.document['_id']))
 }
@@ -126,6 +128,14 @@ function fits(value: unknown, wanted: unknown): boolean {
 }
 
 function compare(a: unknown, b: unknown): number {
-  if (typeof a === 'string' && typeof b === 'string') return Buffer.compare(Buffer.from(a), Buffer.from(b))
+  if (typeof a === 'string' && typeof b === 'string') return a === b ? 0 : compareBytes(a, b)
   return Number(a) - Number(b)
 }
+
+/** As UTF-8; up to the first surrogate that is the order of JavaScript. */
+function compareBytes(a: string, b: string): number {
+  if (surrogate.test(a) || surrogate.test(b)) return Buffer.compare(Buffer.from(a), Buffer.from(b))
+  return a < b ? -1 : 1
+}
+
+const surrogate = /[\uD800-\uDFFF]/

@@ -29,9 +29,9 @@ export class MongoStub {
   /** How far its clock is ahead. */
   aheadMs = 0
 
-  static async start(): Promise<MongoStub> {
+  static async start(port = 0): Promise<MongoStub> {
     const server = createServer({ noDelay: true })
-    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+    await new Promise<void>((resolve) => void server.listen(port, '127.0.0.1', resolve))
     return new MongoStub(server)
   }
 

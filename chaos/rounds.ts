@@ -1,0 +1,88 @@
+/** A run: rounds of a few seconds to minutes, one after the other, each with servers of its own and judged when it is over. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { check, judge } from './checker/check.ts'
+import type { Verdict } from './checker/promise.ts'
+import { themes, type Theme } from './faults/themes.ts'
+import { readRecord, type StoreKind } from './record.ts'
+import { runRound } from './session.ts'
+
+export interface RunOptions {
+  /** Everything: beginning, faults, settling and judging. The first round is always made. */
+  readonly minutes: number
+  /** Of faults in a round. */
+  readonly roundMinutes: number
+  readonly seed: number
+  readonly nodes: number | undefined
+  readonly stores: readonly StoreKind[]
+  readonly theme: Theme | undefined
+  readonly plant: string | undefined
+  readonly folder: string
+  readonly servers: string
+  /** Ends with the first round that refutes something, and does not mind how little was seen. */
+  readonly untilFound: boolean
+  /** Records and outputs of rounds in which nothing was found stay too. */
+  readonly keepAll: boolean
+  readonly say: (line: string) => void
+}
+
+export interface RunResult {
+  readonly verdicts: readonly Verdict[]
+  readonly rounds: number
+  /** Folders of the rounds that refuted something. */
+  readonly refuted: readonly string[]
+  readonly seconds: number
+}
+
+/** Seeds of the rounds of a run; the first round has the seed of the run. */
+const seedStep = 1_000_003
+
+export async function runRounds(options: RunOptions): Promise<RunResult> {
+  const { minutes, seed, plant, folder, say } = options
+  const startedMs = performance.now()
+  const untilMs = startedMs + minutes * 60_000
+  const kinds = kindsOf(options)
+  mkdirSync(folder, { recursive: true })
+  const results: Verdict[][] = []
+  const refuted: string[] = []
+  let longestMs = 0
+  for (let round = 0; round === 0 || performance.now() + longestMs <= untilMs; round++) {
+    const { store, theme } = kinds[(seed + round) % kinds.length] as Kind
+    const beganMs = performance.now()
+    const place = mkdtempSync(join(folder, `round-${round}-`))
+    const file = join(place, 'record.jsonl')
+    const nodes = options.nodes ?? (store === 'level' ? 1 : 3)
+    const part = { minutes: options.roundMinutes, seed: seed + round * seedStep, nodes, store, theme, plant }
+    say(`round ${round}: seed ${part.seed}, ${nodes} ${nodes === 1 ? 'node' : 'nodes'}, store ${store}, faults: ${theme.name}`)
+    const told = await runRound({ ...part, folder: place, servers: options.servers, file })
+    const verdicts = check(await readRecord(file))
+    const wrong = verdicts.reduce((sum, { violations }) => sum + violations.length, 0)
+    const examined = verdicts.reduce((sum, verdict) => sum + verdict.examined, 0)
+    longestMs = Math.max(longestMs, performance.now() - beganMs)
+    say(`         ${told}; ${examined} facts, ${wrong} violations, ${Math.round((performance.now() - beganMs) / 1_000)} s`)
+    results.push(verdicts.map((verdict) => ({ ...verdict, violations: verdict.violations.map((text) => `round ${round}: ${text}`) })))
+    if (wrong > 0) refuted.push(place)
+    else if (!options.keepAll) rmSync(place, { recursive: true, force: true })
+    if (wrong > 0 && options.untilFound) break
+  }
+  const enough = options.untilFound ? results.map((verdicts) => verdicts.map((verdict) => ({ ...verdict, wanted: 0 }))) : results
+  const seconds = Math.round((performance.now() - startedMs) / 1_000)
+  return { verdicts: judge(enough), rounds: results.length, refuted, seconds }
+}
+
+interface Kind {
+  readonly store: StoreKind
+  readonly theme: Theme
+}
+
+/** What rounds there are: every theme on the stores that it is for; the slow database only where nothing is in particular. */
+function kindsOf({ stores, theme: wanted }: RunOptions): Kind[] {
+  const kinds = stores.flatMap((store) =>
+    themes
+      .filter((theme) => theme.stores.includes(store) && (wanted === undefined || theme === wanted))
+      .filter(({ name }) => wanted !== undefined || store !== 'mongo' || stores.length === 1 || name === 'everything')
+      .map((theme) => ({ store, theme })),
+  )
+  if (kinds.length === 0) throw new Error(`no faults of ${wanted?.name} can be made on ${stores.join(', ')}`)
+  return kinds
+}
