@@ -127,7 +127,7 @@ export const plantings: readonly Planting[] = [
     changes: [
       {
         file: 'log/log.ts',
-        from: 'if (stream?.loaded && hint.seq > stream.headSeq) void this.refresh(stream)',
+        from: 'if (stream?.loaded && hint.seq > stream.headSeq) this.#catchUp.hinted(stream, hint.seq)',
         to: 'if (!stream?.loaded || hint.seq <= stream.headSeq) return\n      stream.headSeq = hint.seq\n      for (const follower of stream.followers) follower.moved(stream)',
       },
     ],

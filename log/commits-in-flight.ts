@@ -16,7 +16,7 @@ export class CommitsInFlight<Part> {
   readonly #options: InFlightOptions
   readonly #commits = new Set<Commit<Part>>()
   #newestMs = 0
-  #timer: NodeJS.Timeout | undefined
+  #isWaiting = false
 
   constructor(options: InFlightOptions) {
     this.#options = options
@@ -32,8 +32,10 @@ export class CommitsInFlight<Part> {
     if (this.#commits.size >= max) return false
     const leftMs = this.#newestMs + overlapMs - performance.now()
     if (leftMs <= 0) return true
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined
+    if (this.#isWaiting) return false
+    this.#isWaiting = true
+    setTimeout(() => {
+      this.#isWaiting = false
       due()
     }, leftMs)
     return false

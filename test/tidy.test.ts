@@ -18,8 +18,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   client: ['protocol'],
   console: ['client', 'protocol'],
   bench: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
-  // Judges the product from outside: it starts programs and talks to ports.
-  chaos: [],
+  // Judges the product from outside: it starts programs, of test/ the stub of a database, and talks to ports.
+  chaos: ['test'],
   examples: ['client', 'protocol', '.'],
   test: [
     'broker',
