@@ -13,7 +13,7 @@ describe('connect', () => {
     server = await testServer()
   })
   afterEach(async () => {
-    await Promise.all(clients.splice(0).map((client) => client.close()))
+    await Promise.all(clients.splice(0).map((open) => open.close()))
     if (stopped) await server.restart()
     stopped = false
   })

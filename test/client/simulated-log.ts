@@ -130,7 +130,7 @@ export class SimulatedLog implements History {
           try {
             resolve(compute())
           } catch (error) {
-            reject(error as Error)
+            reject(error)
           }
         },
         fail: () => {
