@@ -49,7 +49,7 @@ const entries: readonly RegExp[] = [
   /^index\.ts$/,
   /^cli\/main\.ts$/,
   /^[a-z]+\/index\.ts$/,
-  /^client\/(?:encryption|node)\.ts$/,
+  /^client\/(?:encryption|node|react)\.ts$/,
   /\.test\.ts$/,
   /^bench\/(?:scale\/)?run\.ts$/,
   /^chaos\/run\.ts$/,

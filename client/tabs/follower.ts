@@ -123,7 +123,7 @@ export class FollowerSession implements Session {
     this.#post({ t: 'bye', id: this.id })
     this.#isOver = true
     const error = new ClientError('network', reason?.message ?? 'the session was closed')
-    for (const { reject } of this.#waiting.values()) reject(error)
+    for (const asked of this.#waiting.values()) asked.reject(error)
     this.#parts.events.closed(reason)
   }
 

@@ -136,12 +136,12 @@ export class Hub {
 
   leave(id: string): void {
     if (!this.#followers.delete(id)) return
-    for (const filter of [...this.#filters.keys()]) this.unfollow(id, filter)
+    for (const filter of this.#filters.keys()) this.unfollow(id, filter)
   }
 
   /** The tab is gone with all its sessions. */
   drop(owner: string): void {
-    for (const [id, whose] of [...this.#followers]) if (whose === owner) this.leave(id)
+    for (const [id, whose] of this.#followers) if (whose === owner) this.leave(id)
   }
 
   /** The answer is where entries go on from, if they come already. */

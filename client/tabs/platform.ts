@@ -6,7 +6,7 @@ export interface Locks {
   request(name: string, options: { readonly signal: AbortSignal }, held: () => Promise<void>): Promise<unknown>
 }
 
-export type Channel = Pick<BroadcastChannel, 'postMessage' | 'onmessage' | 'close'>
+export type Channel = Pick<BroadcastChannel, 'postMessage' | 'addEventListener' | 'close'>
 
 export interface TabPlatform {
   readonly locks: Locks

@@ -53,7 +53,7 @@ export class Tabs {
     const { platform, place, owner } = parts
     this.#locks = platform.locks
     this.#channel = platform.channel(`tidemark tabs ${channelVersion} ${place}`)
-    this.#channel.onmessage = ({ data }) => this.#heard(data as Message)
+    this.#channel.addEventListener('message', ({ data }) => this.#heard(data as Message))
     const { signal } = this.#closing
     this.#closed = new Promise((resolve) => signal.addEventListener('abort', () => resolve()))
     this.#isHeld = new Promise((resolve) => {
@@ -195,9 +195,12 @@ export class Tabs {
       case 'away': // It says when it is ready.
         return
       case 'told':
-        for (const session of [...this.#sessions]) session.hear(message)
+        for (const session of this.#sessions) session.hear(message)
         return
-      default:
+      case 'hello':
+      case 'ask':
+      case 'unfollow':
+      case 'bye':
         if (this.#isLeader) this.#asked(message)
     }
   }
@@ -226,7 +229,7 @@ export class Tabs {
   }
 
   #endSessions(reason: ClientError): void {
-    for (const session of [...this.#sessions]) {
+    for (const session of this.#sessions) {
       if (session.isJoined) session.end(reason)
       else if (this.#isLeader) session.decline()
     }
@@ -234,6 +237,8 @@ export class Tabs {
   }
 
   #post(message: Message): void {
+    // A channel stays within its origin.
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin
     if (!this.#closing.signal.aborted) this.#channel.postMessage(message)
   }
 
