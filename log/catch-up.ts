@@ -50,14 +50,13 @@ export class CatchUp {
   }
 
   async #followHints(stream: Stream): Promise<void> {
-    const { refresh } = this.#parts
     try {
       while (stream.headSeq < (this.#hinted.get(stream) as number)) {
         const before = stream.headSeq
         // Whatever goes wrong here is told where the head is made sure of.
         const buckets = await this.#read(stream, before + 1, Number.MAX_SAFE_INTEGER).catch((): Bucket[] => [])
         this.#take(stream, buckets)
-        if (stream.headSeq === before) await refresh(stream)
+        if (stream.headSeq === before) await this.#parts.refresh(stream)
         if (stream.headSeq === before) return
       }
     } finally {

@@ -32,7 +32,8 @@ export class CommitsInFlight<Part> {
     if (this.#commits.size >= max) return false
     const leftMs = this.#newestMs + overlapMs - performance.now()
     if (leftMs <= 0) return true
-    this.#timer ??= setTimeout(() => {
+    if (this.#timer) return false
+    this.#timer = setTimeout(() => {
       this.#timer = undefined
       due()
     }, leftMs)

@@ -30,10 +30,10 @@ process.disconnect()
 
 async function insertFor(ms: number): Promise<number> {
   const began = performance.now()
-  for (let commands = 0; ; commands++) {
-    const aheadMs = began + (commands * 1000) / commandsPerSecond - performance.now()
+  for (let sent = 0; ; sent++) {
+    const aheadMs = began + (sent * 1000) / commandsPerSecond - performance.now()
     if (aheadMs >= 1) await sleep(aheadMs)
-    if (performance.now() - began >= ms) return commands
+    if (performance.now() - began >= ms) return sent
     const documents = Array.from({ length: buckets }, (_, at) => {
       const s = `users/bench-${at}`
       return { _id: numberedKey(s, ++made), s, w: 'AAAAAAAAAAA', b: values[made % values.length] }

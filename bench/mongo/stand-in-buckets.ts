@@ -53,7 +53,7 @@ export class StandInBuckets {
     const from = $gt === undefined ? firstFrom(stream, $gte ?? '') : firstBehind(stream, $gt)
     const to = $lt === undefined ? ($lte === undefined ? stream.length : firstBehind(stream, $lte)) : firstFrom(stream, $lt)
     const found = stream.slice(from, to)
-    return isReverse ? found.reverse() : found
+    return isReverse ? found.toReversed() : found
   }
 }
 

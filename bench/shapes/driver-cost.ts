@@ -44,7 +44,11 @@ async function run(context: Context): Promise<Row> {
 
 async function nodeRun(context: Context, folder: string, standIn: StandIn): Promise<MeasuredNodes> {
   const node = await startTidemark({ folder: context.folder(folder), dist: context.dist, store: standIn.freshUrl() })
-  return await measureNodes(context, [node], load).finally(() => node.stop())
+  try {
+    return await measureNodes(context, [node], load)
+  } finally {
+    await node.stop()
+  }
 }
 
 /** Inserts as many buckets and bytes as the node did on average, as often. */

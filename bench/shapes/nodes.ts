@@ -54,7 +54,11 @@ async function compare(context: Context, prefix: string, database: Database, red
 
 export async function embeddedRun(context: Context, name: string): Promise<MeasuredNodes> {
   const broker = await startTidemark({ folder: context.folder(name), dist: context.dist })
-  return await measureNodes(context, [broker], load).finally(() => broker.stop())
+  try {
+    return await measureNodes(context, [broker], load)
+  } finally {
+    await broker.stop()
+  }
 }
 
 /** One node, or two where there is a Redis for their hints. Each run has a database of its own. */

@@ -69,8 +69,8 @@ describe('group commit', () => {
   describe('where a commit takes long', () => {
     let gates: GatedStore
 
-    async function openOn(store: MemoryStore, limits: Partial<Limits> = {}): Promise<void> {
-      gates = new GatedStore(store)
+    async function openOn(inner: MemoryStore, limits: Partial<Limits> = {}): Promise<void> {
+      gates = new GatedStore(inner)
       log = await Log.open({ store: gates, limits: { ...defaultLimits, headPollMs: 3_600_000, commitOverlapMs: 5, ...limits } })
     }
 
