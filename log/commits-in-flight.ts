@@ -16,7 +16,7 @@ export class CommitsInFlight<Part> {
   readonly #options: InFlightOptions
   readonly #commits = new Set<Commit<Part>>()
   #newestMs = 0
-  #isWaiting = false
+  #timer: NodeJS.Timeout | undefined
 
   constructor(options: InFlightOptions) {
     this.#options = options
@@ -32,10 +32,9 @@ export class CommitsInFlight<Part> {
     if (this.#commits.size >= max) return false
     const leftMs = this.#newestMs + overlapMs - performance.now()
     if (leftMs <= 0) return true
-    if (this.#isWaiting) return false
-    this.#isWaiting = true
-    setTimeout(() => {
-      this.#isWaiting = false
+    if (this.#timer) return false
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
       due()
     }, leftMs)
     return false
