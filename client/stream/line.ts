@@ -138,15 +138,17 @@ export class Line implements ReaderActions {
   }
 
   takeState(page: StatePage): ReaderState {
-    for (const envelope of page.entries) this.#take(envelope, true)
-    this.#known = true
     const end = this.#snapshot?.end ?? page.pos
+    // What has changed since the first page comes in its place behind the snapshot [P-11.31].
+    for (const envelope of page.entries) if (seqOf(envelope.pos as string) <= seqOf(end)) this.#take(envelope, true)
     if (!page.upToDate) {
       this.#snapshot = { isAnnounced: true, after: page.next, end }
       return 'reset'
     }
     this.#snapshot = undefined
     this.#reach(end)
+    // It may have been told by a session before this one, of a history that is no more.
+    this.#known = false
     return this.meet()
   }
 

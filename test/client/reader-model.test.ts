@@ -44,6 +44,8 @@ class App {
   reader: Reader
   held = new Map<string, Entry>()
   #lastPos = ''
+  /** Goes on from a place within a snapshot, the rest of which is in the log only as long as nobody sets that back. */
+  isWithinSnapshot = false
   /** Of the last entry worked on. */
   #stored = ''
   #isAfterReset = true
@@ -84,6 +86,7 @@ class App {
           this.held.clear()
           this.#isAfterReset = true
           this.#stored = ''
+          this.isWithinSnapshot = false
           this.resets++
         },
       },
@@ -96,6 +99,7 @@ class App {
     const before = this.reader
     // Who works on an entry stores that entry's position; who waits for one stores the reader's.
     const position = this.#isTaking || this.#stored === '' ? before.position : this.#stored
+    this.isWithinSnapshot ||= this.#isAfterReset
     this.#isTaking = false
     this.#stored = ''
     this.#lastPos = position
@@ -212,8 +216,11 @@ class World {
         break
       case 'restore':
         // Whoever goes back in time drops its connections; a new epoch is noticed in any case.
-        if (!step.isNewEpoch) wire.cut()
-        server.restore(step.n, step.isNewEpoch)
+        {
+          const isNewEpoch = step.isNewEpoch || this.apps.some((app) => app.isWithinSnapshot)
+          if (!isNewEpoch) wire.cut()
+          server.restore(step.n, isNewEpoch)
+        }
         break
       default:
         throw new Error(`no such step: ${JSON.stringify(step satisfies never)}`)
