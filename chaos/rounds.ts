@@ -5,7 +5,7 @@ import { check, judge } from './checker/check.ts'
 import type { Verdict } from './checker/promise.ts'
 import { themes, type Theme } from './faults/themes.ts'
 import { readRecord, type StoreKind } from './record.ts'
-import { runRound } from './session.ts'
+import { NotBegun, runRound } from './session.ts'
 
 export interface RunOptions {
   /** Everything: beginning, faults, settling and judging. The first round is always made. */
@@ -54,7 +54,15 @@ export async function runRounds(options: RunOptions): Promise<RunResult> {
     const nodes = options.nodes ?? (store === 'level' ? 1 : 3)
     const part = { minutes: options.roundMinutes, seed: seed + round * seedStep, nodes, store, theme, plant }
     say(`round ${round}: seed ${part.seed}, ${nodes} ${nodes === 1 ? 'node' : 'nodes'}, store ${store}, faults: ${theme.name}`)
-    const told = await runRound({ ...part, folder: place, servers: options.servers, file })
+    let told: string
+    try {
+      told = await runRound({ ...part, folder: place, servers: options.servers, file })
+    } catch (error) {
+      if (!(error instanceof NotBegun)) throw error
+      say(`         did not begin: ${error.message}`)
+      longestMs = Math.max(longestMs, performance.now() - beganMs)
+      continue
+    }
     const verdicts = check(await readRecord(file))
     const wrong = verdicts.reduce((sum, { violations }) => sum + violations.length, 0)
     const examined = verdicts.reduce((sum, verdict) => sum + verdict.examined, 0)
@@ -67,6 +75,7 @@ export async function runRounds(options: RunOptions): Promise<RunResult> {
   }
   const enough = options.untilFound ? results.map((verdicts) => verdicts.map((verdict) => ({ ...verdict, wanted: 0 }))) : results
   const seconds = Math.round((performance.now() - startedMs) / 1_000)
+  if (results.length === 0) throw new NotBegun('no round began')
   return { verdicts: judge(enough), rounds: results.length, refuted, seconds }
 }
 

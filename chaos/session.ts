@@ -26,11 +26,16 @@ const faultsPerMinute = 20
 const acknowledgedPerMinute = 1_000
 const slownessMax = 4
 
+/** The servers did not come up: nothing was done, and nothing can be said. */
+export class NotBegun extends Error {}
+
 /** Resolves with a line about what was done. */
 export async function runRound(options: RoundOptions): Promise<string> {
   const { seed, minutes, folder, servers, file, plant, store, nodes, theme } = options
   const recorder = new Recorder(file)
-  const world = await openWorld({ folder, store, nodes, servers })
+  const world = await openWorld({ folder, store, nodes, servers }).catch((error: unknown) => {
+    throw new NotBegun(error instanceof Error ? error.message : String(error))
+  })
   try {
     const without = missingParts(world.options)
     recorder.add({ k: 'run', seed, minutes, nodes, store, theme: theme.name, planted: plant ?? null, without })

@@ -73,12 +73,17 @@ export async function openWorld(options: WorldOptions): Promise<World> {
   const database = await databaseOf(store, folder)
   const redis = store !== 'level' && hasRedis() ? redisChild(folder, await freePort()) : undefined
   const children = [database, redis].filter((child) => child !== undefined)
-  await Promise.all(children.map((child) => child.start()))
   const nodes: Node[] = []
   for (let index = 0; index < options.nodes; index++) nodes.push(await makeNode({ index, folder, servers, database, redis, power }))
-  // The first one makes what the store is known by.
-  for (const node of nodes.slice(0, 1)) await startNode(node, power)
-  await Promise.all(nodes.map((node) => startNode(node, power)))
+  try {
+    await Promise.all(children.map((child) => child.start()))
+    // The first one makes what the store is known by.
+    for (const node of nodes.slice(0, 1)) await startNode(node, power)
+    await Promise.all(nodes.map((node) => startNode(node, power)))
+  } catch (error) {
+    await Promise.all([...children, ...nodes.map((node) => node.child)].map((child) => child.stop()))
+    throw error
+  }
   const proxies = nodes.flatMap(({ mqtt, http, back }) => [mqtt, http, ...back])
   return {
     options,
