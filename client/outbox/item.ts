@@ -1,5 +1,6 @@
 /** One publish while this client is responsible for it. */
 import type { Published } from '../api.ts'
+import type { ClientError } from '../errors.ts'
 import type { Waiting } from './store.ts'
 
 export interface Item {
@@ -8,6 +9,10 @@ export interface Item {
   /** It outlives the page, where the store does. Nothing is sent before. */
   kept: boolean
   state: ItemState
+  /** An attempt had no answer, perhaps in an earlier life: the entry may stand in the log. */
+  mayStand: boolean
+  /** What a later attempt was refused with: it holds if the entry is not found. */
+  refusal?: ClientError
   /** The calls that wait for it; none where it was left by an earlier life. */
   readonly callers: Caller[]
 }
@@ -15,7 +20,7 @@ export interface Item {
 /**
  * - `queued`: to be sent, perhaps again
  * - `under-way`: sent on the present session
- * - `unknown`: the server cannot tell any more whether it was appended; to be looked for in the history
+ * - `unknown`: the server does not tell whether it was appended; to be looked for in the history
  * - `answered`: committed, or refused and not yet noted
  */
 export type ItemState = 'queued' | 'under-way' | 'unknown' | 'answered'

@@ -97,7 +97,10 @@ export class Lane {
   /** Everything unanswered is sent again on the next session, with the same id and `since`. */
   detach(): void {
     this.#link = undefined
-    for (const item of this.#underWay) item.state = 'queued'
+    for (const item of this.#underWay) {
+      item.state = 'queued'
+      item.mayStand = true
+    }
     this.#underWay.clear()
     this.#endPause?.()
     this.#endPause = undefined
@@ -162,9 +165,14 @@ export class Lane {
     const error = code === 'network' ? new ClientError('network') : errorOf(code, 400, reason ?? code, details)
     item.state = 'queued'
     this.#next = 0
+    if (code === 'network') item.mayStand = true
     if (isPassing(error)) this.#pause()
     else if (error.code === 'unknown-outcome') item.state = 'unknown'
-    else if (error.code !== 'conflict' || !this.#waitsFor(item)) this.#refuse(item, error)
+    else if (error.code === 'forbidden' && item.mayStand) {
+      // A grant is judged before the id: this says nothing of the attempt before [P-9.11].
+      item.state = 'unknown'
+      item.refusal = error
+    } else if (error.code !== 'conflict' || !this.#waitsFor(item)) this.#refuse(item, error)
   }
 
   /** The one it builds upon was sent before it and has to be sent again: what the server compared with is not what it will find then. */
@@ -239,6 +247,7 @@ export class Lane {
       if (found?.pos !== undefined) return this.#commit(item, found.pos, true)
       after = page.next
       if (!page.upToDate) continue
+      if (item.refusal) return this.#refuse(item, item.refusal)
       const again: Waiting = { ...item.waiting, since: after }
       await replace([again])
       item.waiting = again

@@ -183,7 +183,9 @@ export class Outbox {
     const items = found.flatMap((waiting): Item[] => {
       const same = this.#pending.get(waiting.id)?.waiting
       if (same && same.key !== waiting.key) void this.#refuseTwin(waiting, same)
-      return same || waiting.refusal ? [] : [{ waiting, bytes: sizeOf(waiting), kept: true, state: 'queued', callers: [] }]
+      return same || waiting.refusal
+        ? []
+        : [{ waiting, bytes: sizeOf(waiting), kept: true, state: 'queued', mayStand: waiting.since !== undefined, callers: [] }]
     })
     for (const item of items) this.#enter(item)
     for (const stream of new Set(items.map(({ waiting }) => waiting.stream))) {
@@ -234,7 +236,7 @@ export class Outbox {
 
     const since = this.#lane(stream).sinceOfNext()
     const waiting: Waiting = { ...draft, key: 0, uid: uid(), owner, since, createdMs: timers.wallMs(), refusal: undefined }
-    const item: Item = { waiting, bytes, kept: false, state: 'queued', callers: [caller] }
+    const item: Item = { waiting, bytes, kept: false, state: 'queued', mayStand: false, callers: [caller] }
     this.#enter(item)
     this.#lane(stream).add(item)
     this.#changed(stream)

@@ -81,6 +81,8 @@ class Run {
 
   constructor(windowMax: number) {
     this.windowMax = windowMax
+    // What was refused, unheard, and is let through by a later attempt comes behind what was under way with it.
+    this.server.refusedForGood = new Set()
     this.start()
   }
 
@@ -210,7 +212,7 @@ describe('the outbox, whatever happens', function () {
         }
         met.lives += run.settled.length
       }),
-      { numRuns: 60, includeErrorInReport: true },
+      { numRuns: Number(process.env['TIDEMARK_MODEL_RUNS'] ?? 60), includeErrorInReport: true },
     )
     // The worst did happen, or this has shown nothing.
     for (const [what, count] of Object.entries(met)) expect(count, what).to.be.greaterThan(0)

@@ -29,6 +29,8 @@ export class SimulatedServer {
   readonly #streams = new Map<string, SimulatedStream>()
   /** Codes that puts to a topic are answered with; how often, at most. */
   readonly faults = new Map<string, { code: string; times: number }>()
+  /** Ids that were refused once, where that is final: as of a grant that is not there. */
+  refusedForGood: Set<string> | undefined = undefined
   /** Streams whose history is not granted. */
   readonly unreadable = new Set<string>()
   /** Requests of the history that fail before one succeeds. */
@@ -60,7 +62,11 @@ export class SimulatedServer {
     const name = topic.split('/').slice(0, 2).join('/')
     const stream = this.stream(name)
     const fault = this.faults.get(topic)
-    if (fault && fault.times-- > 0) return { id, error: fault.code }
+    if (this.refusedForGood?.has(id)) return { id, error: 'forbidden' }
+    if (fault && fault.times-- > 0) {
+      if (fault.code === 'forbidden') this.refusedForGood?.add(id)
+      return { id, error: fault.code }
+    }
     const content = JSON.stringify([topic, put.data, put.text, put.base64, retain])
     const known = stream.all.findLast((entry) => entry.from === uid && entry.id === id && entry.seq > stream.idsForgottenUpTo)
     if (known) return known.content === content ? { id, pos: this.pos(known.seq), duplicate: true } : { id, error: 'id-reused' }
