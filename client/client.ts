@@ -89,7 +89,7 @@ class TidemarkClient implements Client {
       onWake,
       events: {
         opened: (session, transport) => {
-          user.is(this.#link.status.uid ?? credentials.present?.uid)
+          user.is(credentials.present?.uid ?? this.#link.status.uid)
           this.#feeds.opened(session)
           this.#outbox.attach(session, transport.putsInFlightMax)
           this.status.changed()
