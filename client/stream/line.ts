@@ -130,8 +130,10 @@ export class Line implements ReaderActions {
   }
 
   takePage(page: EntriesPage): ReaderState {
-    for (const envelope of page.entries) this.#take(envelope, false)
-    this.#reach(page.next)
+    // While it was on its way the feed may have told of some of it.
+    const mine = isPosition(this.#cursor) ? seqOf(this.#cursor) : -1
+    for (const envelope of page.entries) if (seqOf(envelope.pos as string) > mine) this.#take(envelope, false)
+    if (seqOf(page.next) > mine) this.#reach(page.next)
     this.#known = true
     this.#head = page.head
     return this.meet()

@@ -11,7 +11,7 @@ import { tempFolder } from '../support/temp.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 /** How long a run takes: set, it runs. `.ci/run` does so beside the other tests, which it would slow down. */
-const minutes = Number(process.env['TIDEMARK_BREAKER_MINUTES'] ?? 0)
+const minutes = Number(process.env['TIDEMARK_TEST_BREAKER_MINUTES'] ?? 0)
 
 if (minutes > 0) describe('the breaker', runs)
 

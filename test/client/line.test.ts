@@ -48,6 +48,19 @@ describe('Line', () => {
     expect(entries(line)).to.deep.equal(['e4', 'e5'])
   })
 
+  it('takes of a page only what the feed has not told of meanwhile', () => {
+    const { feed, line } = joined(3, { from: pos(1) })
+    expect(line.state).to.equal('catching-up')
+    for (const seq of [4, 5]) feed.entry(envelope(seq))
+    line.dispatch('page', { entries: [envelope(2), envelope(3)], next: pos(3), head: pos(3), first: pos(1), upToDate: true })
+    expect(line.state).to.equal('live')
+    feed.entry(envelope(7))
+    line.dispatch('entry', envelope(7))
+    expect(line.state).to.equal('catching-up')
+    line.dispatch('page', { entries: [envelope(4), envelope(5)], next: pos(5), head: pos(5), first: pos(1), upToDate: true })
+    expect(entries(line)).to.deep.equal(['e2', 'e3', 'e4', 'e5'])
+  })
+
   it('of a narrower filter it says how far everything has come', () => {
     const { feed, line } = joined(3, {}, 'a/#')
     feed.at(pos(5))

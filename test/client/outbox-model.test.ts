@@ -212,7 +212,7 @@ describe('the outbox, whatever happens', function () {
         }
         met.lives += run.settled.length
       }),
-      { numRuns: Number(process.env['TIDEMARK_MODEL_RUNS'] ?? 60), includeErrorInReport: true },
+      { numRuns: Number(process.env['TIDEMARK_TEST_MODEL_RUNS'] ?? 60), includeErrorInReport: true },
     )
     // The worst did happen, or this has shown nothing.
     for (const [what, count] of Object.entries(met)) expect(count, what).to.be.greaterThan(0)

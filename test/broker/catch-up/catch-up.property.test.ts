@@ -3,8 +3,8 @@
  * what matches from where it asked for, in order, without a gap and without a double, or it is told that it cannot.
  *
  * Readers come over TCP: the order of SUBACK, retained messages and entries on the wire is part of what is promised.
- * `TIDEMARK_CATCH_UP_RUNS` sets how many runs there are (100 where `TIDEMARK_TESTS` is `full`), `TIDEMARK_CATCH_UP_SEED` repeats a seed, with
- * `TIDEMARK_CATCH_UP_PATH` one run of it.
+ * `TIDEMARK_TEST_CATCH_UP_RUNS` sets how many runs there are (100 where `TIDEMARK_TEST_AMOUNT` is `full`), `TIDEMARK_TEST_CATCH_UP_SEED` repeats a seed, with
+ * `TIDEMARK_TEST_CATCH_UP_PATH` one run of it.
  */
 import { expect } from 'chai'
 import * as fc from 'fast-check'
@@ -15,9 +15,9 @@ import { counts, least, leastResets } from './counts.ts'
 import { scenarios } from './ops.ts'
 import { Run } from './run.ts'
 
-const runs = Number(process.env['TIDEMARK_CATCH_UP_RUNS'] ?? amount(100, 40))
-const seed = Number(process.env['TIDEMARK_CATCH_UP_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
-const path = process.env['TIDEMARK_CATCH_UP_PATH']
+const runs = Number(process.env['TIDEMARK_TEST_CATCH_UP_RUNS'] ?? amount(100, 40))
+const seed = Number(process.env['TIDEMARK_TEST_CATCH_UP_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+const path = process.env['TIDEMARK_TEST_CATCH_UP_PATH']
 
 describe(`Catch-up, ${runs} runs with seed ${seed}`, function () {
   this.timeout(Math.max(300_000, runs * 10_000))
