@@ -19,7 +19,7 @@ const notice = byId('notice', HTMLElement)
 
 login.addEventListener('submit', (event) => {
   event.preventDefault()
-  const name = String(new FormData(login).get('name'))
+  const name = field(login, 'name')
   sessionStorage.setItem('name', name)
   begin(name).catch(show)
 })
@@ -52,7 +52,7 @@ async function begin(name: string): Promise<void> {
   })
   withdraw.addEventListener('submit', (event) => {
     event.preventDefault()
-    removeMember(session.url, name, String(new FormData(withdraw).get('member')), session.board).catch(show)
+    removeMember(session.url, name, field(withdraw, 'member'), session.board).catch(show)
   })
   draw()
 }
@@ -126,6 +126,11 @@ function show(what: unknown): void {
 async function post<Answer>(path: string, json: object): Promise<Answer> {
   const response = await fetch(path, { method: 'POST', body: JSON.stringify(json) })
   return (await response.json()) as Answer
+}
+
+function field(form: HTMLFormElement, name: string): string {
+  const value = new FormData(form).get(name)
+  return typeof value === 'string' ? value : ''
 }
 
 function byId<Type extends HTMLElement>(id: string, type: new () => Type): Type {
