@@ -116,9 +116,11 @@ export class EventStream implements Pumped, Flushed, Follower, LiveReader, SyncO
   tick(nowMs: number): void {
     const { limits } = this.#parts
     if (nowMs >= this.principal.expiresAtMs) return this.end('token-expired', 'the token has expired')
+    // Not every Node tells of each drain.
+    if (this.#unreadSinceMs < Infinity && this.bytesLeft > 0) this.#drained()
     if (nowMs - this.#unreadSinceMs > limits.unreadTimeoutMs) return this.#cut()
     for (const { cursor } of this.#filters) cursor.tick(nowMs)
-    if (nowMs - this.#writtenMs >= limits.eventsKeepAliveMs && this.unsentBytes === 0) this.write(emptyComment)
+    if (nowMs - this.#writtenMs >= limits.eventsKeepAliveMs && this.bytesLeft > 0) this.write(emptyComment)
   }
 
   checkRevoked(): void {

@@ -127,11 +127,14 @@ describe('bridge: the end of /v1/events', function () {
     await fill(world, 200, () => {})
     await reader.events('entry', 200)
     // As long as the token lives, and as long as it may take: not cut.
+    const aTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+    const seen = reader.inbox.all.length
     world.clock.ms += defaultLimits.unreadTimeoutMs
-    await reader.comment()
+    // A comment or an `at`: all have been looked at.
+    while (reader.inbox.all.length === seen) await aTurn()
     expect(world.bridge.stats().eventStreams).to.equal(2)
     world.clock.ms += defaultLimits.unreadTimeoutMs
-    await reader.comment()
+    while (world.bridge.stats().eventStreams === 2) await aTurn()
     stalled.resume()
     expect(await within(stalled.over, 'the end of the stalled reader'), 'ended in good order').to.equal(false)
     expect(stalled.inbox.all.filter(({ name }) => name === 'closed')).to.deep.equal([])
