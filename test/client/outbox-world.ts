@@ -84,29 +84,38 @@ export class LastingStore extends MemoryStore {
   writes = 0
   /** Everything that is to be written fails with this. */
   broken: ClientError | undefined = undefined
+  /** Who reads sees what was begun before, also by a page that is gone: transactions of one database, and the lock of a folder, see to that. */
+  #lastWrite: Promise<unknown> = Promise.resolve()
 
-  override async add(items: readonly Omit<Waiting, 'key'>[]): Promise<readonly number[]> {
-    await this.#write(items)
-    return await super.add(items)
+  override async load(): Promise<readonly Waiting[]> {
+    await this.#lastWrite
+    return await super.load()
   }
 
-  override async replace(items: readonly Waiting[]): Promise<void> {
-    await this.#write([])
-    return await super.replace(items)
+  override add(items: readonly Omit<Waiting, 'key'>[]): Promise<readonly number[]> {
+    return this.#write(items, () => super.add(items))
   }
 
-  override async remove(keys: readonly number[]): Promise<void> {
-    await this.#write([])
-    return await super.remove(keys)
+  override replace(items: readonly Waiting[]): Promise<void> {
+    return this.#write([], () => super.replace(items))
   }
 
-  async #write(added: readonly object[]): Promise<void> {
+  override remove(keys: readonly number[]): Promise<void> {
+    return this.#write([], () => super.remove(keys))
+  }
+
+  #write<T>(added: readonly object[], write: () => Promise<T>): Promise<T> {
     this.writes++
-    // As a disk does, it takes more than a turn.
-    await new Promise<void>((resolve) => setImmediate(resolve))
-    if (this.broken) throw this.broken
-    const bytes = [...(await this.load()), ...added].reduce((sum, item) => sum + JSON.stringify(item).length, 0)
-    if (added.length > 0 && bytes > this.bytesMax) throw new ClientError('storage-full')
+    const written = (async () => {
+      // As a disk does, it takes more than a turn.
+      await new Promise<void>((resolve) => setImmediate(resolve))
+      if (this.broken) throw this.broken
+      const bytes = [...(await super.load()), ...added].reduce((sum, item) => sum + JSON.stringify(item).length, 0)
+      if (added.length > 0 && bytes > this.bytesMax) throw new ClientError('storage-full')
+      return await write()
+    })()
+    this.#lastWrite = Promise.allSettled([this.#lastWrite, written])
+    return written
   }
 }
 
