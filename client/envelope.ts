@@ -24,11 +24,22 @@ export function topicBelow(stream: string, topic: string): string {
   return stream === 'open/-' ? topic : topic.slice(stream.length + 1)
 }
 
+/** The topic as an envelope has it, of one that begins with the stream's name. */
+export function envelopeTopicOf(stream: string, topic: string): string {
+  return stream === 'open/-' ? topic.slice(stream.length + 1) : topic
+}
+
 /** Whether an envelope's full topic matches a filter below the stream. */
 export function matcherOf(stream: string, below: string): (topic: string) => boolean {
-  if (below === '#') return () => true
-  const filter = new TopicFilter(below)
-  return (topic) => filter.matches(topicBelow(stream, topic))
+  const matches = matcherBelow(below)
+  return (topic) => matches(topicBelow(stream, topic))
+}
+
+/** Whether a topic below a stream matches a filter. */
+export function matcherBelow(filter: string): (topic: string) => boolean {
+  if (filter === '#') return () => true
+  const parsed = new TopicFilter(filter)
+  return (topic) => parsed.matches(topic)
 }
 
 export async function entryOf(stream: string, envelope: Envelope, parts: EntryParts): Promise<Entry> {

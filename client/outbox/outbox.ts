@@ -122,7 +122,7 @@ export class Outbox {
     return this.#lanes.get(stream)?.items.map(({ waiting }) => waiting) ?? []
   }
 
-  /** Called with the stream's name when `waitingOn` has changed; after `onSettled`, where that is why. */
+  /** Called with the stream's name when `waitingOn` has changed, unless something was settled: `onSettled` tells that. */
   onWaiting(listener: (stream: string) => void): () => void {
     return this.#waiting.add(listener)
   }
@@ -276,7 +276,7 @@ export class Outbox {
   #committed(item: Item, pos: string, duplicate: boolean): void {
     this.#leave(item)
     this.#settled.emit({ ...this.#pendingOf(item.waiting), outcome: 'committed', pos, duplicate })
-    this.#changed(item.waiting.stream)
+    this.#counted()
     for (const { resolve } of item.callers) resolve({ id: item.waiting.id, pos, duplicate })
     void this.#remove(item.waiting.key)
   }
@@ -286,7 +286,7 @@ export class Outbox {
     const error = await this.#refusals.add(item.waiting, refusal)
     this.#leave(item)
     this.#tellRefused(item.waiting, error)
-    this.#changed(item.waiting.stream)
+    this.#counted()
     for (const { reject } of item.callers) reject(error)
   }
 
@@ -310,9 +310,13 @@ export class Outbox {
   }
 
   #changed(stream: string): void {
+    this.#counted()
+    this.#waiting.emit(stream)
+  }
+
+  #counted(): void {
     this.#pendingList.changed()
     this.#count.changed()
-    this.#waiting.emit(stream)
   }
 
   #pendingOf({ id, stream, topic, createdMs, uid }: Waiting): Pending {

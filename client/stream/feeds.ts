@@ -17,6 +17,8 @@ export class Feeds {
   readonly #feeds = new Map<string, Feed>()
   /** Newest position seen per stream, for who publishes [P-9.9]. */
   readonly #positions = new Map<string, string>()
+  /** Filters that are refused for now, and end of the pause before each is asked for again. */
+  readonly #pauses = new Map<string, () => void>()
   #session: Session | undefined
 
   constructor(parts: FeedsParts) {
@@ -55,6 +57,8 @@ export class Feeds {
 
   lost(): void {
     this.#session = undefined
+    for (const cancel of this.#pauses.values()) cancel()
+    this.#pauses.clear()
     for (const feed of this.#feeds.values()) feed.lose()
   }
 
@@ -96,9 +100,13 @@ export class Feeds {
       if (error.retry === 'no') return this.#end(feed, error)
     }
     // Granted over HTTP: too many subscriptions, or a fault that will pass.
-    this.#parts.timers.after(this.#parts.bounds.refusedRetryMs, () => {
+    if (!this.#session) return // The next session is asked anyway.
+    this.#pauses.get(filter)?.()
+    const again = this.#parts.timers.after(this.#parts.bounds.refusedRetryMs, () => {
+      this.#pauses.delete(filter)
       if (this.#feeds.get(filter) === feed && !feed.joined) this.#followAgain(feed)
     })
+    this.#pauses.set(filter, again)
   }
 
   #followAgain(feed: Feed): void {

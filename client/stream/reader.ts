@@ -100,13 +100,14 @@ export class Reader implements EntryReader {
 
   /** Ends it from outside: the app gets what is queued, and then this error. */
   close(error: ClientError): void {
+    this.#pages?.stop()
     if (this.#line) return this.#told(() => this.#line?.dispatch('refused', error))
     this.#error ??= error
     this.#wakeUp()
   }
 
   #start({ followed, read }: Topics): void {
-    if (this.#isOver) return
+    if (this.#isOver || this.#error) return
     const { feeds, bounds } = this.#parts
     const { feed, leave } = feeds.listen(this.#stream, followed, {
       opened: () => this.#told((line) => line.dispatch('opened')),

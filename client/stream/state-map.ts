@@ -9,7 +9,7 @@ import type { Reader } from './reader.ts'
 /** What the outbox tells of a stream. */
 export interface PendingSource {
   waitingOn(stream: string): readonly Waiting[]
-  /** Calls after each change of what waits; after `onSettled`, where that is why. */
+  /** Calls after each change of what waits that `onSettled` does not tell. */
   onWaiting(listener: (stream: string) => void): () => void
   onSettled(listener: (settled: Settled) => void): () => void
 }
@@ -32,6 +32,8 @@ export interface StateMapParts {
 
 interface Preview {
   readonly entry: Entry
+  /** Whether its topic belongs to this map. */
+  readonly isOurs: boolean
   /** Where it stands, once the server has said so; shown until that place has been read. */
   committedSeq: number | undefined
 }
@@ -48,7 +50,8 @@ export class LiveState implements StateMap {
   #building: Map<string, Entry> | undefined = new Map<string, Entry>()
   /** By entry id, in the order in which they will be appended. */
   #previews = new Map<string, Preview>()
-  #previewing = 0
+  /** What waits is looked at once a turn, however much is published in it. */
+  #isPreviewing = false
   #isReady = false
   #isClosed = false
   #shown: ReadonlyMap<string, Entry> | undefined
@@ -122,7 +125,7 @@ export class LiveState implements StateMap {
   }
 
   #take(entry: Entry): void {
-    if (entry.ephemeral || !entry.retain) return
+    if (entry.ephemeral || !entry.retain || !this.#parts.matches(entry.topic)) return
     const map = this.#building ?? this.#held
     if (entry.deleted) map.delete(entry.topic)
     else map.set(entry.topic, entry)
@@ -130,9 +133,8 @@ export class LiveState implements StateMap {
       const detail = `${this.#parts.stream} has more than ${this.#parts.stateEntriesMax} topics here (stateEntriesMax)`
       this.#reader.close(new ClientError('too-much-state', detail))
     }
-    for (const [key, preview] of this.#previews) {
-      if (preview.committedSeq !== undefined && preview.committedSeq <= entry.seq) this.#previews.delete(key)
-    }
+    const seq = this.#previews.get(entry.id)?.committedSeq
+    if (seq !== undefined && seq <= entry.seq) this.#previews.delete(entry.id)
     if (map === this.#held) this.#changed()
   }
 
@@ -146,26 +148,35 @@ export class LiveState implements StateMap {
   }
 
   async #preview(): Promise<void> {
-    const turn = ++this.#previewing
-    const waiting = this.#parts.pending?.waitingOn(this.#parts.stream) ?? []
-    const found = await Promise.all(
-      waiting
-        .filter((item) => item.retain && !item.refusal)
-        .map(async (item) => this.#previews.get(item.id)?.entry ?? (await this.#parts.preview(item))),
-    )
-    // Something has changed since, and is being decoded.
-    if (turn !== this.#previewing) return
-    const committed = [...this.#previews].filter(([, preview]) => preview.committedSeq !== undefined)
-    this.#previews = new Map(committed)
-    for (const entry of found) if (this.#parts.matches(entry.topic)) this.#previews.set(entry.id, { entry, committedSeq: undefined })
+    if (this.#isPreviewing) return
+    this.#isPreviewing = true
+    await Promise.resolve() // The rest of the turn has its say first.
+    let waiting: readonly Waiting[]
+    for (;;) {
+      waiting = this.#waiting()
+      const fresh = waiting.filter(({ id }) => !this.#previews.has(id))
+      if (fresh.length === 0) break
+      for (const entry of await Promise.all(fresh.map((item) => this.#parts.preview(item)))) {
+        this.#previews.set(entry.id, { entry, isOurs: this.#parts.matches(entry.topic), committedSeq: undefined })
+      }
+    }
+    this.#isPreviewing = false
+    const previews = new Map([...this.#previews].filter(([, preview]) => preview.committedSeq !== undefined))
+    for (const { id } of waiting) previews.set(id, this.#previews.get(id) as Preview)
+    this.#previews = previews
     this.#changed()
+  }
+
+  #waiting(): readonly Waiting[] {
+    const waiting = this.#parts.pending?.waitingOn(this.#parts.stream) ?? []
+    return waiting.filter((item) => item.retain && !item.refusal)
   }
 
   /** What has been committed is shown until it has been read. */
   #settled(settled: Settled): void {
     const preview = this.#previews.get(settled.id)
     if (!preview || settled.stream !== this.#parts.stream) return
-    if (settled.outcome === 'refused' || seqOf(settled.pos) <= this.#newest()) this.#previews.delete(settled.id)
+    if (settled.outcome === 'refused' || !preview.isOurs || seqOf(settled.pos) <= this.#newest()) this.#previews.delete(settled.id)
     else preview.committedSeq = seqOf(settled.pos)
     this.#changed()
   }
@@ -180,7 +191,8 @@ export class LiveState implements StateMap {
     if (this.#shown) return this.#shown
     if (this.#previews.size === 0) return (this.#shown = this.#held)
     const shown = new Map(this.#held)
-    for (const { entry } of this.#previews.values()) {
+    for (const { entry, isOurs } of this.#previews.values()) {
+      if (!isOurs) continue
       if (entry.deleted) shown.delete(entry.topic)
       else shown.set(entry.topic, entry)
     }

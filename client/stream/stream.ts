@@ -11,7 +11,7 @@ import type {
   Stream,
 } from '../api.ts'
 import type { Entry } from '../entry.ts'
-import { entryOf } from '../envelope.ts'
+import { entryOf, envelopeTopicOf, matcherBelow } from '../envelope.ts'
 import { ClientError } from '../errors.ts'
 import type { Waiting } from '../outbox/store.ts'
 import type { EntriesQuery } from '../seams.ts'
@@ -81,6 +81,10 @@ export class LiveStream implements Stream {
 
   #openState(prefix: string, optimistic: boolean, release: () => boolean): LiveState {
     const parts = this.#parts
+    // All of it is what may be followed of it.
+    const topic = prefix === '' ? this.#filter : `${prefix}#`
+    // `cards/#` matches `cards` as well [MQTT-4.7.1-2], which is not below `cards/`.
+    const matches = prefix === '' ? matcherBelow(topic) : (below: string): boolean => below.startsWith(prefix)
     return new LiveState({
       stream: this.name,
       stateEntriesMax: parts.bounds.stateEntriesMax,
@@ -92,10 +96,10 @@ export class LiveStream implements Stream {
         const onProgress = ({ live }: { live: boolean }): void => {
           if (live) onLive()
         }
-        return this.#read(`${prefix}#`, { from: 'snapshot', onReset, onProgress }, progressed)
+        return this.#read(topic, { from: 'snapshot', onReset, onProgress }, progressed)
       },
       pending: optimistic ? parts.pending : undefined,
-      matches: (topic) => topic.startsWith(prefix),
+      matches,
       preview: (waiting) => this.#preview(waiting),
       soon: parts.soon,
       call: parts.call,
@@ -126,7 +130,7 @@ export class LiveStream implements Stream {
       ts: waiting.createdMs,
       from: waiting.uid ?? this.#parts.uid() ?? '',
       client: '',
-      topic: waiting.topic,
+      topic: envelopeTopicOf(this.name, waiting.topic),
       retain: waiting.retain,
       ...('deleted' in body ? { deleted: true } : body),
     }

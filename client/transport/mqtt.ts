@@ -253,16 +253,17 @@ class MqttSession implements Session {
   /** Rejects with `network` and ends the session where no answer comes in time. */
   async #roundTrip<Result>(what: string, ms: number, ask: (waiting: Waiting<Result>) => void): Promise<Result> {
     if (this.#isOver) throw new ClientError('network', 'the session is over')
-    const late = new ClientError('network', `no answer to ${what} within ${ms} ms`)
+    // Made when it is needed: the trace of an error costs more than a put.
+    let late: ClientError | undefined
     try {
       return await within(
         this.#surroundings.timers,
         ms,
-        () => late,
+        () => (late = new ClientError('network', `no answer to ${what} within ${ms} ms`)),
         () => new Promise<Result>((resolve, reject) => ask({ resolve, reject })),
       )
     } catch (thrown) {
-      if (thrown === late) this.end(late)
+      if (late) this.end(late)
       throw thrown
     }
   }
