@@ -221,7 +221,7 @@ export function transportContract(name: string, make: (surroundings: Surrounding
     })
 
     it('[P-8.8] a server that does not answer any more is given up after the time-outs', async () => {
-      const using = surroundings({ putTimeoutMs: 300, probeTimeoutMs: 200, openTimeoutMs: 300, requestTimeoutMs: 300 })
+      const using = surroundings({ putTimeoutMs: 300, probeTimeoutMs: 200 })
       const prober = await session('alice', viaProxy(), using)
       const writer = await session('bob', viaProxy(), using)
       const credential = await credentialFrom(viaProxy(), await server.token('alice'))
@@ -229,7 +229,7 @@ export function transportContract(name: string, make: (surroundings: Surrounding
       expect((await failureOf(prober.session.probe())).code).to.equal('network')
       expect((await failureOf(writer.session.put('spaces/board-7/held', { id: 'held-1', data: 1 }))).code).to.equal('network')
       expect((await writer.closed())?.code).to.equal('network')
-      expect((await failureOf(Heard.open(make(using), credential))).code).to.equal('network')
+      expect((await failureOf(Heard.open(make(surroundings({ openTimeoutMs: 300 })), credential))).code).to.equal('network')
     })
 
     it('[P-6.15] a slow network changes nothing but the time, and the clock estimate says how far it may be off', async () => {
