@@ -6,6 +6,8 @@ export const assumptions = {
   storeWriteMicros: 50,
   /** A find by `_id` on one primary: 60,000 a second. */
   storeReadMicros: 1_000_000 / 60_000,
+  /** A key of a find that names a thousand `_id`s, of which nearly none is there. */
+  storeSeekMicros: 3,
   /** A document in a long scan by `_id`. */
   storeScanMicros: 1,
   /** From the insert to the majority's answer, beside the time in which it is worked off. */

@@ -1,12 +1,10 @@
-/** What goes on all the time, whatever is published: connections, looks at heads, places of sessions, sweeps. As shares of a worker's time. */
+/** What goes on all the time, whatever is published: connections, questions about heads, places of sessions, sweeps. As shares of a worker's time. */
 import { defaultLimits } from '../../seams/limits.ts'
 import { assumptions } from './assumptions.ts'
 import type { Costs } from './costs.ts'
 import type { Deployment } from './deployment.ts'
 import type { Workload } from './workloads.ts'
 
-/** `HeadPoll` begins its looks in steps of a twentieth of a round, and no step begins more than may be on their way. */
-const stepsPerRound = 20
 const sweepSeconds = 3_600
 
 export interface Background {
@@ -17,7 +15,7 @@ export interface Background {
   readonly connectionsPerNode: number
   readonly nodeBytes: number
   readonly followedPerNode: number
-  /** How long a node needs to look at every stream that it follows: so late is what no hint told of. */
+  /** How long a node needs to ask about every stream that it follows: so late is what no hint told of. */
   readonly pollRoundMs: number
 }
 
@@ -30,14 +28,16 @@ export interface BackgroundOptions {
 }
 
 export function backgroundOf({ workload, deployment, streams, costs, storeSpeed }: BackgroundOptions): Background {
-  const { nodes, shards, pollMs, sweepsOnce } = deployment
-  const { storeReadMicros, storeWriteMicros, storeScanMicros, keepAliveSeconds } = assumptions
+  const { nodes, pollMs, sweepsOnce } = deployment
+  const { storeReadMicros, storeWriteMicros, storeScanMicros, storeSeekMicros, storeFindMs, keepAliveSeconds } = assumptions
   const live = streams * workload.liveShare
   const connectionsPerNode = (live * workload.connections) / nodes
   const followedPerNode = followed(workload, deployment, live)
-  // Several nodes share what they do not know of each other; one alone looks too, as it cannot know that it is alone.
-  const looksMax = (defaultLimits.headReadsMax * stepsPerRound) / (pollMs / 1_000)
-  const looks = Math.min(followedPerNode / (pollMs / 1_000), looksMax)
+  // One alone asks too, as it cannot know that it is alone. One question follows the answer to the last.
+  const { headsPerQuestionMax } = defaultLimits
+  const questionMs = storeFindMs + (headsPerQuestionMax * (storeSeekMicros / storeSpeed + costs.headAskedMicros)) / 1_000
+  const pollRoundMs = Math.max(pollMs, (followedPerNode / headsPerQuestionMax) * questionMs)
+  const asked = followedPerNode / (pollRoundMs / 1_000)
   const connects = (connectionsPerNode * workload.connectsPerHour) / 3_600
   // A place is stored at most once in a flush, and only when it has moved.
   const kept = (live * workload.readers * workload.keptShare) / nodes
@@ -51,7 +51,7 @@ export function backgroundOf({ workload, deployment, streams, costs, storeSpeed 
     node: {
       idle: seconds(costs.idleNodeMicros),
       connections: seconds((connectionsPerNode / keepAliveSeconds) * costs.pingMicros + connects * costs.connectMicros),
-      'looks at heads': seconds(looks * costs.lookMicros),
+      'heads asked about': seconds(asked * costs.headAskedMicros),
       // Two finds and a write.
       places: seconds(places * (costs.lookMicros + costs.commitMicros)),
       sweeps: seconds((swept * sweepers * costs.sweptMicros) / nodes),
@@ -59,15 +59,16 @@ export function backgroundOf({ workload, deployment, streams, costs, storeSpeed 
     primary: {
       idle: ofStore(nodes * (costs.idleNodeReads * storeReadMicros + nodes * storeScanMicros)),
       connections: ofStore(nodes * connects * (costs.connectReads * storeReadMicros + costs.connectWrites * storeWriteMicros)),
-      'looks at heads': ofStore(nodes * looks * (1 + 1 / shards) * storeReadMicros),
+      // A question names keys of so many streams that every shard is asked about all of them.
+      'heads asked about': ofStore(nodes * asked * storeSeekMicros),
       places: ofStore(nodes * places * (2 * storeReadMicros + storeWriteMicros)),
       sweeps: ofStore(swept * sweepers * storeScanMicros),
     },
-    shard: { 'looks at heads': ofStore((nodes * looks * storeReadMicros) / shards) },
+    shard: { 'heads asked about': ofStore(nodes * asked * storeSeekMicros) },
     connectionsPerNode,
     nodeBytes: costs.nodeBytes + cacheBytes + connectionsPerNode * costs.connectionBytes,
     followedPerNode,
-    pollRoundMs: looks === 0 ? pollMs : (followedPerNode / looks) * 1_000,
+    pollRoundMs,
   }
 }
 

@@ -9,7 +9,7 @@ interface Cost {
 }
 
 /**
- * On two cores with a load average of 11 to 20: the smallest figure of several runs, as what else ran only added to it. A
+ * On two cores with a load average of 11 to 30: the smallest figure of several runs, as what else ran only added to it. A
  * quiet machine may need half.
  */
 const measured = '`npm run scale -- --measure`'
@@ -26,6 +26,7 @@ export const costs = {
   commitMicros: { value: 350, unit: 'µs', what: 'node: a commit on MongoDB, whatever is in it', source: measured },
   documentMicros: { value: 27, unit: 'µs', what: 'node: a bucket in a commit', source: measured },
   lookMicros: { value: 685, unit: 'µs', what: 'node: a look at the head of a stream (two finds)', source: measured },
+  headAskedMicros: { value: 3.2, unit: 'µs', what: 'node: a head in a question about a thousand', source: measured },
   readMicros: { value: 297, unit: 'µs', what: 'node: a read of a bucket', source: measured },
   sweptMicros: { value: 7.5, unit: 'µs', what: 'node: a record looked at in a sweep', source: measured },
   hintMessageSentMicros: { value: 29, unit: 'µs', what: 'node: a message of hints sent, and its own echo dropped', source: measured },
@@ -37,12 +38,12 @@ export const costs = {
   redisHeadMicros: { value: 0.13, unit: 'µs', what: 'Redis: a head in it, for each listener', source: measured },
   hintMessageBytes: { value: 64, unit: 'B', what: 'a message of hints beside its heads', source: measured },
   hintHeadBytes: { value: 29, unit: 'B', what: 'a head in it', source: measured },
-  connectMicros: { value: 12_250, unit: 'µs', what: 'node: a connection with its token and one SUBSCRIBE', source: measured },
-  connectReads: { value: 9.2, unit: 'each', what: 'store: reads for a connection, from CONNECT to its end', source: measured },
+  connectMicros: { value: 7_200, unit: 'µs', what: 'node: a connection with its token and one SUBSCRIBE', source: measured },
+  connectReads: { value: 8.7, unit: 'each', what: 'store: reads for a connection, from CONNECT to its end', source: measured },
   connectWrites: { value: 4, unit: 'each', what: 'store: writes for it', source: measured },
   pingMicros: { value: 22.5, unit: 'µs', what: 'node: a PINGREQ and its answer', source: measured },
-  idleNodeMicros: { value: 20_000, unit: 'µs', what: 'node: a second in which nothing happens', source: measured },
-  idleNodeReads: { value: 5, unit: '1/s', what: 'store: reads by a node where nothing happens', source: measured },
+  idleNodeMicros: { value: 18_000, unit: 'µs', what: 'node: a second in which nothing happens', source: measured },
+  idleNodeReads: { value: 4.4, unit: '1/s', what: 'store: reads by a node where nothing happens', source: measured },
   connectionBytes: {
     value: 24.7 * 1024,
     unit: 'B',

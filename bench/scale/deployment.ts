@@ -38,7 +38,7 @@ export const changes: readonly Change[] = [
   { name: 'routed', title: 'and clients on nodes of their stream’s channel', built: false, deployment: routed },
   {
     name: 'quiet',
-    title: '8 shards, one channel; heads looked at every minute while hints come, and one node sweeps',
+    title: '8 shards, one channel; heads asked about every minute while hints come, and one node sweeps',
     built: false,
     deployment: quiet,
   },

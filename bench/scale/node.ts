@@ -48,7 +48,7 @@ export class Node {
   hear(stream: LiveStream, head: number): void {
     if (stream.knownTo(this.number) >= head) return
     if (stream.looking.has(this.number)) stream.looking.set(this.number, true)
-    else this.#look(stream, () => {})
+    else this.#follow(stream)
   }
 
   #add(stream: LiveStream, published: readonly number[]): void {
@@ -148,18 +148,31 @@ export class Node {
     else this.#look(stream, again)
   }
 
+  /** After a hint: what is new is read, and nothing else. */
+  #follow(stream: LiveStream): void {
+    const { agenda, costs, store, counts } = this.#cluster
+    counts.looks++
+    stream.looking.set(this.number, false)
+    const askedMs = this.thread.spend('hints followed', costs.readMicros, agenda.nowMs)
+    agenda.at(askedMs, () => {
+      const answeredMs = store.read(stream.shard, 'hints followed', 1, askedMs) + assumptions.storeFindMs
+      agenda.at(answeredMs, () => this.#looked(stream, stream.head, () => {}))
+    })
+  }
+
+  /** After a lost race: the head is made sure of, and what is new is read. */
   #look(stream: LiveStream, then: () => void): void {
     const { agenda, costs, store, counts } = this.#cluster
     counts.looks++
     stream.looking.set(this.number, false)
-    const askedMs = this.thread.spend('hints followed', costs.lookMicros, agenda.nowMs)
+    const askedMs = this.thread.spend('collisions', costs.lookMicros, agenda.nowMs)
     agenda.at(askedMs, () => {
-      const recordMs = store.read(0, 'hints followed', 1, askedMs)
+      const recordMs = store.read(0, 'collisions', 1, askedMs)
       // The newest bucket, and those that are new.
-      const headMs = store.read(stream.shard, 'hints followed', 2, askedMs)
+      const headMs = store.read(stream.shard, 'collisions', 2, askedMs)
       agenda.at(Math.max(recordMs, headMs) + 3 * assumptions.storeFindMs, () => {
         const { head } = stream
-        const readMs = this.thread.spend('hints followed', costs.readMicros, agenda.nowMs)
+        const readMs = this.thread.spend('collisions', costs.readMicros, agenda.nowMs)
         agenda.at(readMs, () => this.#looked(stream, head, then))
       })
     })

@@ -2,6 +2,7 @@
 import { encodeFrame, Draft } from '../../../log/draft.ts'
 import { drawNonce, packBucket, type Bucket } from '../../../log/bucket.ts'
 import { MongoStore } from '../../../log/stores/mongo.ts'
+import { defaultLimits } from '../../../seams/limits.ts'
 import { silentLogger } from '../../../seams/logger.ts'
 import type { Figure } from './figure.ts'
 
@@ -10,6 +11,7 @@ const streamsPerCommit = 256
 const entriesInLarge = 10
 const rounds = 5
 const recordsSwept = 400
+const { headsPerQuestionMax } = defaultLimits
 
 export async function driverFigures(url: string): Promise<Figure[]> {
   const store = new MongoStore({ url, logger: silentLogger })
@@ -25,6 +27,8 @@ export async function driverFigures(url: string): Promise<Figure[]> {
     const document = (whole - single) / (streamsPerCommit - 1)
     const look = await cpuMicrosOf(1_000, 64, () => store.load('users/driver-7'))
     const head = heads.get('users/driver-7') ?? 0
+    const asked = Array.from({ length: headsPerQuestionMax }, (_, at) => ({ stream: `users/driver-${at}`, seq: 9 }))
+    const question = await cpuMicrosOf(40, 1, () => store.moved(asked.map((known) => ({ ...known, seenMs: performance.now() }))))
     const read = await cpuMicrosOf(1_000, 64, () => store.read('users/driver-7', { from: head, to: head, bytesMax: 1 }))
     for (let at = 0; at < recordsSwept; at++) await store.documents.put('swept', `bench-${at}/phone`, { seenMs: Date.now(), cursors: [] })
     const swept = await cpuMicrosOf(10, 1, () => store.documents.list('swept', { limit: recordsSwept }))
@@ -33,6 +37,7 @@ export async function driverFigures(url: string): Promise<Figure[]> {
       { name: 'commitMicros', value: single - document, unit: 'µs', what: 'a commit, whatever is in it' },
       { name: 'documentMicros', value: document, unit: 'µs', what: 'a bucket in a commit' },
       { name: 'lookMicros', value: look, unit: 'µs', what: 'a look at a head: two finds' },
+      { name: 'headAskedMicros', value: question / headsPerQuestionMax, unit: 'µs', what: 'a head in a question about a thousand' },
       { name: 'readMicros', value: read, unit: 'µs', what: 'a read of a bucket' },
       { name: 'sweptMicros', value: swept / recordsSwept, unit: 'µs', what: 'a record in a page of them' },
       {
