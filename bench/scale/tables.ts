@@ -141,7 +141,12 @@ function lateHints({ seed }: Progress): string {
       `${rounded(delayMs.p99 / 1_000)} s`,
     ]
   })
-  const head = ['connections per node', 'streams followed by it', 'it has asked about all of them in', 'p99 of all deliveries without hints']
+  const head = [
+    'connections per node',
+    'streams followed by it',
+    'it has asked about all of them in',
+    'p99 of all deliveries without hints',
+  ]
   return section('Without hints, ten nodes', [head, ...rows])
 }
 
