@@ -1,0 +1,104 @@
+/** A device that has nothing reads a whole stream with the SDK; beside it an ordered consumer of NATS from the first message on. */
+import { natsVersion } from '../brokers/nats.ts'
+import type { Reading } from '../sdk/loads.ts'
+import { natsTargets, startRig, timed, type PlaceName, type Rig } from '../sdk/rig.ts'
+import { payloadBytes, type Target } from '../sdk/subject.ts'
+import { cpuText, faultText, median, spreadOf, times, two } from './figures.ts'
+import { addFaults, noFaults, type Context, type Row, type Shape } from './shape.ts'
+
+const entries = 20_000
+const goal = { ratio: 1, chromiumSeconds: 3 } as const
+const names = { node: 'sdk-first-sync-node', chromium: 'sdk-first-sync-chromium' } as const
+
+export const sdkFirstSync: Shape = { names: Object.values(names), run }
+
+interface Timed {
+  readonly result: Reading
+  readonly cpuMicrosPerEvent: number
+}
+
+interface Pair {
+  readonly ours: Timed
+  readonly peer: Timed | undefined
+}
+
+async function run(context: Context): Promise<Row[]> {
+  const rig = await startRig(context, 'sdk-first-sync', ['default'])
+  const rows: Row[] = []
+  try {
+    const own = (await rig.ownTargets(0, 1))[0] as Target
+    const [nats] = rig.rivals
+    const peer = nats && { ...nats, target: natsTargets(nats, 0, 1)[0] as Target }
+    for (const target of [own, ...(peer ? [peer.target] : [])])
+      await rig.within('node', (runner) => runner.run({ do: 'fill', target, count: entries }))
+    for (const place of places(rig)) {
+      const pairs: Pair[] = []
+      for (let round = 1; round <= context.rounds; round++) {
+        const pair = {
+          ours: await read(rig, place, rig.ours, own),
+          peer: peer && (await read(rig, place, peer, peer.target)),
+        }
+        pairs.push(pair)
+        context.say(`${names[place]}, round ${round}: ${seconds([pair.ours])}, NATS ${pair.peer ? seconds([pair.peer]) : '–'}`)
+      }
+      rows.push(rowOf(rig, place, pairs))
+    }
+  } finally {
+    await rig.stop()
+  }
+  return rows
+}
+
+export function places({ chromium }: Rig): PlaceName[] {
+  return chromium ? ['node', 'chromium'] : ['node']
+}
+
+function read(rig: Rig, place: PlaceName, server: { readonly pid: number }, target: Target): Promise<Timed> {
+  return rig.within(place, (runner) =>
+    timed(
+      server,
+      ({ received }) => received,
+      () => runner.run({ do: 'first-sync', target, count: entries }),
+    ),
+  )
+}
+
+function rowOf({ chromium }: Rig, place: PlaceName, pairs: readonly Pair[]): Row {
+  const own = pairs.map(({ ours }) => ours)
+  const rivals = pairs.flatMap(({ peer }) => (peer ? [peer] : []))
+  const ratio = rivals.length === 0 ? undefined : spreadOf(pairs.map(({ ours, peer }) => (peer?.result.lastMs ?? 0) / ours.result.lastMs))
+  const isQuick = place === 'node' || median(own.map(({ result }) => result.lastMs)) < goal.chromiumSeconds * 1000
+  return {
+    name: names[place],
+    title: `first sync of ${entries.toLocaleString('en')} × ${payloadBytes} B with the SDK in ${placeText(place, chromium?.version)}`,
+    goal: `${place === 'chromium' ? `< ${goal.chromiumSeconds} s; ` : ''}at least as fast as NATS`,
+    measured: `${seconds(own)}; ${ratio ? times(ratio) : '–'}`,
+    reached: ratio ? isQuick && ratio.median >= goal.ratio : isQuick ? undefined : false,
+    ours: details(own),
+    peer: rivals.length > 0 ? `${natsVersion}, ordered consumer: ${details(rivals)}` : 'NATS is not to be had here',
+    cpu: cpuText(own, rivals),
+    faults: own.reduce((sum, { result }) => addFaults(sum, result), noFaults),
+    notes: [
+      'from before connecting, in a fresh process or page, to the app’s loop having all',
+      ...(place === 'chromium' ? ['ours loads mqtt.js within that time'] : []),
+      ...rivals.flatMap(({ result }) => {
+        const text = faultText(result)
+        return text === undefined ? [] : [`NATS: ${text}`]
+      }),
+    ],
+  }
+}
+
+export function placeText(place: PlaceName, version: string | undefined): string {
+  return place === 'node' ? 'Node' : `Chromium ${version ?? ''}`.trim()
+}
+
+function seconds(runs: readonly Timed[]): string {
+  return `${two(median(runs.map(({ result }) => result.lastMs)) / 1000)} s`
+}
+
+function details(runs: readonly Timed[]): string {
+  const last = spreadOf(runs.map(({ result }) => result.lastMs / 1000))
+  const first = median(runs.map(({ result }) => result.firstMs))
+  return `${two(last.median)} s (${two(last.min)}–${two(last.max)}), the first after ${Math.round(first)} ms`
+}
