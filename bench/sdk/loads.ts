@@ -30,7 +30,7 @@ export interface LatencyMs {
 /** Publishes so many, a few hundred at a time, and waits for all. */
 export async function fill(open: Opener, target: Target, count: number): Promise<void> {
   const subject = await open(target)
-  for (let n = 1; n <= count; ) {
+  for (let n = 1; n <= count;) {
     const some: Promise<unknown>[] = []
     while (some.length < 500 && n <= count) some.push(subject.publish(payloadOf(n++)))
     await Promise.all(some)
@@ -60,6 +60,7 @@ export async function publish(
   { window, warmUpMs, countMs }: { readonly window: number; readonly warmUpMs: number; readonly countMs: number },
 ): Promise<Publishing> {
   const subjects = await Promise.all(targets.map((target) => open(target)))
+  await Promise.all(subjects.map((subject) => subject.connected()))
   const latency = new Histogram()
   const from = performance.now() + warmUpMs
   const to = from + countMs
@@ -80,6 +81,7 @@ export async function publish(
 /** At an even pace, whether or not what went before was acknowledged; resolves when all is. */
 export async function pace(open: Opener, target: Target, count: number, perSecond: number): Promise<void> {
   const subject = await open(target)
+  await subject.connected()
   const acknowledged: Promise<unknown>[] = []
   const began = performance.now()
   await new Promise<void>((resolve) => {

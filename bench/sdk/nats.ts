@@ -28,6 +28,7 @@ export async function openNats(modules: NatsModules, { url, stream }: Target): P
   const connection = await modules.wsconnect({ servers: url })
   const jetstream = modules.jetstream(connection)
   return {
+    connected: () => Promise.resolve(),
     async read(from, take, ready) {
       // Without a name it is an ordered consumer, from the first message on.
       const consumer = await jetstream.consumers.get(stream, from === 'first' ? undefined : { deliver_policy: 'new' })

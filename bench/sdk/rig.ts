@@ -1,4 +1,6 @@
 /** What the rows of the SDK share: our server, NATS as it is and as it can be durable, and where their clients run. */
+import { randomBytes } from 'node:crypto'
+import { SignJWT } from 'jose'
 import { installNats, startNats, type NatsServer } from '../brokers/nats.ts'
 import { cpuSeconds } from '../brokers/process-figures.ts'
 import type { Broker } from '../brokers/broker.ts'
@@ -21,13 +23,24 @@ export interface Rig {
   stop(): Promise<void>
 }
 
+const issuer = 'https://bench.example.org'
+
 export async function startRig(context: Context, name: string, rivals: readonly ('default' | 'always')[]): Promise<Rig> {
   const natsFolder = rivals.length > 0 ? installNats() : undefined
-  const ours = await startTidemark({ folder: context.folder(`${name}-ours`), dist: context.dist })
+  const chromium = await startChromium(natsFolder)
+  // In development mode no page of another origin is admitted.
+  const secret = randomBytes(32).toString('base64url')
+  const ours = await startTidemark({
+    folder: context.folder(`${name}-ours`),
+    dist: context.dist,
+    env: {
+      TIDEMARK_ISSUERS: JSON.stringify([{ issuer, algorithms: ['HS256'], secret }]),
+      TIDEMARK_CORS_ORIGINS: chromium?.origin ?? '',
+    },
+  })
   const started: NatsServer[] = []
   if (natsFolder !== undefined)
     for (const syncs of rivals) started.push(await startNats(natsFolder, context.folder(`${name}-nats-${syncs}`), syncs))
-  const chromium = await startChromium(natsFolder)
   return {
     ours,
     rivals: started,
@@ -40,20 +53,29 @@ export async function startRig(context: Context, name: string, rivals: readonly 
         await runner.close()
       }
     },
-    async ownTargets(from, count) {
-      const credentials = await ours.credentials(from + count)
-      return credentials.slice(from).map(({ user, password }) => ({
-        system: 'tidemark',
-        url: ours.httpUrl as string,
-        token: password,
-        stream: `users/${user}`,
-        folder: context.folder(`${name}-outbox-${user}`),
-      }))
-    },
+    ownTargets: (from, count) =>
+      Promise.all(
+        Array.from({ length: count }, async (_, number): Promise<Target> => {
+          const user = `bench-${from + number}`
+          const folder = context.folder(`${name}-outbox-${user}`)
+          return { system: 'tidemark', url: ours.httpUrl as string, token: await tokenOf(user, secret), stream: `users/${user}`, folder }
+        }),
+      ),
     async stop() {
       await Promise.all([chromium?.close(), ours.stop(), ...started.map((server) => server.stop())])
     },
   }
+}
+
+function tokenOf(user: string, secret: string): Promise<string> {
+  return new SignJWT()
+    .setProtectedHeader({ alg: 'HS256' })
+    .setIssuer(issuer)
+    .setAudience('tidemark')
+    .setSubject(user)
+    .setIssuedAt()
+    .setExpirationTime('1h')
+    .sign(new TextEncoder().encode(secret))
 }
 
 export function natsTargets({ url }: NatsServer, from: number, count: number): Target[] {

@@ -38,6 +38,8 @@ export function nodeRunner(natsFolder: string | undefined): Runner {
 
 export interface Chromium {
   readonly version: string
+  /** Of its pages. */
+  readonly origin: string
   /** A page in a profile of its own. */
   page(): Promise<Runner>
   close(): Promise<void>
@@ -51,6 +53,7 @@ export async function startChromium(natsFolder: string | undefined): Promise<Chr
   const served = await servedPage({ script: { code: pageCode(natsFolder !== undefined) }, ...(natsFolder && { packagesIn: natsFolder }) })
   return {
     version: browser.version(),
+    origin: served.origin,
     page: () => pageRunner(browser, served.origin),
     async close() {
       await browser.close()
@@ -68,6 +71,7 @@ function pageCode(withNats: boolean): string {
 async function pageRunner(browser: Browser, origin: string): Promise<Runner> {
   const context = await browser.newContext()
   const page = await context.newPage()
+  page.on('console', (message) => console.error(`  page: ${message.text()}`))
   await page.goto(origin)
   await page.waitForFunction('globalThis.perform')
   return {

@@ -10,6 +10,8 @@ export interface Payload {
 }
 
 export interface Subject {
+  /** Resolves when it is connected. */
+  connected(): Promise<void>
   /** Gives each payload until it has been told `true`: everything from the first on, or what comes `now`, when it calls `ready`. */
   read(from: 'first' | 'now', take: (payload: Payload) => boolean, ready?: () => void): Promise<void>
   /** Resolves when the server has acknowledged it. */

@@ -10,6 +10,16 @@ export function openTidemark({ url, token, stream: name }: Ours, outbox: OutboxS
   const client = connect({ url, getToken: () => token, account: name, shareTabs: false, ...(outbox && { outbox }) })
   const stream = client.stream(name)
   return {
+    connected: () =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (client.status.get().connection !== 'online') return
+          end()
+          resolve()
+        }
+        const end = client.status.subscribe(look)
+        look()
+      }),
     async read(from, take, ready) {
       const reader = stream.entries({
         from: from === 'first' ? 'earliest' : 'now',

@@ -68,7 +68,9 @@ function rowOf({ chromium }: Rig, own: readonly Timed[], rivals: readonly Timed[
     peer: rivals.length > 0 ? `${natsVersion}, which is not on disk: ${latency(rivals)}` : 'NATS is not to be had here',
     cpu: cpuText(own, rivals),
     faults: own.reduce((sum, { result }) => addFaults(sum, result), noFaults),
-    notes: ['from the call of publish to the loop of the reader, median over the rounds; the outbox, the server’s disk and both pages are in it'],
+    notes: [
+      'from the call of publish to the loop of the reader, median over the rounds; the outbox, the server’s disk and both pages are in it',
+    ],
   }
 }
 
