@@ -44,7 +44,9 @@ export function performer({ nats, outbox }: Place): Perform {
     return nats
   }
   const open: Opener = async (target) =>
-    target.system === 'nats' ? await openNats(modules(), target) : openTidemark(target, outbox?.(target.folder))
+    target.system === 'nats'
+      ? await openNats(modules(), target)
+      : openTidemark(target, target.folder === undefined ? undefined : outbox?.(target.folder))
   const prepare = async (...targets: readonly Target[]): Promise<void> => {
     for (const target of targets) if (target.system === 'nats') await makeNatsStream(modules(), target)
   }

@@ -6,7 +6,7 @@ import { cpuSeconds } from '../brokers/process-figures.ts'
 import type { Broker } from '../brokers/broker.ts'
 import { startTidemark } from '../brokers/tidemark.ts'
 import type { Context } from '../shapes/shape.ts'
-import { nodeRunner, startChromium, type Chromium, type Runner } from './runners.ts'
+import { nodeRunner, startChromium, type Runner } from './runners.ts'
 import type { Target } from './subject.ts'
 
 export type PlaceName = 'node' | 'chromium'
@@ -15,19 +15,32 @@ export interface Rig {
   readonly ours: Broker
   /** Empty where NATS is not to be had. */
   readonly rivals: readonly NatsServer[]
-  readonly chromium: Chromium | undefined
+  /** As it stands in rows. */
+  readonly placeText: string
   /** A fresh process or page, which ends with the work. */
-  within<Result>(place: PlaceName, work: (runner: Runner) => Promise<Result>): Promise<Result>
-  /** At our server: users `bench-{from}` and so on, each with a stream and an outbox of its own. */
-  ownTargets(from: number, count: number): Promise<Target[]>
+  within<Result>(work: (runner: Runner) => Promise<Result>): Promise<Result>
+  /** The same in Node, wherever the place is: for preparations. */
+  aside<Result>(work: (runner: Runner) => Promise<Result>): Promise<Result>
+  /** At our server: users `bench-{from}` and so on, each with a stream and, where it is `kept`, an outbox on disk of its own. */
+  ownTargets(from: number, count: number, outbox?: 'kept'): Promise<Target[]>
   stop(): Promise<void>
 }
 
 const issuer = 'https://bench.example.org'
 
-export async function startRig(context: Context, name: string, rivals: readonly ('default' | 'always')[]): Promise<Rig> {
-  const natsFolder = rivals.length > 0 ? installNats() : undefined
-  const chromium = await startChromium(natsFolder)
+/** Undefined where this machine has no such place. */
+export async function startRig(
+  context: Context,
+  name: string,
+  place: PlaceName,
+  rivals: readonly ('default' | 'always')[],
+): Promise<Rig | undefined> {
+  const natsFolder = installNats()
+  const chromium = place === 'chromium' ? await startChromium(natsFolder) : undefined
+  if (place === 'chromium' && !chromium) {
+    context.say(`${name}: there is no Chromium here`)
+    return undefined
+  }
   // In development mode no page of another origin is admitted.
   const secret = randomBytes(32).toString('base64url')
   const ours = await startTidemark({
@@ -41,24 +54,30 @@ export async function startRig(context: Context, name: string, rivals: readonly 
   const started: NatsServer[] = []
   if (natsFolder !== undefined)
     for (const syncs of rivals) started.push(await startNats(natsFolder, context.folder(`${name}-nats-${syncs}`), syncs))
+  const runIn = async <Result>(runner: Runner, work: (runner: Runner) => Promise<Result>): Promise<Result> => {
+    try {
+      return await work(runner)
+    } finally {
+      await runner.close()
+    }
+  }
   return {
     ours,
     rivals: started,
-    chromium,
-    async within(place, work) {
-      const runner = place === 'node' ? nodeRunner(natsFolder) : await (chromium as Chromium).page()
-      try {
-        return await work(runner)
-      } finally {
-        await runner.close()
-      }
-    },
-    ownTargets: (from, count) =>
+    placeText: chromium ? `Chromium ${chromium.version}` : 'Node',
+    within: async (work) => runIn(chromium ? await chromium.page() : nodeRunner(natsFolder), work),
+    aside: (work) => runIn(nodeRunner(natsFolder), work),
+    ownTargets: (from, count, outbox) =>
       Promise.all(
         Array.from({ length: count }, async (_, number): Promise<Target> => {
           const user = `bench-${from + number}`
-          const folder = context.folder(`${name}-outbox-${user}`)
-          return { system: 'tidemark', url: ours.httpUrl as string, token: await tokenOf(user, secret), stream: `users/${user}`, folder }
+          const target = {
+            system: 'tidemark',
+            url: ours.httpUrl as string,
+            token: await tokenOf(user, secret),
+            stream: `users/${user}`,
+          } as const
+          return outbox ? { ...target, folder: context.folder(`${name}-outbox-${user}`) } : target
         }),
       ),
     async stop() {

@@ -26,8 +26,8 @@ export type Target =
       readonly url: string
       readonly token: string
       readonly stream: string
-      /** Where the outbox is, in Node; in a page it is IndexedDB. */
-      readonly folder: string
+      /** Where the outbox is, in Node: without one it is in memory. In a page it is IndexedDB. */
+      readonly folder?: string
     }
   | { readonly system: 'nats'; readonly url: string; readonly stream: string }
 

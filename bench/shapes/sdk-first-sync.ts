@@ -8,9 +8,11 @@ import { addFaults, noFaults, type Context, type Row, type Shape } from './shape
 
 const entries = 20_000
 const goal = { ratio: 1, chromiumSeconds: 3 } as const
-const names = { node: 'sdk-first-sync-node', chromium: 'sdk-first-sync-chromium' } as const
 
-export const sdkFirstSync: Shape = { names: Object.values(names), run }
+export function sdkFirstSync(place: PlaceName): Shape {
+  const name = `sdk-first-sync-${place}`
+  return { names: [name], run: (context) => run(context, name, place) }
+}
 
 interface Timed {
   readonly result: Reading
@@ -22,39 +24,30 @@ interface Pair {
   readonly peer: Timed | undefined
 }
 
-async function run(context: Context): Promise<Row[]> {
-  const rig = await startRig(context, 'sdk-first-sync', ['default'])
-  const rows: Row[] = []
+async function run(context: Context, name: string, place: PlaceName): Promise<Row[]> {
+  const rig = await startRig(context, name, place, ['default'])
+  if (!rig) return []
   try {
     const own = (await rig.ownTargets(0, 1))[0] as Target
     const [nats] = rig.rivals
-    const peer = nats && { ...nats, target: natsTargets(nats, 0, 1)[0] as Target }
+    const peer = nats && { pid: nats.pid, target: natsTargets(nats, 0, 1)[0] as Target }
     for (const target of [own, ...(peer ? [peer.target] : [])])
-      await rig.within('node', (runner) => runner.run({ do: 'fill', target, count: entries }))
-    for (const place of places(rig)) {
-      const pairs: Pair[] = []
-      for (let round = 1; round <= context.rounds; round++) {
-        const pair = {
-          ours: await read(rig, place, rig.ours, own),
-          peer: peer && (await read(rig, place, peer, peer.target)),
-        }
-        pairs.push(pair)
-        context.say(`${names[place]}, round ${round}: ${seconds([pair.ours])}, NATS ${pair.peer ? seconds([pair.peer]) : '–'}`)
-      }
-      rows.push(rowOf(rig, place, pairs))
+      await rig.aside((runner) => runner.run({ do: 'fill', target, count: entries }))
+    const pairs: Pair[] = []
+    for (let round = 1; round <= context.rounds; round++) {
+      const ours = await read(rig, rig.ours, own)
+      pairs.push({ ours, peer: peer && (await read(rig, peer, peer.target)) })
+      const rivals = pairs.slice(-1).flatMap((pair) => pair.peer ?? [])
+      context.say(`${name}, round ${round}: ${seconds([ours])}, NATS ${rivals.length > 0 ? seconds(rivals) : '–'}`)
     }
+    return [rowOf(rig, name, place, pairs)]
   } finally {
     await rig.stop()
   }
-  return rows
 }
 
-export function places({ chromium }: Rig): PlaceName[] {
-  return chromium ? ['node', 'chromium'] : ['node']
-}
-
-function read(rig: Rig, place: PlaceName, server: { readonly pid: number }, target: Target): Promise<Timed> {
-  return rig.within(place, (runner) =>
+function read(rig: Rig, server: { readonly pid: number }, target: Target): Promise<Timed> {
+  return rig.within((runner) =>
     timed(
       server,
       ({ received }) => received,
@@ -63,14 +56,14 @@ function read(rig: Rig, place: PlaceName, server: { readonly pid: number }, targ
   )
 }
 
-function rowOf({ chromium }: Rig, place: PlaceName, pairs: readonly Pair[]): Row {
+function rowOf({ placeText }: Rig, name: string, place: PlaceName, pairs: readonly Pair[]): Row {
   const own = pairs.map(({ ours }) => ours)
   const rivals = pairs.flatMap(({ peer }) => (peer ? [peer] : []))
   const ratio = rivals.length === 0 ? undefined : spreadOf(pairs.map(({ ours, peer }) => (peer?.result.lastMs ?? 0) / ours.result.lastMs))
   const isQuick = place === 'node' || median(own.map(({ result }) => result.lastMs)) < goal.chromiumSeconds * 1000
   return {
-    name: names[place],
-    title: `first sync of ${entries.toLocaleString('en')} × ${payloadBytes} B with the SDK in ${placeText(place, chromium?.version)}`,
+    name,
+    title: `first sync of ${entries.toLocaleString('en')} × ${payloadBytes} B with the SDK in ${placeText}`,
     goal: `${place === 'chromium' ? `< ${goal.chromiumSeconds} s; ` : ''}at least as fast as NATS`,
     measured: `${seconds(own)}; ${ratio ? times(ratio) : '–'}`,
     reached: ratio ? isQuick && ratio.median >= goal.ratio : isQuick ? undefined : false,
@@ -87,10 +80,6 @@ function rowOf({ chromium }: Rig, place: PlaceName, pairs: readonly Pair[]): Row
       }),
     ],
   }
-}
-
-export function placeText(place: PlaceName, version: string | undefined): string {
-  return place === 'node' ? 'Node' : `Chromium ${version ?? ''}`.trim()
 }
 
 function seconds(runs: readonly Timed[]): string {

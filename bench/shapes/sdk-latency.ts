@@ -4,7 +4,6 @@ import type { Listening } from '../sdk/loads.ts'
 import { natsTargets, startRig, timed, type Rig } from '../sdk/rig.ts'
 import type { Target } from '../sdk/subject.ts'
 import { cpuText, median, milliseconds } from './figures.ts'
-import { placeText } from './sdk-first-sync.ts'
 import { addFaults, noFaults, type Context, type Row, type Shape } from './shape.ts'
 
 const name = 'sdk-latency'
@@ -20,12 +19,9 @@ interface Timed {
 }
 
 async function run(context: Context): Promise<Row[]> {
-  const rig = await startRig(context, name, ['default'])
+  const rig = await startRig(context, name, 'chromium', ['default'])
+  if (!rig) return []
   try {
-    if (!rig.chromium) {
-      context.say(`${name}: there is no Chromium here`)
-      return []
-    }
     const own: Timed[] = []
     const rivals: Timed[] = []
     for (let round = 0; round < context.rounds; round++) {
@@ -42,8 +38,8 @@ async function run(context: Context): Promise<Row[]> {
 /** Two pages, each in a profile of its own. */
 function send({ seconds }: Context, rig: Rig, server: { readonly pid: number }, target: Target): Promise<Timed> {
   const count = warmUp + seconds * perSecond
-  return rig.within('chromium', (reader) =>
-    rig.within('chromium', (writer) =>
+  return rig.within((reader) =>
+    rig.within((writer) =>
       timed(
         server,
         () => count,
@@ -57,10 +53,10 @@ function send({ seconds }: Context, rig: Rig, server: { readonly pid: number }, 
   )
 }
 
-function rowOf({ chromium }: Rig, own: readonly Timed[], rivals: readonly Timed[]): Row {
+function rowOf({ placeText }: Rig, own: readonly Timed[], rivals: readonly Timed[]): Row {
   return {
     name,
-    title: `${perSecond} msg/s from one page to another, ${placeText('chromium', chromium?.version)}, the SDK with its outbox over WebSocket`,
+    title: `${perSecond} msg/s from one page to another, ${placeText}, the SDK with its outbox over WebSocket`,
     goal: `p99 < ${goalP99Ms} ms`,
     measured: latency(own),
     reached: median(own.map(({ result }) => result.latencyMs.p99)) < goalP99Ms,

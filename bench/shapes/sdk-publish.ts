@@ -4,16 +4,17 @@ import type { Publishing } from '../sdk/loads.ts'
 import { natsTargets, startRig, timed, type PlaceName, type Rig } from '../sdk/rig.ts'
 import { payloadBytes, type Target } from '../sdk/subject.ts'
 import { cpuText, median, milliseconds, spreadOf, thousands, times } from './figures.ts'
-import { places, placeText } from './sdk-first-sync.ts'
 import type { Context, Row, Shape } from './shape.ts'
 
 const publishers = 4
 const window = 64
 const warmUpMs = 1_500
 const goalRatio = 10
-const names = { node: 'sdk-publish-node', chromium: 'sdk-publish-chromium' } as const
 
-export const sdkPublish: Shape = { names: Object.values(names), run }
+export function sdkPublish(place: PlaceName): Shape {
+  const name = `sdk-publish-${place}`
+  return { names: [name], run: (context) => run(context, name, place) }
+}
 
 interface Timed {
   readonly result: Publishing
@@ -26,40 +27,29 @@ interface Round {
   readonly peers: readonly Timed[]
 }
 
-async function run(context: Context): Promise<Row[]> {
-  const rig = await startRig(context, 'sdk-publish', ['always', 'default'])
-  const rows: Row[] = []
-  let users = 0
+async function run(context: Context, name: string, place: PlaceName): Promise<Row[]> {
+  const rig = await startRig(context, name, place, ['always', 'default'])
+  if (!rig) return []
   try {
-    for (const place of places(rig)) {
-      const rounds: Round[] = []
-      for (let round = 1; round <= context.rounds; round++) {
-        const own = await rig.ownTargets(users, publishers)
-        const ours = await publish(context, rig, place, rig.ours, own)
-        const peers: Timed[] = []
-        for (const rival of rig.rivals) peers.push(await publish(context, rig, place, rival, natsTargets(rival, users, publishers)))
-        users += publishers
-        rounds.push({ ours, peers })
-        const others = rig.rivals.map(({ name }, at) => `${name} ${rate([peers[at] as Timed])}`)
-        context.say(`${names[place]}, round ${round}: ${[rate([ours]), ...others].join(', ')}`)
-      }
-      rows.push(rowOf(rig, place, rounds))
+    const rounds: Round[] = []
+    for (let round = 1; round <= context.rounds; round++) {
+      const from = round * publishers
+      const ours = await publish(context, rig, rig.ours, await rig.ownTargets(from, publishers, 'kept'))
+      const peers: Timed[] = []
+      for (const rival of rig.rivals) peers.push(await publish(context, rig, rival, natsTargets(rival, from, publishers)))
+      rounds.push({ ours, peers })
+      const others = rig.rivals.map((rival, at) => `${rival.name} ${rate([peers[at] as Timed])}`)
+      context.say(`${name}, round ${round}: ${[rate([ours]), ...others].join(', ')}`)
     }
+    return [rowOf(rig, name, rounds)]
   } finally {
     await rig.stop()
   }
-  return rows
 }
 
-function publish(
-  { seconds }: Context,
-  rig: Rig,
-  place: PlaceName,
-  server: { readonly pid: number },
-  targets: readonly Target[],
-): Promise<Timed> {
+function publish({ seconds }: Context, rig: Rig, server: { readonly pid: number }, targets: readonly Target[]): Promise<Timed> {
   const countMs = seconds * 1000
-  return rig.within(place, (runner) =>
+  return rig.within((runner) =>
     timed(
       server,
       // The warm-up spends, too.
@@ -69,14 +59,14 @@ function publish(
   )
 }
 
-function rowOf({ rivals, chromium }: Rig, place: PlaceName, rounds: readonly Round[]): Row {
+function rowOf({ rivals, placeText }: Rig, name: string, rounds: readonly Round[]): Row {
   const own = rounds.map(({ ours }) => ours)
   const of = (at: number): Timed[] => rounds.flatMap(({ peers }) => peers[at] ?? [])
   const [durable, usual] = [of(0), of(1)]
   const ratioTo = (peer: readonly Timed[]): string => times(ratios(own, peer))
   return {
-    name: names[place],
-    title: `${publishers} publishers with the SDK in ${placeText(place, chromium?.version)}, ${window} publishes of ${payloadBytes} B in flight each, outbox on disk`,
+    name,
+    title: `${publishers} publishers with the SDK in ${placeText}, ${window} publishes of ${payloadBytes} B in flight each, outbox on disk`,
     goal: `≥ ${goalRatio} × NATS with sync_interval: always`,
     measured: durable.length > 0 ? ratioTo(durable) : '–',
     reached: durable.length > 0 ? ratios(own, durable).median >= goalRatio : undefined,
