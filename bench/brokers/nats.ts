@@ -17,7 +17,10 @@ export const natsVersion = `nats-server ${serverVersion}`
 export interface NatsServer {
   readonly name: string
   readonly pid: number
+  /** Over WebSocket. */
   readonly url: string
+  /** Of its own protocol over TCP. */
+  readonly port: number
   stop(): Promise<void>
 }
 
@@ -61,6 +64,7 @@ jetstream { store_dir: ${JSON.stringify(folder)}${syncs === 'always' ? ', sync_i
     name: syncs === 'always' ? 'NATS with sync_interval: always' : 'NATS',
     pid: child.pid,
     url: `ws://127.0.0.1:${webSocketPort}`,
+    port,
     stop: () => child.end('SIGTERM'),
   }
 }

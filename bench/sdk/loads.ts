@@ -27,17 +27,6 @@ export interface LatencyMs {
   readonly p99: number
 }
 
-/** Publishes so many, a few hundred at a time, and waits for all. */
-export async function fill(open: Opener, target: Target, count: number): Promise<void> {
-  const subject = await open(target)
-  for (let n = 1; n <= count;) {
-    const some: Promise<unknown>[] = []
-    while (some.length < 500 && n <= count) some.push(subject.publish(payloadOf(n++)))
-    await Promise.all(some)
-  }
-  await subject.close()
-}
-
 /** Opens a client and reads everything that there is. */
 export async function firstSync(open: Opener, target: Target, count: number): Promise<Reading> {
   const judge = new Judge(count)
@@ -46,7 +35,7 @@ export async function firstSync(open: Opener, target: Target, count: number): Pr
   const subject = await open(target)
   await subject.read('first', ({ n }) => {
     firstMs ||= performance.now() - began
-    return judge.see(n)
+    return judge.see(Number(n))
   })
   const lastMs = performance.now() - began
   await subject.close()

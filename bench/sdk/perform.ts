@@ -1,11 +1,12 @@
 /** One door to the loads, for commands that come from another process: `perform(command)`. */
-import { fill, firstSync, listen, pace, publish, type Listening, type Publishing, type Reading } from './loads.ts'
+import { firstSync, listen, pace, publish, type Listening, type Publishing, type Reading } from './loads.ts'
 import { makeNatsStream, openNats, type NatsModules } from './nats.ts'
 import type { Opener, Target } from './subject.ts'
 import { openTidemark } from './tidemark.ts'
 
 export type Command =
-  | { readonly do: 'fill'; readonly target: Target; readonly count: number }
+  /** Makes what must be there before anything is published in it. */
+  | { readonly do: 'prepare'; readonly targets: readonly Target[] }
   | { readonly do: 'first-sync'; readonly target: Target; readonly count: number }
   | {
       readonly do: 'publish'
@@ -20,7 +21,7 @@ export type Command =
 
 /** What each command answers. */
 export interface Answers {
-  readonly fill: undefined
+  readonly prepare: undefined
   readonly 'first-sync': Reading
   readonly publish: Publishing
   readonly listen: undefined
@@ -53,9 +54,8 @@ export function performer({ nats, outbox }: Place): Perform {
   let heard: Promise<Listening> | undefined
   return async (command) => {
     switch (command.do) {
-      case 'fill':
-        await prepare(command.target)
-        return await fill(open, command.target, command.count)
+      case 'prepare':
+        return await prepare(...command.targets)
       case 'first-sync':
         return await firstSync(open, command.target, command.count)
       case 'publish':

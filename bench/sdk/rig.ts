@@ -7,7 +7,7 @@ import type { Broker } from '../brokers/broker.ts'
 import { startTidemark } from '../brokers/tidemark.ts'
 import type { Context } from '../shapes/shape.ts'
 import { nodeRunner, startChromium, type Runner } from './runners.ts'
-import type { Target } from './subject.ts'
+import type { OwnTarget, Target } from './subject.ts'
 
 export type PlaceName = 'node' | 'chromium'
 
@@ -22,7 +22,7 @@ export interface Rig {
   /** The same in Node, wherever the place is: for preparations. */
   aside<Result>(work: (runner: Runner) => Promise<Result>): Promise<Result>
   /** At our server: users `bench-{from}` and so on, each with a stream and, where it is `kept`, an outbox on disk of its own. */
-  ownTargets(from: number, count: number, outbox?: 'kept'): Promise<Target[]>
+  ownTargets(from: number, count: number, outbox?: 'kept'): Promise<OwnTarget[]>
   stop(): Promise<void>
 }
 
@@ -69,7 +69,7 @@ export async function startRig(
     aside: (work) => runIn(nodeRunner(natsFolder), work),
     ownTargets: (from, count, outbox) =>
       Promise.all(
-        Array.from({ length: count }, async (_, number): Promise<Target> => {
+        Array.from({ length: count }, async (_, number): Promise<OwnTarget> => {
           const user = `bench-${from + number}`
           const target = {
             system: 'tidemark',

@@ -20,16 +20,16 @@ export interface Subject {
 }
 
 /** Whom to be, at which server. Travels to pages and processes. */
-export type Target =
-  | {
-      readonly system: 'tidemark'
-      readonly url: string
-      readonly token: string
-      readonly stream: string
-      /** Where the outbox is, in Node: without one it is in memory. In a page it is IndexedDB. */
-      readonly folder?: string
-    }
-  | { readonly system: 'nats'; readonly url: string; readonly stream: string }
+export type Target = OwnTarget | { readonly system: 'nats'; readonly url: string; readonly stream: string }
+
+export interface OwnTarget {
+  readonly system: 'tidemark'
+  readonly url: string
+  readonly token: string
+  readonly stream: string
+  /** Where the outbox is, in Node: without one it is in memory. In a page it is IndexedDB. */
+  readonly folder?: string
+}
 
 export type Opener = (target: Target) => Promise<Subject>
 

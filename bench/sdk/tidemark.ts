@@ -1,11 +1,9 @@
 /** Our SDK with everything as it is by default, and a durable outbox. */
 import { connect, type OutboxStore } from '../../client/index.ts'
-import type { Payload, Subject, Target } from './subject.ts'
-
-type Ours = Extract<Target, { system: 'tidemark' }>
+import type { OwnTarget, Payload, Subject } from './subject.ts'
 
 /** `outbox`: undefined in a page, where IndexedDB is the default. */
-export function openTidemark({ url, token, stream: name }: Ours, outbox: OutboxStore | undefined): Subject {
+export function openTidemark({ url, token, stream: name }: OwnTarget, outbox: OutboxStore | undefined): Subject {
   // Each has a connection of its own, also where several are in one page.
   const client = connect({ url, getToken: () => token, account: name, shareTabs: false, ...(outbox && { outbox }) })
   const stream = client.stream(name)

@@ -1,8 +1,9 @@
 /** A device that has nothing reads a whole stream with the SDK; beside it an ordered consumer of NATS from the first message on. */
 import { natsVersion } from '../brokers/nats.ts'
+import { fillNats, fillTidemark } from '../sdk/fill.ts'
 import type { Reading } from '../sdk/loads.ts'
 import { natsTargets, startRig, timed, type PlaceName, type Rig } from '../sdk/rig.ts'
-import { payloadBytes, type Target } from '../sdk/subject.ts'
+import { payloadBytes, type OwnTarget, type Target } from '../sdk/subject.ts'
 import { cpuText, faultText, median, spreadOf, times, two } from './figures.ts'
 import { addFaults, noFaults, type Context, type Row, type Shape } from './shape.ts'
 
@@ -28,11 +29,14 @@ async function run(context: Context, name: string, place: PlaceName): Promise<Ro
   const rig = await startRig(context, name, place, ['default'])
   if (!rig) return []
   try {
-    const own = (await rig.ownTargets(0, 1))[0] as Target
+    const own = (await rig.ownTargets(0, 1))[0] as OwnTarget
+    await fillTidemark(rig.ours.mqttUrl, own.stream, own.token, entries)
     const [nats] = rig.rivals
     const peer = nats && { pid: nats.pid, target: natsTargets(nats, 0, 1)[0] as Target }
-    for (const target of [own, ...(peer ? [peer.target] : [])])
-      await rig.aside((runner) => runner.run({ do: 'fill', target, count: entries }))
+    if (peer) {
+      await rig.aside((runner) => runner.run({ do: 'prepare', targets: [peer.target] }))
+      await fillNats(nats.port, peer.target.stream, entries)
+    }
     const pairs: Pair[] = []
     for (let round = 1; round <= context.rounds; round++) {
       const ours = await read(rig, rig.ours, own)
