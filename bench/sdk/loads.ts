@@ -92,8 +92,8 @@ export async function listen(open: Opener, target: Target, count: number, warmUp
   const judge = new Judge(count)
   const delays: number[] = []
   const take = ({ n, at }: Payload): boolean => {
-    if (n > warmUp) delays.push(nowMs() - at)
-    return judge.see(n)
+    if (Number(n) > warmUp) delays.push(nowMs() - at)
+    return judge.see(Number(n))
   }
   return new Promise((resolve, reject) => {
     const heard = (async (): Promise<Listening> => {

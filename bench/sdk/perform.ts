@@ -21,12 +21,12 @@ export type Command =
 
 /** What each command answers. */
 export interface Answers {
-  readonly prepare: undefined
+  readonly prepare: void
   readonly 'first-sync': Reading
   readonly publish: Publishing
-  readonly listen: undefined
+  readonly listen: void
   readonly heard: Listening
-  readonly pace: undefined
+  readonly pace: void
 }
 
 export type Perform = (command: Command) => Promise<Answers[Command['do']]>
@@ -64,7 +64,7 @@ export function performer({ nats, outbox }: Place): Perform {
       case 'listen':
         await prepare(command.target)
         ;({ heard } = await listen(open, command.target, command.count, command.warmUp))
-        return undefined
+        return
       case 'heard':
         if (!heard) throw new Error('nobody listens')
         return await heard

@@ -2,8 +2,8 @@
 
 /** What is published: JSON of 300 bytes. */
 export interface Payload {
-  /** From 1. */
-  readonly n: number
+  /** From 1; as text where the stream was filled for a first sync. */
+  readonly n: number | string
   /** When it was published: ms since 1970, with fractions. */
   readonly at: number
   readonly x: string
