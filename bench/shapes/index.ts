@@ -8,6 +8,10 @@ import { idleConnections } from './idle-connections.ts'
 import { nodeAbsence } from './node-absence.ts'
 import { nodes } from './nodes.ts'
 import { manyStreams } from './many-streams.ts'
+import { sdkFirstSync } from './sdk-first-sync.ts'
+import { sdkLatency } from './sdk-latency.ts'
+import { sdkPublish } from './sdk-publish.ts'
+import { sdkSize } from './sdk-size.ts'
 import type { Shape } from './shape.ts'
 import { stalledReader } from './stalled-reader.ts'
 import { throughput } from './throughput.ts'
@@ -67,6 +71,12 @@ export const shapes: readonly Shape[] = [
   stalledReader,
   idleConnections,
   manyStreams,
+  sdkFirstSync('node'),
+  sdkFirstSync('chromium'),
+  sdkLatency,
+  sdkPublish('node'),
+  sdkPublish('chromium'),
+  sdkSize,
   nodes,
   driverCost,
   nodeAbsence,

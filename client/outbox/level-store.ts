@@ -44,7 +44,8 @@ export class LevelStore implements OutboxStore {
 
   async remove(keys: readonly number[]): Promise<void> {
     const database = await this.#open()
-    await this.#write(database, async () => keys.map((key) => ({ type: 'del', key: keyOf(key) })))
+    // What comes back after a loss of power is sent again under its id; for that nobody need wait for the disk.
+    await this.#write(database, async () => keys.map((key) => ({ type: 'del', key: keyOf(key) })), false)
   }
 
   async close(): Promise<void> {
@@ -91,13 +92,13 @@ export class LevelStore implements OutboxStore {
     }
   }
 
-  async #write(database: Database, changes: () => Promise<Change[]>): Promise<void> {
+  async #write(database: Database, changes: () => Promise<Change[]>, sync = true): Promise<void> {
     const before = this.#written
     const write = (async () => {
       await before
       try {
         // LevelDB goes on after a failed write as if it had not been; what it says about later ones would not be true.
-        await database.batch(await changes(), { sync: true })
+        await database.batch(await changes(), { sync })
       } catch (error) {
         await this.#shut(database)
         throw failure(this.#folder, error)

@@ -3,15 +3,28 @@ import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core'
+import { publint } from 'publint'
 import { cleanEnvironment } from '../support/server.ts'
 import { tempFolder } from '../support/temp.ts'
+import { bytesOf, complaints, installBeside } from './package-consumer.ts'
 import { tidemark } from './run.ts'
 
 const run = promisify(execFile)
+const npm = (args: readonly string[], cwd: string): Promise<unknown> => run('npm', args, { cwd, env: cleanEnvironment() })
 const checkout = new URL('../..', import.meta.url).pathname
 
 describe('npx tidemark', function () {
   this.timeout(300_000)
+  let tarball = ''
+
+  before(async () => {
+    const folder = await tempFolder()
+    // The checkout's .npmrc switches scripts off, and with them the build before packing.
+    await npm(['run', 'build'], checkout)
+    await npm(['pack', '--pack-destination', folder], checkout)
+    tarball = join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? 'none')
+  })
 
   it('works in the checkout, without a build', async () => {
     const folder = await tempFolder()
@@ -21,13 +34,8 @@ describe('npx tidemark', function () {
 
   it('works from the packed tarball in an empty folder, and so does the library', async function () {
     const folder = await tempFolder()
-    const npm = (args: readonly string[], cwd: string): Promise<unknown> => run('npm', args, { cwd, env: cleanEnvironment() })
-    // The checkout's .npmrc switches scripts off, and with them the build before packing.
-    await npm(['run', 'build'], checkout)
-    await npm(['pack', '--pack-destination', folder], checkout)
-    const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? 'none'
     try {
-      await npm(['install', '--prefer-offline', '--no-audit', '--no-fund', `./${tarball}`], folder)
+      await npm(['install', '--prefer-offline', '--no-audit', '--no-fund', tarball], folder)
     } catch (error) {
       const { stderr } = error as { stderr: string }
       if (process.env['CI'] !== undefined || !/ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN/.test(stderr)) throw error
@@ -72,4 +80,28 @@ describe('npx tidemark', function () {
     const { stdout } = await run(process.execPath, ['program.mjs', token.stdout.trim()], { cwd: folder, env: cleanEnvironment() })
     expect(stdout).to.equal('201 1\n200 true\ntrue durable\n4 hooks\n')
   })
+
+  it('is a package as publint wants it', async () => {
+    const { messages } = await publint({ pack: { tarball: bytesOf(tarball).buffer }, strict: true })
+    expect(messages).to.deep.equal([])
+  })
+
+  it('has types where every resolver of modules looks for them', async () => {
+    const analysis = await checkPackage(createPackageFromTarballData(bytesOf(tarball)))
+    if (!analysis.types) throw new Error('there are no types')
+    expect(Object.keys(analysis.entrypoints)).to.include.members(['.', './auth', './protocol', './client', './client/encryption'])
+    // Who knows no `exports`, and who has `require` only, is told to update: every Node that the package allows knows both.
+    const told = analysis.problems.filter(
+      (problem) => !('resolutionKind' in problem && ['node10', 'node16-cjs'].includes(problem.resolutionKind)),
+    )
+    expect(told).to.deep.equal([])
+  })
+
+  for (const resolution of ['nodenext', 'bundler'] as const) {
+    it(`has exact types for an app with ${resolution} resolution`, async () => {
+      const folder = await tempFolder()
+      installBeside(tarball, folder, checkout)
+      expect(complaints(folder, resolution)).to.deep.equal([])
+    })
+  }
 })

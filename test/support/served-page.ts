@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { build } from 'esbuild'
 import { root } from './source-files.ts'
 
@@ -14,6 +15,8 @@ export interface PageOptions {
   readonly connectTo?: string
   /** Default: a free one. */
   readonly port?: number
+  /** A folder with a `node_modules` of packages that this repository does not have. */
+  readonly packagesIn?: string
 }
 
 export interface ServedPage {
@@ -24,7 +27,7 @@ export interface ServedPage {
 
 /** Bundles and serves; everything but the bundle's files and the page is 404. */
 export async function servedPage(options: PageOptions): Promise<ServedPage> {
-  const files = await bundle(options.script)
+  const files = await bundle(options)
   const page = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Test</title><link rel="icon" href="data:,">
 <body>${options.body ?? ''}<script type="module" src="/page.js"></script></body></html>`
   const server = createServer((request, response) => {
@@ -51,7 +54,7 @@ function policy({ connectTo = 'http: ws: https: wss:' }: PageOptions): string {
 }
 
 /** Path → JavaScript. What is loaded later stands in files of its own. */
-async function bundle(script: PageOptions['script']): Promise<Map<string, string>> {
+async function bundle({ script, packagesIn }: PageOptions): Promise<Map<string, string>> {
   const entry =
     'file' in script
       ? { entryPoints: [{ in: script.file, out: 'page' }] }
@@ -59,6 +62,7 @@ async function bundle(script: PageOptions['script']): Promise<Map<string, string
   const { outputFiles } = await build({
     ...entry,
     absWorkingDir: root,
+    nodePaths: packagesIn === undefined ? [] : [join(packagesIn, 'node_modules')],
     bundle: true,
     splitting: true,
     format: 'esm',
