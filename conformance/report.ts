@@ -10,14 +10,12 @@ const indent = ' '.repeat(clauseWidth + verdictWidth + 2)
 /** Of what was sent and came back, how much is shown. */
 const traceLines = 8
 
-export function tableOf({ results, root, left }: Outcome): string {
-  const lines = results.flatMap((result) => rowOf(result))
-  const counts = countsOf(results)
-  const summary = `${counts['passed']} passed, ${counts['failed']} failed, ${counts['not applicable']} not applicable (n/a), ${counts['not tried']} not tried (–)`
+/** What is said at the end, below the rows. */
+export function summaryOf({ results, root, left }: Outcome): string {
+  const { passed, failed, 'not applicable': none, 'not tried': untried } = countsOf(results)
   const clauses = new Set(results.filter(({ verdict }) => verdict === 'passed').flatMap((result) => result.clauses)).size
-  const leaves =
-    left ?? 'Retained messages and sessions were removed; logged entries stay, as the protocol has no way to remove some of them.'
-  return `${lines.join('\n')}\n\n${summary}; ${clauses} clauses hold.\nAll of it happened below ${root}. ${leaves}\n`
+  const leaves = left ?? 'Retained messages and kept sessions were removed; logged entries stay.'
+  return `\n${passed} passed, ${failed} failed, ${none} not applicable (n/a), ${untried} not tried (–); ${clauses} clauses hold.\nAll of it happened below ${root}. ${leaves}\n`
 }
 
 export function jsonOf({ results, root, left }: Outcome): string {
@@ -37,10 +35,11 @@ export function checksOf(only: readonly string[]): readonly Check[] {
   return allChecks.filter(({ clauses }) => clauses.some(wanted))
 }
 
-function rowOf({ clauses, title, verdict, evidence, trace }: Result): string[] {
+/** A clause, what became of it, and what showed that. */
+export function rowOf({ clauses, title, verdict, evidence, trace }: Result): string {
   const [first = '', ...more] = clauses
   const also = more.length > 0 ? ` (${more.join(', ')})` : ''
   const head = `${first.padEnd(clauseWidth)} ${words[verdict].padEnd(verdictWidth)} ${title}${also}`
   const seen = verdict === 'failed' ? trace.slice(-traceLines).map((line) => `${indent}  ${line}`) : []
-  return [head, `${indent}${evidence}`, ...seen]
+  return [head, `${indent}${evidence}`, ...seen, ''].join('\n')
 }

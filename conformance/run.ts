@@ -22,6 +22,8 @@ export interface RunOptions extends DeploymentOptions {
   readonly checks: readonly Check[]
   /** How many at a time. */
   readonly parallel: number
+  /** Told of each result, in the order of the checks. */
+  readonly told: (result: Result) => void
 }
 
 export interface Outcome {
@@ -39,14 +41,22 @@ const stepsMax = 8
 export async function runChecks(options: RunOptions): Promise<Outcome> {
   const root = `conformance-${randomBytes(4).toString('hex')}`
   const deployment = await survey(options, root)
-  const results = new Map<Check, Result>()
+  const results: Result[] = []
+  const found = new Map<number, Result>()
   const waiting = [...options.checks.entries()]
   const work = async (): Promise<void> => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) results.set(next[1], await judge(next[1], next[0], deployment))
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      const [number, check] = next
+      found.set(number, await judge(check, number, deployment))
+      for (let result = found.get(results.length); result; result = found.get(results.length)) {
+        results.push(result)
+        options.told(result)
+      }
+    }
   }
   await Promise.all(Array.from({ length: options.parallel }, work))
   const left = await removeRetained(deployment)
-  return { results: options.checks.map((check) => results.get(check) as Result), root, left }
+  return { results, root, left }
 }
 
 async function judge(check: Check, number: number, deployment: Deployment): Promise<Result> {

@@ -2,7 +2,7 @@
 import { InvalidArgumentError, type Command } from 'commander'
 import { engines, type Engine } from '../../conformance/check.ts'
 import { Unusable, type Door } from '../../conformance/deployment.ts'
-import { checksOf, countsOf, jsonOf, tableOf } from '../../conformance/report.ts'
+import { checksOf, countsOf, jsonOf, rowOf, summaryOf } from '../../conformance/report.ts'
 import { runChecks } from '../../conformance/run.ts'
 import { tokenBy, userMark } from '../../conformance/token-command.ts'
 import { SyncError } from '../../protocol/errors.ts'
@@ -57,6 +57,7 @@ async function conformance(given: string, options: ConformanceOptions): Promise<
   for (const name of [user, second]) if (name !== undefined) mustBeName(name)
   if (second !== undefined && !tokenCommand.includes(userMark))
     throw new UsageError(`--as needs a --token-command with ${userMark} in it, to get tokens of both users`)
+  const isJson = options.json === true
   const outcome = await runChecks({
     ...addresses(given, options),
     checks,
@@ -64,6 +65,7 @@ async function conformance(given: string, options: ConformanceOptions): Promise<
     engine: options.engine,
     timeoutMs: options.timeout * 1_000,
     parallel: options.parallel,
+    told: (result) => void (isJson || process.stdout.write(rowOf(result))),
     user,
     second,
     space,
@@ -72,7 +74,7 @@ async function conformance(given: string, options: ConformanceOptions): Promise<
   }).catch((error: unknown) => {
     throw error instanceof Unusable ? new UsageError(error.message) : error
   })
-  process.stdout.write(options.json === true ? jsonOf(outcome) : tableOf(outcome))
+  process.stdout.write(isJson ? jsonOf(outcome) : summaryOf(outcome))
   const { passed, failed } = countsOf(outcome.results)
   if (failed > 0) throw new SyncError('internal', `${failed} of ${passed + failed} checks failed`)
 }
