@@ -35,7 +35,9 @@ export class Http {
     trace.add(`→ ${method} ${decodeURIComponent(`${url.pathname}${url.search}`)} ${short(sent, 100)}`)
     try {
       const signal = AbortSignal.timeout(this.#timeoutMs)
-      const response = await fetch(url, { method, headers, redirect: 'manual', signal, ...(body === undefined ? {} : { body }) })
+      // A connection for each: one that is kept may be closed by the server just when it is used again.
+      const all = { connection: 'close', ...headers }
+      const response = await fetch(url, { method, headers: all, redirect: 'manual', signal, ...(body === undefined ? {} : { body }) })
       const text = await response.text()
       trace.add(`← ${response.status} ${short(text, 160)}`)
       return { status: response.status, headers: response.headers, text, json: objectOf(text) ?? {} }

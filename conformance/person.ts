@@ -108,6 +108,11 @@ export class Person {
     return `${this.#parts.deployment.root}-${Math.random().toString(36).slice(2, 10)}`
   }
 
+  /** An entry id of the check's own: ids are remembered for days [P-9.5]. */
+  id(name: string): string {
+    return `${this.below.replace('/', '-')}-${name}`
+  }
+
   /** An HTTP request with the user's token, if not told otherwise. */
   async ask(path: string, question: Question = {}): Promise<Answer> {
     const { deployment, trace } = this.#parts

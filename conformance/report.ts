@@ -1,6 +1,7 @@
 /** What the checks found, as a table and as JSON. */
 import { allChecks } from './chapters/all.ts'
 import type { Check } from './check.ts'
+import type { Door } from './deployment.ts'
 import type { Outcome, Result, Verdict } from './run.ts'
 
 const words: Readonly<Record<Verdict, string>> = { passed: 'passed', failed: 'FAILED', 'not applicable': 'n/a', 'not tried': '–' }
@@ -28,11 +29,15 @@ export function countsOf(results: readonly Result[]): Record<Verdict, number> {
   return counts
 }
 
-/** Those whose clauses begin so: `P-4` is a chapter, `P-4.1` one clause. */
-export function checksOf(only: readonly string[]): readonly Check[] {
-  if (only.length === 0) return allChecks
-  const wanted = (clause: string): boolean => only.some((text) => clause === text || clause.startsWith(`${text}.`))
-  return allChecks.filter(({ clauses }) => clauses.some(wanted))
+/** Those whose clauses begin so (`P-4` is a chapter, `P-4.1` one clause), and that go by this door. */
+export function checksOf(only: readonly string[], door?: Door): readonly Check[] {
+  const isWanted = (clause: string): boolean => only.some((text) => clause === text || clause.startsWith(`${text}.`))
+  return allChecks.filter((check) => (only.length === 0 || check.clauses.some(isWanted)) && (door === undefined || goesBy(door, check)))
+}
+
+function goesBy(door: Door, { needs }: Check): boolean {
+  const ways = needs.filter((need) => need === 'mqtt' || need === 'tcp' || need === 'ws')
+  return door === 'http' ? ways.length === 0 : ways.length > 0 && ways.every((way) => way === 'mqtt' || way === door)
 }
 
 /** A clause, what became of it, and what showed that. */

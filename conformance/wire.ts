@@ -67,7 +67,14 @@ export class Wire {
       this.#note(`← what is no MQTT: ${error.message}`)
       socket.destroy()
     })
-    socket.on('data', (chunk: Buffer) => parse.parse(chunk))
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        parse.parse(chunk)
+      } catch (error) {
+        this.#note(`← what cannot be read: ${String(error)}`)
+        socket.destroy()
+      }
+    })
     // The close that follows is what counts.
     socket.on('error', () => {})
     this.closed = new Promise((resolve) => {

@@ -50,10 +50,8 @@ export function define(command: Command): void {
 
 async function conformance(given: string, options: ConformanceOptions): Promise<void> {
   const { tokenCommand, shortTokenCommand, user, as: second, space, door } = options
-  const checks = checksOf(options.only ?? []).filter(
-    ({ needs }) => door !== 'http' || !needs.some((need) => need !== 'http' && isWay(need)),
-  )
-  if (checks.length === 0) throw new UsageError(`no check is about ${options.only?.join(', ')}`)
+  const checks = checksOf(options.only ?? [], door)
+  if (checks.length === 0) throw new UsageError(`no check is about ${options.only?.join(', ') ?? 'that'}${door === undefined ? '' : ` over ${door}`}`)
   for (const name of [user, second]) if (name !== undefined) mustBeName(name)
   if (second !== undefined && !tokenCommand.includes(userMark))
     throw new UsageError(`--as needs a --token-command with ${userMark} in it, to get tokens of both users`)
@@ -77,10 +75,6 @@ async function conformance(given: string, options: ConformanceOptions): Promise<
   process.stdout.write(isJson ? jsonOf(outcome) : summaryOf(outcome))
   const { passed, failed } = countsOf(outcome.results)
   if (failed > 0) throw new SyncError('internal', `${failed} of ${passed + failed} checks failed`)
-}
-
-function isWay(need: string): boolean {
-  return need === 'mqtt' || need === 'tcp' || need === 'ws'
 }
 
 /** One URL says where most is: HTTP brings WebSocket, and the exchange tells where MQTT is. */

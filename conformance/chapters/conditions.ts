@@ -42,7 +42,7 @@ export const conditions: readonly Check[] = [
   }),
   check('P-9.6', 'a repeated put with the same id appends nothing', ['mqtt', 'http'], async ({ me }) => {
     const [one, two] = [await me.putter(), await me.putter()]
-    const put = { id: 'once', data: { n: 1 }, retain: true }
+    const put = { id: me.id('once'), data: { n: 1 }, retain: true }
     const first = await one.putWell(`${me.place}/x`, put)
     const again = await two.putWell(`${me.place}/x`, put)
     same([again.pos, again.duplicate], [first.pos, true], 'pos and duplicate')
@@ -53,29 +53,29 @@ export const conditions: readonly Check[] = [
   }),
   check('P-9.7 P-12.15', 'an id with other content is refused as id-reused', ['mqtt', 'http'], async ({ me }) => {
     const wire = await me.putter()
-    await wire.putWell(`${me.place}/x`, { id: 'used', text: 'one' })
-    same((await wire.put(`${me.place}/x`, { id: 'used', text: 'two' }))['error'], 'id-reused', 'other text')
-    same((await wire.put(`${me.place}/y`, { id: 'used', text: 'one' }))['error'], 'id-reused', 'another topic')
-    mustRefuse(await me.post('x', { id: 'used', text: 'one', retain: true }), 422, 'id-reused', 'retain, over HTTP')
+    await wire.putWell(`${me.place}/x`, { id: me.id('used'), text: 'one' })
+    same((await wire.put(`${me.place}/x`, { id: me.id('used'), text: 'two' }))['error'], 'id-reused', 'other text')
+    same((await wire.put(`${me.place}/y`, { id: me.id('used'), text: 'one' }))['error'], 'id-reused', 'another topic')
+    mustRefuse(await me.post('x', { id: me.id('used'), text: 'one', retain: true }), 422, 'id-reused', 'retain, over HTTP')
     return 'other text, another topic, and retain: id-reused'
   }),
   check('P-9.8', 'a refused publish leaves its id free', ['http'], async ({ me }) => {
     await me.append('x', { text: 'x', retain: true })
-    mustRefuse(await me.post('x', { id: 'free', text: 'y', retain: true, if: 'none' }), 412, 'conflict', 'a condition that does not hold')
-    mustAnswer(await me.post('x', { id: 'free', text: 'z' }), 201, 'the same id with other content')
+    mustRefuse(await me.post('x', { id: me.id('free'), text: 'y', retain: true, if: 'none' }), 412, 'conflict', 'a condition that does not hold')
+    mustAnswer(await me.post('x', { id: me.id('free'), text: 'z' }), 201, 'the same id with other content')
     return '412, then 201 with the same id'
   }),
   check('P-9.9 P-12.16', 'a retry with since of another history is unknown-outcome', ['http'], async ({ me }) => {
     const parts = partsOf(await me.head())
     const since = positionOf({ ...parts, epoch: other(parts.epoch) })
-    mustRefuse(await me.post('x', { id: 'retry', text: 'x', since }), 409, 'unknown-outcome', `since ${since}`)
+    mustRefuse(await me.post('x', { id: me.id('retry'), text: 'x', since }), 409, 'unknown-outcome', `since ${since}`)
     same((await me.entries()).entries, [], 'the history')
-    const fresh = mustAnswer(await me.post('x', { id: 'retry', text: 'x', since: await me.head() }), 201, 'since the head')
+    const fresh = mustAnswer(await me.post('x', { id: me.id('retry'), text: 'x', since: await me.head() }), 201, 'since the head')
     return `409, and nothing is appended; since the head: ${String(fresh.json['pos'])}`
   }),
   check('P-9.11', 'the id is judged before the condition', ['mqtt'], async ({ me }) => {
     const wire = await me.putter()
-    const put = { id: 'create', text: 'x', retain: true, if: 'none' }
+    const put = { id: me.id('create'), text: 'x', retain: true, if: 'none' }
     const { pos } = await wire.putWell(`${me.place}/x`, put)
     const again = await wire.putWell(`${me.place}/x`, put)
     same([again.pos, again.duplicate], [pos, true], 'pos and duplicate')
@@ -84,14 +84,14 @@ export const conditions: readonly Check[] = [
   check('P-9.12 P-9.15 P-12.14', 'a put on condition of a position succeeds on that one only', ['mqtt'], async ({ me }) => {
     const wire = await me.putter()
     const topic = `${me.place}/x`
-    const { pos } = await wire.putWell(topic, { id: 'v1', text: 'one', retain: true })
-    const second = await wire.putWell(topic, { id: 'v2', text: 'two', retain: true, if: pos })
-    const refused = await wire.put(topic, { id: 'v3', text: 'three', retain: true, if: pos })
+    const { pos } = await wire.putWell(topic, { id: me.id('v1'), text: 'one', retain: true })
+    const second = await wire.putWell(topic, { id: me.id('v2'), text: 'two', retain: true, if: pos })
+    const refused = await wire.put(topic, { id: me.id('v3'), text: 'three', retain: true, if: pos })
     const current = refused['current'] as Record<string, unknown> | null
     same([refused['error'], current?.['pos'], current?.['text']], ['conflict', second.pos, 'two'], 'error, and the current entry')
     const elsewhere = positionOf({ ...partsOf(pos), epoch: other(partsOf(pos).epoch) })
     same(
-      (await wire.put(topic, { id: 'v4', text: 'x', retain: true, if: elsewhere }))['error'],
+      (await wire.put(topic, { id: me.id('v4'), text: 'x', retain: true, if: elsewhere }))['error'],
       'conflict',
       'a position of another history',
     )
@@ -100,13 +100,13 @@ export const conditions: readonly Check[] = [
   check('P-9.13', 'a put on condition of none succeeds where there is none', ['mqtt'], async ({ me }) => {
     const wire = await me.putter()
     const topic = `${me.place}/x`
-    const put = (id: string): Promise<Readonly<Record<string, unknown>>> => wire.put(topic, { id, text: id, retain: true, if: 'none' })
+    const put = (id: string): Promise<Readonly<Record<string, unknown>>> => wire.put(topic, { id: me.id(id), text: id, retain: true, if: 'none' })
     must('pos' in (await put('first')), 'the first was refused')
     same((await put('second'))['error'], 'conflict', 'the second')
-    await wire.putWell(topic, { id: 'drop', retain: true })
+    await wire.putWell(topic, { id: me.id('drop'), retain: true })
     must('pos' in (await put('third')), 'the one after the deletion was refused')
     same(
-      (await wire.put(`${me.place}/y`, { id: 'absent', text: 'x', retain: true, if: 'id:first' }))['current'],
+      (await wire.put(`${me.place}/y`, { id: me.id('absent'), text: 'x', retain: true, if: `id:${me.id('first')}` }))['current'],
       null,
       'current of an absent topic',
     )
@@ -115,15 +115,15 @@ export const conditions: readonly Check[] = [
   check('P-9.14', 'a put on condition of an id chains queued writes', ['mqtt'], async ({ me }) => {
     const wire = await me.putter()
     const topic = `${me.place}/x`
-    await wire.putWell(topic, { id: 'one', text: '1', retain: true })
-    await wire.putWell(topic, { id: 'two', text: '2', retain: true, if: 'id:one' })
-    await wire.putWell(topic, { id: 'three', text: '3', retain: true, if: 'id:two' })
-    same((await wire.put(topic, { id: 'four', text: '4', retain: true, if: 'id:two' }))['error'], 'conflict', 'on an older id')
+    await wire.putWell(topic, { id: me.id('one'), text: '1', retain: true })
+    await wire.putWell(topic, { id: me.id('two'), text: '2', retain: true, if: `id:${me.id('one')}` })
+    await wire.putWell(topic, { id: me.id('three'), text: '3', retain: true, if: `id:${me.id('two')}` })
+    same((await wire.put(topic, { id: me.id('four'), text: '4', retain: true, if: `id:${me.id('two')}` }))['error'], 'conflict', 'on an older id')
     return 'one, two, three are taken in a chain; an older id is a conflict'
   }),
   check('P-9.16', 'of many puts with one condition exactly one succeeds', ['mqtt', 'http'], async ({ me }) => {
     const wires = await Promise.all(Array.from({ length: 6 }, () => me.putter()))
-    const tried = wires.map((wire, at) => wire.put(`${me.place}/x`, { id: `race-${at}`, text: String(at), retain: true, if: 'none' }))
+    const tried = wires.map((wire, at) => wire.put(`${me.place}/x`, { id: me.id(`race-${at}`), text: String(at), retain: true, if: 'none' }))
     const answers = await Promise.all(tried)
     same(answers.map((answer) => answer['error'] ?? 'taken').sort(), [...Array<string>(5).fill('conflict'), 'taken'], 'the answers')
     same((await me.entries()).entries.length, 1, 'entries')

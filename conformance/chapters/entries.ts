@@ -24,7 +24,7 @@ export const entries: readonly Check[] = [
     async (attempt) => {
       const { me } = attempt
       const wire = await me.putter()
-      const { id, pos } = await wire.putWell(`${me.place}/x`, { id: 'envelope', text: 'x' })
+      const { id, pos } = await wire.putWell(`${me.place}/x`, { id: me.id('envelope'), text: 'x' })
       const envelope = await only(attempt)
       const { ts, from, client, topic } = envelope
       same([envelope['pos'], envelope['id']], [pos, id], 'pos and id')

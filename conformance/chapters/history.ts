@@ -124,19 +124,19 @@ export const history: readonly Check[] = [
   }),
   check('P-11.28', 'Idempotency-Key is the id, If-Position the condition', ['http'], async ({ me }) => {
     const keyed = mustAnswer(
-      await me.post('x', { text: 'x', retain: true }, { 'idempotency-key': 'key-1', 'if-position': 'none' }),
+      await me.post('x', { text: 'x', retain: true }, { 'idempotency-key': me.id('key'), 'if-position': 'none' }),
       201,
       'with both headers',
     )
-    same(keyed.json['id'], 'key-1', 'the id')
+    same(keyed.json['id'], me.id('key'), 'the id')
     mustRefuse(await me.post('x', { text: 'y', retain: true }, { 'if-position': 'none' }), 412, 'conflict', 'If-Position: none again')
     mustRefuse(
-      await me.post('x', { id: 'a', text: 'x' }, { 'idempotency-key': 'b' }),
+      await me.post('x', { id: me.id('a'), text: 'x' }, { 'idempotency-key': 'b' }),
       400,
       'bad-request',
       'a header and a member that differ',
     )
-    return 'id key-1, conflict, and bad-request where both differ'
+    return 'the key is the id, conflict, and bad-request where both differ'
   }),
   check('P-11.29 P-12.14', 'a 412 brings the current entry', ['http'], async ({ me }) => {
     const { pos } = await me.append('x', { text: 'current', retain: true })

@@ -25,9 +25,9 @@ export const messages: readonly Check[] = [
   ),
   check('P-15.1', 'a user may write to their own inbox by way of the outbox', ['http'], async ({ me }) => {
     const [out, into] = ways(me, me)
-    const { json } = mustAnswer(await send(me, out, { text: 'note', id: 'note' }), 201, 'the message')
+    const { json } = mustAnswer(await send(me, out, { text: 'note', id: me.id('note') }), 201, 'the message')
     const [sent, received] = [await entriesBelow(me, out), await entriesBelow(me, into)]
-    same([sent[0]?.['pos'], received[0]?.['id']], [json['pos'], 'note'], 'pos in the outbox, and id in the inbox')
+    same([sent[0]?.['pos'], received[0]?.['id']], [json['pos'], me.id('note')], 'pos in the outbox, and id in the inbox')
     return `201 at ${String(json['pos'])} of the outbox, and in the inbox`
   }),
   check('P-15.2', 'nobody publishes to an inbox', ['mqtt', 'http'], async ({ me }) => {
@@ -36,10 +36,10 @@ export const messages: readonly Check[] = [
   }),
   check('P-15.5', 'a message with the same id comes once; with other content it is refused', ['http'], async ({ me }) => {
     const [out, into] = ways(me, me)
-    const first = mustAnswer(await send(me, out, { id: 'once', text: 'x' }), 201, 'the message')
-    const again = mustAnswer(await send(me, out, { id: 'once', text: 'x' }), 200, 'the repeated one')
+    const first = mustAnswer(await send(me, out, { id: me.id('once'), text: 'x' }), 201, 'the message')
+    const again = mustAnswer(await send(me, out, { id: me.id('once'), text: 'x' }), 200, 'the repeated one')
     same([again.json['pos'], again.json['duplicate']], [first.json['pos'], true], 'pos and duplicate')
-    mustRefuse(await send(me, out, { id: 'once', text: 'y' }), 422, 'id-reused', 'other content')
+    mustRefuse(await send(me, out, { id: me.id('once'), text: 'y' }), 422, 'id-reused', 'other content')
     same(
       (await entriesBelow(me, into)).map(({ text }) => text),
       ['x'],

@@ -22,10 +22,10 @@ export const order: readonly Check[] = [
       const wire = await me.putter()
       wire.sendTogether(
         wire.publishPacket(`${me.place}/x`, '0'),
-        wire.publishPacket(`put/${me.place}/x`, JSON.stringify({ id: 'one', text: '1' })),
+        wire.publishPacket(`put/${me.place}/x`, JSON.stringify({ id: me.id('one'), text: '1' })),
         wire.publishPacket(`${me.place}/x`, '2', { qos: 2 }),
         wire.publishPacket(`${me.place}/x`, '3', { qos: 0, retain: true }),
-        wire.publishPacket(`put/${me.place}/x`, JSON.stringify({ id: 'four', text: '4' })),
+        wire.publishPacket(`put/${me.place}/x`, JSON.stringify({ id: me.id('four'), text: '4' })),
         wire.publishPacket(`${me.place}/x`, '5', { messageId: 99 }),
       )
       await wire.acknowledged('puback', 99)
@@ -43,7 +43,7 @@ export const order: readonly Check[] = [
     for (let round = 0; round < 3; round++) {
       await one.publish(`${me.place}/x`, `mqtt ${round}`)
       positions.push((await me.entries({ reverse: 'true', limit: '1' })).entries[0]?.['pos'])
-      positions.push((await two.putWell(`${me.place}/x`, { id: `put-${round}`, text: 'put' })).pos)
+      positions.push((await two.putWell(`${me.place}/x`, { id: me.id(`put-${round}`), text: 'put' })).pos)
       positions.push((await me.append('x', { text: 'http' })).pos)
     }
     const seqs = positions.map(seqOf)
@@ -77,8 +77,8 @@ export const order: readonly Check[] = [
     return 'five entries: in the history as soon as they are delivered'
   }),
   check('P-8.5 P-11.29', 'a repeated POST is answered 200 with the first position', ['http'], async ({ me }) => {
-    const { pos } = await me.append('x', { id: 'again', text: 'x' })
-    const repeated = mustAnswer(await me.post('x', { id: 'again', text: 'x' }), 200, 'the repeated POST')
+    const { pos } = await me.append('x', { id: me.id('again'), text: 'x' })
+    const repeated = mustAnswer(await me.post('x', { id: me.id('again'), text: 'x' }), 200, 'the repeated POST')
     same([repeated.json['pos'], repeated.json['duplicate']], [pos, true], 'pos and duplicate')
     return `201, then 200 with duplicate at ${pos}`
   }),

@@ -12,8 +12,8 @@ export const positions: readonly Check[] = [
   check('P-2.7', 'one position is valid on every door', ['mqtt', 'http'], async ({ me }) => {
     const wire = await me.putter()
     await wire.follow(`sync/${me.place}/#`)
-    const first = await wire.putWell(`${me.place}/doors`, { id: 'doors-1', text: 'one', retain: true })
-    const envelope = await wire.json((json) => json['id'] === 'doors-1' && 'ts' in json, 'the envelope')
+    const first = await wire.putWell(`${me.place}/doors`, { id: me.id('doors-1'), text: 'one', retain: true })
+    const envelope = await wire.json((json) => json['id'] === first.id && 'ts' in json, 'the envelope')
     same(envelope.json['pos'], first.pos, 'the position on the sync door, beside that of the put reply')
     const page = await me.entries()
     same(page.entries.at(-1)?.['pos'], first.pos, 'the position in the history')

@@ -26,7 +26,7 @@ export const problems: readonly Check[] = [
     async ({ me, strangerUid, limits }) => {
       const path = `/v1/streams/users/${encodeURIComponent(me.uid)}/entries`
       const [epoch = '', seq = '', mark = ''] = (await me.head()).split('.')
-      await me.append('x', { id: 'taken', text: 'x', retain: true })
+      await me.append('x', { id: me.id('taken'), text: 'x', retain: true })
       const refusals: Readonly<Record<string, Answer>> = {
         'bad-request': await me.ask(path, { query: { limit: 'x' } }),
         'bad-topic': await me.post('a//b', { text: 'x' }),
@@ -37,7 +37,7 @@ export const problems: readonly Check[] = [
         forbidden: await me.ask(`/v1/streams/users/${encodeURIComponent(strangerUid)}/entries`),
         'not-found': await me.ask('/v1/nothing'),
         conflict: await me.post('x', { text: 'y', retain: true, if: 'none' }),
-        'id-reused': await me.post('x', { id: 'taken', text: 'other', retain: true }),
+        'id-reused': await me.post('x', { id: me.id('taken'), text: 'other', retain: true }),
         ahead: await me.ask(path, { query: { after: `${epoch}.${Number(seq) + 1_000_000}.${mark}` } }),
         'payload-too-large': await me.post('x', { text: 'x'.repeat(limits.packetBytesMax) }),
       }
@@ -72,7 +72,7 @@ export const problems: readonly Check[] = [
       ]
       const streams = [`users/${strangerUid}`, me.stream, `inbox/${me.uid}`]
       for (const [at, topic] of topics.entries()) {
-        const put = await wire.put(topic, { id: `refused-${at}`, text: 'x' })
+        const put = await wire.put(topic, { id: me.id(`refused-${at}`), text: 'x' })
         const post = await me.postTo(streams[at] as string, asked[at] as { topic: string; text: string })
         same(put['error'], post.json['code'], `the code for ${topic}`)
       }

@@ -9,8 +9,8 @@ export const replies: readonly Check[] = [
   check('P-7.1', 'nothing on reply topics is kept for a session', ['mqtt'], async ({ me }) => {
     const clientId = me.newClientId()
     const wire = await me.putter({ clean: false, clientId })
-    await wire.putWell(`${me.place}/x`, { id: 'heard', text: 'x' })
-    wire.publishNow(`put/${me.place}/x`, JSON.stringify({ id: 'unheard', text: 'x' }))
+    await wire.putWell(`${me.place}/x`, { id: me.id('heard'), text: 'x' })
+    wire.publishNow(`put/${me.place}/x`, JSON.stringify({ id: me.id('unheard'), text: 'x' }))
     wire.cut()
     const { wire: back } = await me.knock({ clean: false, clientId })
     await back.ping()
@@ -61,7 +61,7 @@ export const replies: readonly Check[] = [
       await wire.publish('auth/renew', 'nonsense')
       const { reason } = await wire.control('renew-refused')
       same(reason, 'unauthorized', 'reason')
-      await wire.putWell(`${me.place}/x`, { id: 'still', text: 'here' })
+      await wire.putWell(`${me.place}/x`, { id: me.id('still'), text: 'here' })
       return 'renew-refused unauthorized, and the next put is taken'
     },
     aws,
@@ -74,7 +74,7 @@ export const replies: readonly Check[] = [
       const wire = await me.putter()
       await wire.publish('auth/renew', other.token)
       same((await wire.control('renew-refused'))['reason'], 'forbidden', 'reason')
-      await wire.putWell(`${me.place}/x`, { id: 'still', text: 'here' })
+      await wire.putWell(`${me.place}/x`, { id: me.id('still'), text: 'here' })
       return 'renew-refused forbidden, and the connection is as it was'
     },
     aws,
@@ -83,7 +83,7 @@ export const replies: readonly Check[] = [
     const before = await me.head()
     const wire = await me.putter()
     await wire.publish('auth/renew', 'nonsense')
-    const { pos } = await wire.putWell(`${me.place}/x`, { id: 'after', text: 'x' })
+    const { pos } = await wire.putWell(`${me.place}/x`, { id: me.id('after'), text: 'x' })
     const { entries } = await me.entries({ after: before, topic: '#', limit: '1000' })
     must(
       entries.every(({ text }) => text !== 'nonsense') && entries.some((entry) => entry['pos'] === pos),

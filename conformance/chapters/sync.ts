@@ -19,7 +19,7 @@ export const sync: readonly Check[] = [
   }),
   check('P-6.2 P-6.8', 'sync@ catches up without a gap and without a double, while others write', ['mqtt'], async ({ me }) => {
     const writer = await me.putter()
-    const { pos: from } = await writer.putWell(`${me.place}/n`, { id: 'n-0', data: 0 })
+    const { pos: from } = await writer.putWell(`${me.place}/n`, { id: me.id('n-0'), data: 0 })
     for (let n = 1; n <= 20; n++) writer.publishNow(`${me.place}/n`, String(n))
     const reader = await me.connect()
     const followed = reader.follow(`sync@${from}/${me.stream}/#`)
@@ -167,7 +167,7 @@ export const sync: readonly Check[] = [
   }),
   check('P-6.7 P-6.8', 'several catch-ups at once are complete, each for itself', ['mqtt'], async ({ me }) => {
     const writer = await me.putter()
-    const { pos: from } = await writer.putWell(`${me.place}/n`, { id: 'from', data: 0 })
+    const { pos: from } = await writer.putWell(`${me.place}/n`, { id: me.id('from'), data: 0 })
     for (let n = 1; n <= 10; n++) await writer.publish(`${me.place}/n`, String(n))
     const readers = await Promise.all([1, 2, 3].map(() => me.listen(`sync@${from}/${me.place}/#`)))
     for (const reader of readers) same((await entriesUntil(reader, `${me.place}/n`, 10)).data, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 'a reader')

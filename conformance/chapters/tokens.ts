@@ -47,7 +47,7 @@ export const tokens: readonly Check[] = [
       const stream = `users/${strangerUid}`
       const wire = await me.putter()
       same(await wire.subscribe([`${stream}/#`, `sync/${stream}/#`]), [0x80, 0x80], 'SUBACK')
-      same((await wire.put(`${stream}/x`, { id: 'x', text: 'x' }))['error'], 'forbidden', 'a put')
+      same((await wire.put(`${stream}/x`, { id: me.id('x'), text: 'x' }))['error'], 'forbidden', 'a put')
       mustRefuse(await me.ask(entriesOf(strangerUid)), 403, 'forbidden', 'the history')
       mustRefuse(await me.ask(`/v1/streams/users/${encodeURIComponent(strangerUid)}/state`), 403, 'forbidden', 'the state')
       mustRefuse(await me.postTo(stream, { topic: 'x', text: 'x' }), 403, 'forbidden', 'a POST')

@@ -104,12 +104,12 @@ const cripplings: readonly Crippling[] = [
     fault: {
       toClient: publish((packet) => {
         const text = packet.payload.toString()
-        if (/"id":"(?:put-1|first)"/.test(text) && packet.topic.startsWith('reply/')) return []
+        if (/"id":"[\w-]+-(?:put-1|first)"/.test(text) && packet.topic.startsWith('reply/')) return []
         return [{ ...packet, payload: text.replace('"bad-put"', '"bad-request"') }]
       }),
     },
     fails: {
-      'P-5.1': /the answer to the put put-1 did not come/,
+      'P-5.1': /the answer to the put [\w-]+-put-1 did not come/,
       'P-5.12': /the PUBACK came before the answer/,
       'P-5.9': /bad-put/,
       'P-5.15': /bad-put for/,
