@@ -2,7 +2,7 @@
 import type { Attempt } from './attempt.ts'
 
 export type Engine = 'self-hosted' | 'aws-iot'
-export const engines: readonly Engine[] = ['self-hosted', 'aws-iot']
+export const knownEngines: readonly Engine[] = ['self-hosted', 'aws-iot']
 
 /** What a check needs of the deployment; `mqtt` is whichever of `tcp` and `ws` was chosen. */
 export type Need = 'mqtt' | 'tcp' | 'ws' | 'http' | 'second user' | 'space' | 'short token'

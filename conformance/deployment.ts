@@ -3,7 +3,7 @@ import { Trace, withoutTokens } from './arrivals.ts'
 import { short, type Engine } from './check.ts'
 import { dial } from './dial.ts'
 import { Http, reasonOf } from './http.ts'
-import { connectPacket } from './person.ts'
+import { connectPacket } from './connect-packet.ts'
 import { Wire, objectOf, type Json } from './wire.ts'
 
 export type Door = 'tcp' | 'ws' | 'http'
@@ -79,7 +79,7 @@ export async function survey(options: DeploymentOptions, root: string): Promise<
   if (http) await mustBeReady(http)
   const first = await userOf(options.user, options, http)
   const second = options.second === undefined ? undefined : await userOf(options.second, options, http)
-  if (second?.uid === first.user.uid) throw new Unusable(`${options.user} and ${options.second} are the same user, ${first.user.uid}`)
+  if (second?.user.uid === first.user.uid) throw new Unusable(`${options.user} and ${options.second} are the same user, ${first.user.uid}`)
   const told = first.exchanged?.['mqtt_url']
   const tcp = options.tcp ?? (typeof told === 'string' ? told : undefined)
   const ws = options.ws ?? (options.http === undefined ? undefined : `${options.http.replace(/^http/, 'ws')}/mqtt`)
@@ -128,7 +128,7 @@ async function userOf(
   })
   const { access_token: exchanged, scope, error, error_description: reason } = answer.json
   if (answer.status === 400 || answer.status === 401)
-    throw new Unusable(`the server refuses the token of ${name}: ${withoutTokens(String(reason ?? error ?? answer.status))}`)
+    throw new Unusable(`the server refuses the token of ${name}: ${withoutTokens(JSON.stringify(reason ?? error ?? answer.status))}`)
   const uid = typeof exchanged === 'string' ? claimOf(exchanged, 'sub') : undefined
   if (answer.status !== 200 || uid === undefined)
     throw new Unusable(`${http.url}/v1/token answers ${answer.status} with what is no token exchange`)

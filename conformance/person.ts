@@ -1,22 +1,12 @@
 /** A user of the deployment within one check: connects, asks and puts, and notes what must be removed again. */
-import type { IConnectPacket } from 'mqtt-packet'
 import { Broken, must } from './check.ts'
 import type { Trace } from './arrivals.ts'
+import { connectPacket, type ConnectOptions } from './connect-packet.ts'
 import { exchangeForm, type Deployment, type User } from './deployment.ts'
 import { dial } from './dial.ts'
 import { EventReader } from './event-reader.ts'
 import { mustAnswer, reasonOf, type Answer, type Question } from './http.ts'
 import { Wire, type Json } from './wire.ts'
-
-export interface ConnectOptions {
-  readonly clientId?: string
-  readonly clean?: boolean
-  readonly keepalive?: number
-  readonly will?: NonNullable<IConnectPacket['will']>
-  /** Default the user's own; null for none at all. */
-  readonly token?: string | null
-  readonly protocolVersion?: 3 | 4 | 5
-}
 
 /** What a page of history or state holds. */
 export interface Page {
@@ -198,18 +188,4 @@ export class Person {
 /** Levels as a URL has them. */
 export function pathOf(stream: string): string {
   return stream.split('/').map(encodeURIComponent).join('/')
-}
-
-export function connectPacket(options: ConnectOptions & { readonly clientId: string }): IConnectPacket {
-  const { token, protocolVersion = 4, clientId, clean = true, keepalive = 0, will } = options
-  return {
-    cmd: 'connect',
-    protocolId: protocolVersion === 3 ? 'MQIsdp' : 'MQTT',
-    protocolVersion,
-    clientId,
-    clean,
-    keepalive,
-    ...(will ? { will } : {}),
-    ...(typeof token === 'string' ? { username: 'conformance', password: Buffer.from(token) } : {}),
-  }
 }

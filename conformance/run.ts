@@ -92,26 +92,28 @@ async function verdictOf(check: Check, attempt: Attempt): Promise<{ verdict: Ver
 }
 
 /** Why a check cannot be tried, if so. */
-function lacks(need: Need, { http, tcp, ws, mqtt, second, options }: Deployment): string | undefined {
-  const { door } = options
-  switch (need) {
-    case 'mqtt':
-      return mqtt === undefined ? 'MQTT was not asked for, or nobody says where it is' : undefined
-    case 'tcp':
-      return tcp === undefined || (door !== undefined && door !== 'tcp') ? 'TCP was not asked for, or nobody says where it is' : undefined
-    case 'ws':
-      return ws === undefined || (door !== undefined && door !== 'ws')
-        ? 'WebSocket was not asked for, or nobody says where it is'
-        : undefined
-    case 'http':
-      return http ? undefined : 'it needs HTTP, and nobody says where that is (--http-url)'
-    case 'second user':
-      return second ? undefined : 'it needs a second user (--as)'
-    case 'space':
-      return options.space === undefined ? 'it needs a space that both users may write to (--space)' : undefined
-    case 'short token':
-      return options.shortToken ? undefined : 'it needs tokens that expire within seconds (--short-token-command)'
+function lacks(need: Need, deployment: Deployment): string | undefined {
+  const { http, tcp, ws, mqtt, second, options } = deployment
+  const there: Readonly<Record<Need, boolean>> = {
+    mqtt: mqtt !== undefined,
+    tcp: tcp !== undefined,
+    ws: ws !== undefined,
+    http: http !== undefined,
+    'second user': second !== undefined,
+    space: options.space !== undefined,
+    'short token': options.shortToken !== undefined,
   }
+  return there[need] ? undefined : lackings[need]
+}
+
+const lackings: Readonly<Record<Need, string>> = {
+  mqtt: 'it needs MQTT, and nobody says where that is (--mqtt-url)',
+  tcp: 'it needs MQTT over TCP, and nobody says where that is (--mqtt-url)',
+  ws: 'it needs MQTT over WebSocket, and nobody says where that is (--ws-url)',
+  http: 'it needs HTTP, and nobody says where that is (--http-url)',
+  'second user': 'it needs a second user (--as)',
+  space: 'it needs a space that both users may write to (--space)',
+  'short token': 'it needs tokens that expire within seconds (--short-token-command)',
 }
 
 /** Deletes what was published with retain. Says what could not be deleted. */

@@ -280,23 +280,18 @@ export function objectOf(text: string): Json | undefined {
 
 function describe(packet: Packet): string {
   const name = packet.cmd.toUpperCase()
-  switch (packet.cmd) {
-    case 'connect':
-      return `${name} ${JSON.stringify(packet.clientId)}${packet.clean === false ? ' clean=0' : ''}${packet.will ? ` will ${packet.will.topic}` : ''}`
-    case 'connack':
-      return `${name} ${packet.returnCode ?? 0}${packet.sessionPresent ? ' session present' : ''}`
-    case 'publish': {
-      const flags = [`qos ${packet.qos}`, packet.retain ? 'retain' : '', packet.dup ? 'dup' : ''].filter((flag) => flag !== '')
-      const payload = packet.topic === 'auth/renew' ? '(a token)' : short(Buffer.from(packet.payload).toString(), 100)
-      return `${name} ${short(packet.topic, 80)} ${flags.join(' ')} ${payload}`
-    }
-    case 'subscribe':
-      return `${name} ${packet.subscriptions.map(({ topic }) => topic).join(', ')}`
-    case 'suback':
-      return `${name} ${packet.granted.join(' ')}`
-    case 'unsubscribe':
-      return `${name} ${packet.unsubscriptions.join(', ')}`
-    default:
-      return name
+  if (packet.cmd === 'connect') {
+    const will = packet.will ? ` will ${packet.will.topic}` : ''
+    return `${name} ${JSON.stringify(packet.clientId)}${packet.clean === false ? ' clean=0' : ''}${will}`
   }
+  if (packet.cmd === 'connack') return `${name} ${packet.returnCode ?? 0}${packet.sessionPresent ? ' session present' : ''}`
+  if (packet.cmd === 'publish') {
+    const flags = [`qos ${packet.qos}`, packet.retain ? 'retain' : '', packet.dup ? 'dup' : ''].filter((flag) => flag !== '')
+    const payload = packet.topic === 'auth/renew' ? '(a token)' : short(Buffer.from(packet.payload).toString(), 100)
+    return `${name} ${short(packet.topic, 80)} ${flags.join(' ')} ${payload}`
+  }
+  if (packet.cmd === 'subscribe') return `${name} ${packet.subscriptions.map(({ topic }) => topic).join(', ')}`
+  if (packet.cmd === 'suback') return `${name} ${packet.granted.map(String).join(' ')}`
+  if (packet.cmd === 'unsubscribe') return `${name} ${packet.unsubscriptions.join(', ')}`
+  return name
 }

@@ -1,6 +1,6 @@
 /** `tidemark conformance`: what the protocol says, tried on a deployment from outside. */
 import { InvalidArgumentError, type Command } from 'commander'
-import { engines, type Engine } from '../../conformance/check.ts'
+import { knownEngines, type Engine } from '../../conformance/check.ts'
 import { Unusable, type Door } from '../../conformance/deployment.ts'
 import { checksOf, countsOf, jsonOf, rowOf, summaryOf } from '../../conformance/report.ts'
 import { runChecks } from '../../conformance/run.ts'
@@ -40,7 +40,7 @@ export function define(command: Command): void {
     .option('--mqtt-url <URL>', 'where MQTT is; default what the exchange tells clients')
     .option('--ws-url <URL>', 'where MQTT over WebSocket is; default /mqtt of HTTP')
     .option('--door <DOOR>', 'only checks over tcp, ws or http; MQTT goes that way', choice<Door>(doors))
-    .option('--engine <ENGINE>', `what carries the connections: ${engines.join(' or ')}`, choice<Engine>(engines), 'self-hosted')
+    .option('--engine <ENGINE>', `what carries the connections: ${knownEngines.join(' or ')}`, choice<Engine>(knownEngines), 'self-hosted')
     .option('--only <CLAUSE>', 'a chapter or a clause, like P-4 or P-4.2; may be given several times', collect)
     .option('--timeout <SECONDS>', 'how long each step may take', number(0.2, 60), 5)
     .option('--parallel <N>', 'how many checks at a time', number(1, 20), 4)
@@ -81,7 +81,7 @@ async function conformance(given: string, options: ConformanceOptions): Promise<
 function addresses(
   given: string,
   options: ConformanceOptions,
-): { http?: string; tcp?: string; ws?: string } & Record<'http' | 'tcp' | 'ws', string | undefined> {
+): Record<'http' | 'tcp' | 'ws', string | undefined> {
   const url = urlOf(given, 'URL', /^(?:https?|mqtts?|wss?):$/)
   const { protocol } = new URL(url)
   return {

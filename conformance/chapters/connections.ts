@@ -1,11 +1,11 @@
 /** Chapter 7, connections. */
 import { connect as connectTcp } from 'node:net'
-import { generate } from 'mqtt-packet'
+import { generate, type Packet } from 'mqtt-packet'
 import type { Attempt } from '../attempt.ts'
 import { awsCarriesConnections, check, must, NotApplicable, same, type Check } from '../check.ts'
 import { openWebSocket } from '../dial.ts'
 import { reasonOf } from '../http.ts'
-import { connectPacket } from '../person.ts'
+import { connectPacket } from '../connect-packet.ts'
 
 const aws = { 'aws-iot': awsCarriesConnections }
 
@@ -136,7 +136,7 @@ export const connections: readonly Check[] = [
     async ({ me }) => {
       const wire = await me.dial()
       const connect = connectPacket({ clientId: me.newClientId(), token: me.token })
-      const subscribe = { cmd: 'subscribe', messageId: 77, subscriptions: [{ topic: `${me.place}/#`, qos: 1 }] } as const
+      const subscribe: Packet = { cmd: 'subscribe', messageId: 77, subscriptions: [{ topic: `${me.place}/#`, qos: 1 }] }
       wire.sendTogether(connect, subscribe, wire.publishPacket(`${me.place}/x`, 'together', { messageId: 78 }))
       same((await wire.connack()).returnCode, 0, 'CONNACK')
       same((await wire.message()).text, 'together', 'the message')

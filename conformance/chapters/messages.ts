@@ -69,7 +69,7 @@ export const messages: readonly Check[] = [
     for (const time of [1, 2]) await writer.publish(`${out}/x`, 'same', { messageId: time })
     const ids = (await entriesBelow(me, into)).map(({ id }) => id)
     must(ids.length === 2 && ids[0] !== ids[1], `the ids are ${ids.join(', ')}`)
-    return `${ids.join(' and ')}`
+    return ids.join(' and ')
   }),
   check('P-15.1 P-1.5', 'nobody writes to the outbox of another user, or reads their inbox', ['mqtt', 'http'], async (attempt) => {
     const { me, strangerUid } = attempt

@@ -30,12 +30,12 @@ export const puts: readonly Check[] = [
     const wire = await me.putter()
     await wire.follow(`${me.place}/#`)
     const bytes = Buffer.from([1, 0, 255])
-    const puts: readonly (readonly [Json, Buffer])[] = [
+    const three: readonly (readonly [Json, Buffer])[] = [
       [{ id: me.id('a'), data: { a: [1, null, 'ü'] } }, Buffer.from('{"a":[1,null,"ü"]}')],
       [{ id: me.id('b'), text: 'grüße' }, Buffer.from('grüße')],
       [{ id: me.id('c'), base64: bytes.toString('base64') }, bytes],
     ]
-    for (const [put, payload] of puts) {
+    for (const [put, payload] of three) {
       await wire.putWell(`${me.place}/x`, put)
       const { bytes: delivered, text, qos } = await wire.message(`${me.place}/x`)
       must(delivered.equals(payload) && qos === 1, `${JSON.stringify(put)} was delivered as ${text} at QoS ${qos}`)

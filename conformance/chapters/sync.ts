@@ -46,8 +46,8 @@ export const sync: readonly Check[] = [
     const wire = await me.listen(`sync/${me.place}/#`, `sync/${me.place}/+`)
     await wire.publish(`${me.place}/x`, 'twice')
     await wire.publish(`${me.place}/x`, 'end')
-    const heard: unknown[] = []
-    for (let at = 0; at < 4; at++) heard.push((await wire.json(isEntry, 'an envelope')).json['text'])
+    const heard: string[] = []
+    for (let at = 0; at < 4; at++) heard.push(String((await wire.json(isEntry, 'an envelope')).json['text']))
     same(heard.sort(), ['end', 'end', 'twice', 'twice'], 'what came')
     return 'two filters, each entry twice'
   }),

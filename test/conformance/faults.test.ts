@@ -64,7 +64,7 @@ const cripplings: readonly Crippling[] = [
     what: 'that acknowledges what it does not store',
     fault: {
       instead: (packet) =>
-        packet.cmd === 'publish' && packet.qos > 0 && /\/x$/.test(packet.topic)
+        packet.cmd === 'publish' && packet.qos > 0 && packet.topic.endsWith('/x')
           ? [packet.qos === 1 ? { cmd: 'puback', messageId: packet.messageId ?? 0 } : { cmd: 'pubrec', messageId: packet.messageId ?? 0 }]
           : undefined,
     },
@@ -349,7 +349,7 @@ function body(change: (text: string) => string): (answer: HttpAnswer) => HttpAns
 /** Answers to GET of history and state, as objects. */
 function json(change: (page: Record<string, unknown>) => Record<string, unknown>): (answer: HttpAnswer, asked: HttpAsked) => HttpAnswer {
   return (answer, { method, url }) =>
-    method === 'GET' && answer.status === 200 && /^\/v1\/streams\//.test(url)
+    method === 'GET' && answer.status === 200 && url.startsWith('/v1/streams/')
       ? { ...answer, body: JSON.stringify(change(JSON.parse(answer.body) as Record<string, unknown>)) }
       : answer
 }
