@@ -45,7 +45,9 @@ export class Attempt {
   async shortToken(): Promise<{ readonly token: string; readonly expiresMs: number }> {
     const { shortToken, user } = this.deployment.options
     if (!shortToken) throw new NotTried('there are no short tokens')
-    const token = await shortToken(user)
+    const token = await shortToken(user).catch((error: unknown) => {
+      throw new NotTried(error instanceof Error ? error.message : String(error), { cause: error })
+    })
     const exp = partOf(token, 'claims')['exp']
     if (typeof exp !== 'number') throw new NotTried('the command for short tokens prints no JWT with exp')
     const leftMs = exp * 1_000 - Date.now()

@@ -35,7 +35,7 @@ export function define(command: Command): void {
     .option('--user <NAME>', 'the user to be', 'conformance')
     .option('--as <NAME>', 'a second user, for what one must not see of the other')
     .option('--space <ID>', 'a space that both may write to, and the second does not own')
-    .option('--short-token-command <COMMAND>', 'prints a token that expires within 3 to 10 seconds')
+    .option('--short-token-command <COMMAND>', 'prints a token that expires within 15 seconds')
     .option('--http-url <URL>', 'where HTTP is, beside a URL of MQTT')
     .option('--mqtt-url <URL>', 'where MQTT is; default what the exchange tells clients')
     .option('--ws-url <URL>', 'where MQTT over WebSocket is; default /mqtt of HTTP')

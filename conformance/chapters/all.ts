@@ -19,6 +19,7 @@ import { subscribing } from './subscribing.ts'
 import { sync } from './sync.ts'
 import { tokens } from './tokens.ts'
 import { topics } from './topics.ts'
+import { webSocket } from './websocket.ts'
 
 export const allChecks: readonly Check[] = [
   ...topics,
@@ -31,6 +32,7 @@ export const allChecks: readonly Check[] = [
   ...sync,
   ...replies,
   ...connections,
+  ...webSocket,
   ...order,
   ...conditions,
   ...tokens,

@@ -3,8 +3,6 @@ import { connect as connectTcp } from 'node:net'
 import { generate, type Packet } from 'mqtt-packet'
 import type { Attempt } from '../attempt.ts'
 import { awsCarriesConnections, check, must, NotApplicable, same, type Check } from '../check.ts'
-import { openWebSocket } from '../dial.ts'
-import { reasonOf } from '../http.ts'
 import { connectPacket } from '../connect-packet.ts'
 
 const aws = { 'aws-iot': awsCarriesConnections }
@@ -144,52 +142,6 @@ export const connections: readonly Check[] = [
     },
     aws,
   ),
-  check('P-7.21', 'WebSocket is at /mqtt with the subprotocol mqtt; packets may be split over frames', ['ws'], async (attempt) => {
-    const { me, deployment, timeoutMs } = attempt
-    const socket = await openWebSocket(deployment.ws ?? '', timeoutMs).catch((error: unknown) => {
-      throw new Error(reasonOf(error), { cause: error })
-    })
-    same(socket.protocol, 'mqtt', 'the subprotocol')
-    const answered = new Promise<Buffer>((resolve) => {
-      socket.on('message', (data: Buffer) => resolve(data))
-      socket.on('close', () => resolve(Buffer.alloc(0)))
-    })
-    for (const byte of generate(connectPacket({ clientId: me.newClientId(), token: me.token }))) socket.send(Buffer.from([byte]))
-    const timer = setTimeout(() => socket.terminate(), timeoutMs)
-    const connack = await answered
-    clearTimeout(timer)
-    socket.terminate()
-    same([...connack], [0x20, 2, 0, 0], 'what came on a CONNECT of one byte per frame')
-    return 'CONNECT with one byte per frame: CONNACK 0'
-  }),
-  check('P-7.21', 'a text frame closes with 1003', ['ws'], async ({ deployment, timeoutMs }) => {
-    const socket = await openWebSocket(deployment.ws ?? '', timeoutMs)
-    const closed = new Promise<number>((resolve) => void socket.on('close', resolve))
-    const timer = setTimeout(() => socket.terminate(), timeoutMs)
-    socket.send('text')
-    same(await closed, 1003, 'the close code')
-    clearTimeout(timer)
-    return 'closed with 1003'
-  }),
-  check('P-7.21 P-8.10', 'what is published over one door is read over the other', ['tcp', 'ws'], async ({ me, deployment }) => {
-    const webSocket = await me.dial(deployment.ws)
-    same((await webSocket.connect(connectPacket({ clientId: me.newClientId(), token: me.token }))).returnCode, 0, 'CONNACK over WebSocket')
-    await webSocket.follow(`${me.place}/#`)
-    const tcp = await me.dial(deployment.tcp)
-    same((await tcp.connect(connectPacket({ clientId: me.newClientId(), token: me.token }))).returnCode, 0, 'CONNACK over TCP')
-    await tcp.publish(`${me.place}/x`, 'across')
-    same((await webSocket.message()).text, 'across', 'the message')
-    return 'published over TCP, delivered over WebSocket'
-  }),
-  check('P-7.22 P-10.28', 'an upgrade from a foreign web page is refused with 403', ['ws'], async ({ deployment, timeoutMs }) => {
-    const opened = openWebSocket(deployment.ws ?? '', timeoutMs, { origin: 'https://conformance.invalid' })
-    const said = await opened.then(
-      (socket) => (socket.terminate(), 'it was opened'),
-      (error: unknown) => reasonOf(error),
-    )
-    must(said.includes('403'), `the upgrade from https://conformance.invalid: ${said}`)
-    return 'Origin https://conformance.invalid: 403'
-  }),
   check(
     'P-7.13',
     'the user name may be anything',

@@ -86,7 +86,6 @@ describe('tidemark conformance', function () {
         'conformance',
         server.urls.http,
         '--token-command',
-        // A token that may read across streams and revoke is more than the clauses speak of, but one without a grant breaks them.
         `${mint()} --grant subscribe:users/stranger/#`,
         '--user',
         'alice',
