@@ -29,8 +29,9 @@ export const webSocket: readonly Check[] = [
     const closed = new Promise<number>((resolve) => void socket.on('close', resolve))
     const timer = setTimeout(() => socket.terminate(), attempt.timeoutMs)
     socket.send('text')
-    same(await closed, 1003, 'the close code')
+    const code = await closed
     clearTimeout(timer)
+    same(code, 1003, 'the close code')
     return 'closed with 1003'
   }),
   check('P-7.21 P-8.10', 'what is published over one door is read over the other', ['tcp', 'ws'], async ({ me, deployment }) => {

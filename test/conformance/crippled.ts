@@ -51,7 +51,9 @@ export async function crippled(ports: { readonly mqtt: number; readonly http: nu
 
 function passMqtt(client: Socket, port: number, fault: Fault, sockets: Set<Socket>): void {
   const server = connect({ port, host: '127.0.0.1', noDelay: true })
-  const pass = (from: Socket, to: Socket, change: (packet: Packet) => readonly Packet[]): void => {
+  const pass = (from: Socket, to: Socket, change: ((packet: Packet) => readonly Packet[]) | undefined): void => {
+    // What is not changed passes byte by byte: some of it is no packet on purpose.
+    if (!change) return void from.on('data', (chunk: Buffer) => void (to.writable && to.write(chunk)))
     const packets = parser({ protocolVersion: 4 })
     packets.on('packet', (packet) => {
       for (const changed of change(packet)) if (to.writable) to.write(generate(changed))
@@ -59,12 +61,14 @@ function passMqtt(client: Socket, port: number, fault: Fault, sockets: Set<Socke
     packets.on('error', () => to.destroy())
     from.on('data', (chunk: Buffer) => packets.parse(chunk))
   }
-  pass(client, server, (packet) => {
-    const own = fault.instead?.(packet)
+  const { instead } = fault
+  const fromClient = (packet: Packet): readonly Packet[] => {
+    const own = instead?.(packet)
     for (const told of own ?? []) client.write(generate(told))
     return own ? [] : [packet]
-  })
-  pass(server, client, fault.toClient ?? ((packet) => [packet]))
+  }
+  pass(client, server, instead ? fromClient : undefined)
+  pass(server, client, fault.toClient)
   for (const socket of [client, server]) {
     sockets.add(socket)
     socket.on('error', () => {})
@@ -85,7 +89,7 @@ function passHttp(asked: IncomingMessage, response: ServerResponse, port: number
       (fault.answer ?? ((same) => same))({ status: answer.statusCode ?? 0, headers: told, body }, { method, url })
     answer.setEncoding('utf8')
     if (isStream) {
-      response.writeHead(answer.statusCode ?? 0, told)
+      response.writeHead(answer.statusCode ?? 0, told).flushHeaders()
       answer.on('data', (text: string) => void response.write(change(text).body))
       answer.on('end', () => void response.end())
       return

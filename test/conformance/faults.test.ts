@@ -22,7 +22,7 @@ const cripplings: readonly Crippling[] = [
     what: 'that says of every filter that it is granted',
     fault: { toClient: suback((code) => (code === 0x80 ? 1 : code)) },
     fails: { 'P-1.15': /SUBACK of .*: expected \[128\], got \[1\]/, 'P-1.22': /\$SYS/, 'P-1.30': /users\/#/ },
-    passes: ['P-1.20', 'P-1.34'],
+    passes: ['P-1.1', 'P-1.34'],
   },
   {
     chapter: 2,
@@ -56,7 +56,7 @@ const cripplings: readonly Crippling[] = [
       }),
       answer: body((text) => text.replaceAll('"deleted":true', '"deleted":false')),
     },
-    fails: { 'P-3.14': /the bytes of the payload do not stand in/, 'P-3.1': /what is delivered live/, 'P-3.9': /retain, deleted/ },
+    fails: { 'P-3.14': /the bytes of the payload do not stand in/, 'P-3.1': /a message did not come/, 'P-3.9': /retain, deleted/ },
     passes: ['P-3.5', 'P-3.13'],
   },
   {
@@ -73,16 +73,22 @@ const cripplings: readonly Crippling[] = [
   },
   {
     chapter: 4,
-    what: 'that loses PUBACKs, the retain flag, DUP and session present',
+    what: 'that does not acknowledge',
+    fault: { toClient: (packet) => (packet.cmd === 'puback' ? [] : [packet]) },
+    fails: { 'P-4.2': /PUBACK did not come/, 'P-4.6': /PUBACK did not come/ },
+    passes: ['P-4.9'],
+  },
+  {
+    chapter: 4,
+    what: 'that loses the retain flag, DUP and session present',
     fault: {
       toClient: (packet) => {
-        if (packet.cmd === 'puback') return []
         if (packet.cmd === 'connack') return [{ ...packet, sessionPresent: false }]
         return packet.cmd === 'publish' ? [{ ...packet, retain: false, dup: false }] : [packet]
       },
     },
-    fails: { 'P-4.2': /PUBACK did not come/, 'P-4.6': /PUBACK did not come/, 'P-4.17': /./, 'P-4.21': /session present/ },
-    passes: ['P-4.9'],
+    fails: { 'P-4.12': /retained messages/, 'P-4.18': /DUP is false/, 'P-4.17': /session present is 0/, 'P-4.21': /session present/ },
+    passes: ['P-4.2', 'P-4.11'],
   },
   {
     chapter: 4,
@@ -94,7 +100,7 @@ const cripplings: readonly Crippling[] = [
   {
     chapter: 4,
     what: 'that sends one entry in five twice',
-    fault: { toClient: publish((packet) => (/[05]$/.test(packet.payload.toString()) ? [packet, packet] : [packet])) },
+    fault: { toClient: publish((packet) => (/[05]$/.test(packet.payload.toString()) ? [packet, { ...packet, qos: 0 }] : [packet])) },
     fails: { 'P-4.17': /what came/, 'P-4.11': /live, beside the history/, 'P-4.12': /heard/ },
     passes: ['P-4.14', 'P-4.28'],
   },
@@ -278,6 +284,8 @@ describe('checks of conformance', function () {
 
   before(async () => {
     server = await testServer()
+    // In a checkout the console is built when somebody first asks for it.
+    await fetch(server.urls.http, { headers: { accept: 'text/html' } })
   })
   after(() => server.stop())
 
