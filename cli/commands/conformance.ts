@@ -51,7 +51,8 @@ export function define(command: Command): void {
 async function conformance(given: string, options: ConformanceOptions): Promise<void> {
   const { tokenCommand, shortTokenCommand, user, as: second, space, door } = options
   const checks = checksOf(options.only ?? [], door)
-  if (checks.length === 0) throw new UsageError(`no check is about ${options.only?.join(', ') ?? 'that'}${door === undefined ? '' : ` over ${door}`}`)
+  if (checks.length === 0)
+    throw new UsageError(`no check is about ${options.only?.join(', ') ?? 'that'}${door === undefined ? '' : ` over ${door}`}`)
   for (const name of [user, second]) if (name !== undefined) mustBeName(name)
   if (second !== undefined && !tokenCommand.includes(userMark))
     throw new UsageError(`--as needs a --token-command with ${userMark} in it, to get tokens of both users`)
@@ -78,10 +79,7 @@ async function conformance(given: string, options: ConformanceOptions): Promise<
 }
 
 /** One URL says where most is: HTTP brings WebSocket, and the exchange tells where MQTT is. */
-function addresses(
-  given: string,
-  options: ConformanceOptions,
-): Record<'http' | 'tcp' | 'ws', string | undefined> {
+function addresses(given: string, options: ConformanceOptions): Record<'http' | 'tcp' | 'ws', string | undefined> {
   const url = urlOf(given, 'URL', /^(?:https?|mqtts?|wss?):$/)
   const { protocol } = new URL(url)
   return {

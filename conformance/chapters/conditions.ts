@@ -61,7 +61,12 @@ export const conditions: readonly Check[] = [
   }),
   check('P-9.8', 'a refused publish leaves its id free', ['http'], async ({ me }) => {
     await me.append('x', { text: 'x', retain: true })
-    mustRefuse(await me.post('x', { id: me.id('free'), text: 'y', retain: true, if: 'none' }), 412, 'conflict', 'a condition that does not hold')
+    mustRefuse(
+      await me.post('x', { id: me.id('free'), text: 'y', retain: true, if: 'none' }),
+      412,
+      'conflict',
+      'a condition that does not hold',
+    )
     mustAnswer(await me.post('x', { id: me.id('free'), text: 'z' }), 201, 'the same id with other content')
     return '412, then 201 with the same id'
   }),
@@ -100,7 +105,8 @@ export const conditions: readonly Check[] = [
   check('P-9.13', 'a put on condition of none succeeds where there is none', ['mqtt'], async ({ me }) => {
     const wire = await me.putter()
     const topic = `${me.place}/x`
-    const put = (id: string): Promise<Readonly<Record<string, unknown>>> => wire.put(topic, { id: me.id(id), text: id, retain: true, if: 'none' })
+    const put = (id: string): Promise<Readonly<Record<string, unknown>>> =>
+      wire.put(topic, { id: me.id(id), text: id, retain: true, if: 'none' })
     must('pos' in (await put('first')), 'the first was refused')
     same((await put('second'))['error'], 'conflict', 'the second')
     await wire.putWell(topic, { id: me.id('drop'), retain: true })
@@ -118,12 +124,18 @@ export const conditions: readonly Check[] = [
     await wire.putWell(topic, { id: me.id('one'), text: '1', retain: true })
     await wire.putWell(topic, { id: me.id('two'), text: '2', retain: true, if: `id:${me.id('one')}` })
     await wire.putWell(topic, { id: me.id('three'), text: '3', retain: true, if: `id:${me.id('two')}` })
-    same((await wire.put(topic, { id: me.id('four'), text: '4', retain: true, if: `id:${me.id('two')}` }))['error'], 'conflict', 'on an older id')
+    same(
+      (await wire.put(topic, { id: me.id('four'), text: '4', retain: true, if: `id:${me.id('two')}` }))['error'],
+      'conflict',
+      'on an older id',
+    )
     return 'one, two, three are taken in a chain; an older id is a conflict'
   }),
   check('P-9.16', 'of many puts with one condition exactly one succeeds', ['mqtt', 'http'], async ({ me }) => {
     const wires = await Promise.all(Array.from({ length: 6 }, () => me.putter()))
-    const tried = wires.map((wire, at) => wire.put(`${me.place}/x`, { id: me.id(`race-${at}`), text: String(at), retain: true, if: 'none' }))
+    const tried = wires.map((wire, at) =>
+      wire.put(`${me.place}/x`, { id: me.id(`race-${at}`), text: String(at), retain: true, if: 'none' }),
+    )
     const answers = await Promise.all(tried)
     same(answers.map((answer) => String(answer['error'] ?? 'taken')).sort(), [...Array<string>(5).fill('conflict'), 'taken'], 'the answers')
     same((await me.entries()).entries.length, 1, 'entries')

@@ -92,11 +92,7 @@ export const subscribing: readonly Check[] = [
     const reader = await me.connect()
     await reader.follow(`${me.place}/kept/#`)
     const kept = [await reader.message(), await reader.message(), await reader.message()]
-    same(
-      kept.map(({ text, retain }) => `${text} ${retain}`).sort(),
-      ['a true', 'b true', 'b/c true'],
-      'retained messages',
-    )
+    same(kept.map(({ text, retain }) => `${text} ${retain}`).sort(), ['a true', 'b true', 'b/c true'], 'retained messages')
     await writer.publish(`${me.place}/kept/a`, 'changed', { retain: true })
     const live = await reader.message()
     same([live.text, live.retain], ['changed', false], 'the live one')

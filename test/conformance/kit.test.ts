@@ -51,7 +51,8 @@ describe('tidemark conformance', function () {
       const headers = { authorization: `Bearer ${await server.token('alice', { spaces: { team: 'write' } })}` }
       const ask = async (path: string): Promise<Record<string, unknown[]>> =>
         (await (await fetch(`${server.urls.http}${path}`, { headers })).json()) as Record<string, unknown[]>
-      for (const stream of ['users/alice', 'spaces/team']) expect((await ask(`/v1/streams/${stream}/state`))['entries'], stream).to.deep.equal([])
+      for (const stream of ['users/alice', 'spaces/team'])
+        expect((await ask(`/v1/streams/${stream}/state`))['entries'], stream).to.deep.equal([])
       const sessions = (await ask('/v1/sessions'))['sessions'] as { client: string; kept: boolean }[]
       expect(sessions.filter(({ kept }) => kept)).to.deep.equal([])
       const first = (await ask('/v1/streams/users/alice/entries?limit=5'))['entries'] as { topic: string }[]
@@ -98,7 +99,9 @@ describe('tidemark conformance', function () {
       ])
       expect(code, stdout).to.equal(1)
       expect(stderr).to.equal('tidemark: 1 of 1 checks failed\n')
-      expect(stdout).to.match(/^P-4\.9 +FAILED .*\n +SUBACK of users\/stranger\/#: expected \[128\], got \[1\]\n(?: +alice .*\n)* +alice → SUBSCRIBE users\/stranger\/#\n +alice ← SUBACK 1$/m)
+      expect(stdout).to.match(
+        /^P-4\.9 +FAILED .*\n +SUBACK of users\/stranger\/#: expected \[128\], got \[1\]\n(?: +alice .*\n)* +alice → SUBSCRIBE users\/stranger\/#\n +alice ← SUBACK 1$/m,
+      )
     })
 
     it('ends with exit code 2 and a sentence where nothing can be tried', async () => {
@@ -115,7 +118,12 @@ describe('tidemark conformance', function () {
       await refuses(/^tidemark: mqtt:\S+ refuses the token of conformance: CONNACK 4$/m, mqtt, ...echo)
       await refuses(/cannot be reached: .*ECONNREFUSED/, `http://127.0.0.1:${free}`, ...echo)
       await refuses(/cannot be reached: .*ECONNREFUSED/, `mqtt://127.0.0.1:${free}`, ...echo)
-      await refuses(/the token command brings no token for conformance \(exit code 3\): no key$/m, http, '--token-command', 'echo no key >&2; exit 3')
+      await refuses(
+        /the token command brings no token for conformance \(exit code 3\): no key$/m,
+        http,
+        '--token-command',
+        'echo no key >&2; exit 3',
+      )
       await refuses(/brings no token for conformance: it prints nothing$/m, http, '--token-command', 'true')
       await refuses(/no check is about P-99$/m, http, ...echo, '--only', 'P-99')
       await refuses(/--as needs a --token-command with \{user\} in it/, http, ...echo, '--as', 'bob')
@@ -124,8 +132,16 @@ describe('tidemark conformance', function () {
       await refuses(/--door/, http, ...echo, '--door', 'window')
       const page = createHttp((_asked, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'))
       await refuses(/answers 200 with text\/html where the protocol has JSON/, `http://127.0.0.1:${await opened(page)}`, ...echo)
-      await refuses(/does not speak MQTT 3\.1\.1/, `mqtt://127.0.0.1:${await opened(createTcp((socket) => void socket.end('hello\r\n')))}`, ...echo)
-      await refuses(/does not speak MQTT 3\.1\.1: CONNACK did not come within 5 s/, `mqtt://127.0.0.1:${await opened(createTcp(() => {}))}`, ...echo)
+      await refuses(
+        /does not speak MQTT 3\.1\.1/,
+        `mqtt://127.0.0.1:${await opened(createTcp((socket) => void socket.end('hello\r\n')))}`,
+        ...echo,
+      )
+      await refuses(
+        /does not speak MQTT 3\.1\.1: CONNACK did not come within 5 s/,
+        `mqtt://127.0.0.1:${await opened(createTcp(() => {}))}`,
+        ...echo,
+      )
     })
   })
 
@@ -133,7 +149,16 @@ describe('tidemark conformance', function () {
     const server: TestServer = await testServer({ settings: { open: true } })
     closing.push(() => server.stop())
     const token = await server.token('alice')
-    const { code, stdout } = await inProcess(['conformance', server.urls.http, '--token-command', `echo ${token}`, '--only', 'P-1', '--timeout', '20'])
+    const { code, stdout } = await inProcess([
+      'conformance',
+      server.urls.http,
+      '--token-command',
+      `echo ${token}`,
+      '--only',
+      'P-1',
+      '--timeout',
+      '20',
+    ])
     expect(code, stdout).to.equal(0)
     expect(stdout).to.match(/^P-1\.24 +n\/a .*\n +open is on here$/m)
     expect(stdout).to.match(/^P-1\.25 +passed/m)
@@ -161,7 +186,8 @@ describe('tidemark conformance', function () {
     const verdicts = (clause: string): string[] => results.filter(({ clauses }) => clauses[0] === clause).map(({ verdict }) => verdict)
     // What every broker of MQTT 3.1.1 does.
     for (const clause of ['P-4.1', 'P-4.14', 'P-4.26', 'P-7.13', 'P-7.18']) expect(verdicts(clause), clause).to.deep.equal(['passed'])
-    for (const clause of ['P-4.7', 'P-4.9', 'P-5.15', 'P-5.17', 'P-6.1', 'P-6.19', 'P-7.16', 'P-9.13']) expect(verdicts(clause), clause).to.include('failed')
+    for (const clause of ['P-4.7', 'P-4.9', 'P-5.15', 'P-5.17', 'P-6.1', 'P-6.19', 'P-7.16', 'P-9.13'])
+      expect(verdicts(clause), clause).to.include('failed')
     for (const clause of ['P-4.2', 'P-11.1', 'P-18.1']) expect(verdicts(clause), clause).to.deep.equal(['not tried'])
     const evidence = results.find(({ clauses }) => clauses[0] === 'P-4.9')?.evidence
     expect(evidence).to.match(/^SUBACK of users\/stranger-\S+: expected \[128\], got \[1\]$/)

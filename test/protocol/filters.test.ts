@@ -113,8 +113,13 @@ describe('a filter of a stream', () => {
       expect(parseStreamFilter(fits, rules).filter).to.equal(fits)
     }
     for (const large of ['users/alice/3/4/5/6/7/8', 'users/alice/3/4/5/6/7/#', bytes(221)]) {
-      for (const door of ['', 'sync/']) expect(() => parseFilter(`${door}${large}`, rules), large).to.throw().with.property('code', 'bad-filter')
-      expect(() => parseStreamFilter(large, rules), large).to.throw().with.property('code', 'bad-filter')
+      for (const door of ['', 'sync/'])
+        expect(() => parseFilter(`${door}${large}`, rules), large)
+          .to.throw()
+          .with.property('code', 'bad-filter')
+      expect(() => parseStreamFilter(large, rules), large)
+        .to.throw()
+        .with.property('code', 'bad-filter')
     }
     expect(parseFilter('1/2/3/4/5/6/7/8', rules), 'in open').to.include({ door: 'plain' })
   })
