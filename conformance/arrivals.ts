@@ -75,7 +75,8 @@ export class Trace {
   }
 }
 
-const jwt = /[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}/g
+/** The JSON of a header begins with `{"`; cut off somewhere it is one still. */
+const jwt = /\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}/g
 
 export function withoutTokens(text: string): string {
   return text.replaceAll(jwt, '(a token)')

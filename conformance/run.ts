@@ -125,7 +125,7 @@ async function removeRetained(deployment: Deployment): Promise<string | undefine
     try {
       await removeAll(
         person,
-        [...topics].filter((topic) => topic.includes(deployment.root)),
+        [...topics].filter((topic) => topic.includes(deployment.root) && !isMessage(topic)),
         deployment,
       )
     } catch (error) {
@@ -135,6 +135,11 @@ async function removeRetained(deployment: Deployment): Promise<string | undefine
     }
   }
   return undefined
+}
+
+/** Between users nothing is retained [P-15.8]. */
+function isMessage(topic: string): boolean {
+  return /^(?:outbox|inbox)\//.test(topic)
 }
 
 async function removeAll(person: Person, topics: readonly string[], { mqtt }: Deployment): Promise<void> {

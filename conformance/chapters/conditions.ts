@@ -137,7 +137,11 @@ export const conditions: readonly Check[] = [
       wire.put(`${me.place}/x`, { id: me.id(`race-${at}`), text: String(at), retain: true, if: 'none' }),
     )
     const answers = await Promise.all(tried)
-    same(answers.map(({ error }) => (typeof error === 'string' ? error : 'taken')).sort(), [...Array<string>(5).fill('conflict'), 'taken'], 'the answers')
+    same(
+      answers.map(({ error }) => (typeof error === 'string' ? error : 'taken')).sort(),
+      [...Array<string>(5).fill('conflict'), 'taken'],
+      'the answers',
+    )
     same((await me.entries()).entries.length, 1, 'entries')
     return 'six at once: one taken, five conflicts, one entry'
   }),

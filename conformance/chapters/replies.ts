@@ -1,5 +1,6 @@
 /** Chapter 7, reply topics and renewal. */
 import { awsCarriesConnections, check, must, same, type Check } from '../check.ts'
+import { connectPacket } from '../connect-packet.ts'
 import { seqOf } from '../positions.ts'
 import { refusesFilter } from './topics.ts'
 
@@ -98,7 +99,11 @@ export const replies: readonly Check[] = [
     async (attempt) => {
       const { me } = attempt
       const { token, expiresMs } = await attempt.shortToken()
-      const wire = await me.putter({ token })
+      const clientId = me.newClientId()
+      const wire = await me.dial()
+      const subscriptions = [{ topic: `reply/${clientId}/$ctl`, qos: 0 } as const]
+      // In one write: the warning comes at once where little time is left, and it comes once.
+      wire.sendTogether(connectPacket({ clientId, token }), { cmd: 'subscribe', messageId: 1, subscriptions })
       const expiring = await wire.control('auth-expiring')
       must(typeof expiring['in'] === 'number', `it says ${JSON.stringify(expiring)}`)
       await attempt.until(expiresMs - attempt.timeoutMs / 2)

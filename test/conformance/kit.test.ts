@@ -41,6 +41,7 @@ describe('tidemark conformance', function () {
       const { code, stdout, stderr } = await judge(...given, '--json')
       const { results, counts, root } = JSON.parse(stdout) as Report
       expect(failures(results)).to.deep.equal([])
+      expect(stdout, 'a token').not.to.include('eyJ')
       expect({ code, stderr }).to.deep.equal({ code: 0, stderr: '' })
       const others = results.filter(({ verdict }) => verdict !== 'passed')
       expect(others.map(({ clauses, verdict }) => `${clauses[0]} ${verdict}`)).to.deep.equal(['P-1.25 not applicable', 'P-2.12 not tried'])
@@ -65,7 +66,7 @@ describe('tidemark conformance', function () {
       expect(stdout).to.match(/^P-4\.2 +passed +a PUBACK means .*\(P-8\.1, P-8\.2\)\n +three times PUBACK, then the entry in the history$/m)
       expect(stdout).to.match(/^P-10\.24 +– .*\n +it needs a second user \(--as\)$/m)
       expect(stdout).to.match(/\d+ passed, 0 failed, 0 not applicable \(n\/a\), 1 not tried \(–\); \d+ clauses hold\.$/m)
-      expect(stdout).not.to.match(/[\w-]{20,}\.[\w-]{20,}\.[\w-]{20,}/)
+      expect(stdout).not.to.include('eyJ')
     })
 
     it('goes by the door that it is told', async () => {
