@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { once } from 'node:events'
 import { createServer as createHttp } from 'node:http'
 import { createServer as createTcp, type AddressInfo, type Server } from 'node:net'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { findMosquitto, startMosquitto } from '../../bench/brokers/mosquitto.ts'
 import type { Result } from '../../conformance/run.ts'
@@ -27,17 +28,23 @@ describe('tidemark conformance', function () {
 
   describe('on this server, a process with the embedded store', () => {
     let server: ChildServer
+    let folder: string
     before(async () => {
       server = await childServer()
+      folder = await tempFolder()
+      const spaces = { team: 'write' } as const
+      for (const name of ['conformance', 'alice', 'bob', 'stranger'])
+        await writeFile(join(folder, name), await server.token(name, { spaces }))
+      await writeFile(join(folder, 'alice-granted'), await server.token('alice', { grants: ['subscribe:users/stranger/#'] }))
     })
     after(() => server.kill())
 
-    const mint = (more = ''): string => `${process.execPath} ${binPath} token {user} --data ${server.folder} --space team=write${more}`
     const judge = (...args: string[]): Promise<Run> =>
-      inProcess(['conformance', server.urls.http, '--token-command', mint(), '--timeout', '20', ...args])
+      inProcess(['conformance', server.urls.http, '--token-command', `cat ${folder}/{user}`, '--timeout', '20', ...args])
 
     it('finds that everything holds, and leaves nothing behind but entries', async () => {
-      const given = ['--user', 'alice', '--as', 'bob', '--space', 'team', '--short-token-command', mint(' --ttl 10s')]
+      const shortToken = `${process.execPath} ${binPath} token {user} --data ${server.folder} --ttl 10s`
+      const given = ['--user', 'alice', '--as', 'bob', '--space', 'team', '--short-token-command', shortToken]
       const { code, stdout, stderr } = await judge(...given, '--json')
       const { results, counts, root } = JSON.parse(stdout) as Report
       expect(failures(results)).to.deep.equal([])
@@ -88,7 +95,7 @@ describe('tidemark conformance', function () {
         'conformance',
         server.urls.http,
         '--token-command',
-        `${mint()} --grant subscribe:users/stranger/#`,
+        `test {user} = alice && cat ${folder}/alice-granted || cat ${folder}/{user}`,
         '--user',
         'alice',
         '--as',
