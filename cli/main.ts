@@ -28,6 +28,7 @@ const commands: Readonly<Record<string, CommandEntry>> = {
   unseal: { summary: 'let a store that was copied elsewhere serve again', load: () => import('./commands/unseal.ts') },
   'check-config': { summary: 'print the resolved configuration', load: () => import('./commands/check-config.ts') },
   doctor: { summary: 'do what a client does, and say in words what is wrong', load: () => import('./commands/doctor.ts') },
+  conformance: { summary: 'try on a deployment what the protocol promises', load: () => import('./commands/conformance.ts') },
   bench: { summary: 'put a running server under load and tell how it fared', load: () => import('./commands/bench.ts') },
 }
 

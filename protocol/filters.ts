@@ -36,6 +36,7 @@ function parsePlainFilter(wire: string, levels: readonly string[], rules: TopicR
     const stream = streamName(levels, 'bad-filter', wire)
     if (levels.length < 3) throw badFilter(wire, `a stream has no topic of its own; did you mean ${wire}/#?`)
     for (const level of levels) checkLevel(level, wire, 'bad-filter')
+    checkSize(wire, levels, rules)
     return { door: 'plain', stream, filter: wire }
   }
   if (isReservedLevel(first)) throw badFilter(wire, `nothing is delivered on ${quote(first)}`)
@@ -79,7 +80,15 @@ function filterOfStream(wire: string, levels: readonly string[], rules: TopicRul
   if (levels.length < 3) throw badFilter(wire, 'a stream has no topic of its own; append /#')
   const ownName = isExact(levels) && serverNames.has(levels.at(-1) as string)
   for (const level of ownName ? levels.slice(0, -1) : levels) checkLevel(level, wire, 'bad-filter')
+  checkSize(wire, levels, rules)
   return { stream, filter: levels.join('/') }
+}
+
+/** As large as the topics of a stream may be [P-1.19]. */
+function checkSize(wire: string, levels: readonly string[], { streamTopicLevelsMax, streamTopicBytesMax }: TopicRules): void {
+  if (levels.length > streamTopicLevelsMax) throw badFilter(wire, `${levels.length} levels, at most ${streamTopicLevelsMax}`)
+  const bytes = Buffer.byteLength(levels.join('/'))
+  if (bytes > streamTopicBytesMax) throw badFilter(wire, `${bytes} bytes, at most ${streamTopicBytesMax}`)
 }
 
 /** The server's own names, asked for exactly: its entries, and control messages, which come anyway [P-6.9]. */

@@ -14,12 +14,14 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   broker: ['delivery', 'log', 'auth', 'protocol', 'seams'],
   bridge: ['delivery', 'log', 'auth', 'protocol', 'seams'],
   // `tidemark bench` runs the loads of bench/.
-  cli: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench'],
+  cli: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench', 'conformance'],
   client: ['protocol'],
   console: ['client', 'protocol'],
   bench: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
   // Judges the product from outside: it starts programs, of test/ the stub of a database, and talks to ports.
   chaos: ['test'],
+  // Judges any deployment from outside, so it takes nothing from the server that it judges.
+  conformance: [],
   examples: ['client', 'protocol', '.'],
   test: [
     'broker',
@@ -35,6 +37,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'console',
     'bench',
     'chaos',
+    'conformance',
     'examples',
     '.',
   ],

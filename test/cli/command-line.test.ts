@@ -27,6 +27,7 @@ describe('the command line', function () {
       'unseal',
       'check-config',
       'doctor',
+      'conformance',
       'bench',
     ])
     for (const name of commands) {

@@ -1,7 +1,8 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
-import { controlTopic } from '../../protocol/filters.ts'
+import { controlTopic, parseFilter, parseStreamFilter } from '../../protocol/filters.ts'
 import { TopicFilter } from '../../protocol/topic-filter.ts'
+import { defaultLimits } from '../../seams/limits.ts'
 
 const level = fc.constantFrom('', 'a', 'b', '$x')
 const topics = fc.array(level, { minLength: 1, maxLength: 4 }).map((levels) => levels.join('/'))
@@ -100,6 +101,28 @@ describe('a topic filter', () => {
       expect(controlTopic(filter)).to.equal(topic)
     })
   }
+})
+
+describe('a filter of a stream', () => {
+  const rules = { ...defaultLimits, openEnabled: true }
+  const bytes = (count: number): string => 'users/alice/'.padEnd(count, 'x')
+
+  it('[P-1.19] is as large as a topic of the stream may be, on every door', () => {
+    for (const fits of ['users/alice/3/4/5/6/7', 'users/alice/3/4/5/6/#', bytes(220)]) {
+      for (const door of ['', 'sync/']) expect(parseFilter(`${door}${fits}`, rules), fits).to.include({ filter: fits })
+      expect(parseStreamFilter(fits, rules).filter).to.equal(fits)
+    }
+    for (const large of ['users/alice/3/4/5/6/7/8', 'users/alice/3/4/5/6/7/#', bytes(221)]) {
+      for (const door of ['', 'sync/'])
+        expect(() => parseFilter(`${door}${large}`, rules), large)
+          .to.throw()
+          .with.property('code', 'bad-filter')
+      expect(() => parseStreamFilter(large, rules), large)
+        .to.throw()
+        .with.property('code', 'bad-filter')
+    }
+    expect(parseFilter('1/2/3/4/5/6/7/8', rules), 'in open').to.include({ door: 'plain' })
+  })
 })
 
 /** The rules read aloud, level by level. */

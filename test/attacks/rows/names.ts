@@ -80,14 +80,14 @@ const badNames: readonly BadName[] = [
     name: 'more levels than a stream topic may have',
     clauses: ['P-1.19', 'P-13.2'],
     topics: [deep],
-    filters: [`${deep}/9`, `sync/${deep}`],
+    filters: [deep, `${deep}/9`, `sync/${deep}`, 'users/alice/3/4/5/6/7/#'],
     http: { below: ['3/4/5/6/7/8'] },
   },
   {
     name: 'more bytes than a stream topic may have',
     clauses: ['P-1.19', 'P-13.3'],
     topics: [long],
-    filters: [`users/alice/${'x'.repeat(245)}`, `sync/users/alice/${'x'.repeat(240)}`],
+    filters: [long, `sync/${long}`, `users/alice/${'x'.repeat(245)}`, `sync/users/alice/${'x'.repeat(240)}`],
     http: { below: ['x'.repeat(209)] },
   },
   {
