@@ -16,6 +16,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   // `tidemark bench` runs the loads of bench/.
   cli: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench'],
   client: ['protocol'],
+  // What is put into an account, apart from the server.
+  aws: ['auth', 'protocol', 'seams'],
   console: ['client', 'protocol'],
   bench: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
   // Judges the product from outside: it starts programs, of test/ the stub of a database, and talks to ports.
@@ -28,6 +30,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'log',
     'hints',
     'auth',
+    'aws',
     'protocol',
     'seams',
     'cli',
@@ -53,6 +56,7 @@ const entries: readonly RegExp[] = [
   /\.test\.ts$/,
   /^bench\/(?:scale\/)?run\.ts$/,
   /^chaos\/run\.ts$/,
+  /^aws\/cold-start\.ts$/,
   /^examples\//,
 ]
 
@@ -173,7 +177,7 @@ describe('tidy', () => {
   forbid(
     'the console outside cli/',
     // The SDK warns on the console of the page, where the app gives it nothing else.
-    sources.filter((path) => !/^(cli|bench|chaos|examples)\//.test(path) && path !== 'client/client.ts'),
+    sources.filter((path) => !/^(cli|bench|chaos|examples)\//.test(path) && path !== 'client/client.ts' && path !== 'aws/cold-start.ts'),
     /\bconsole\./,
   )
   forbid('a test that runs alone', tests, /\b(?:describe|it|suite|test|context)\.only\(/)
