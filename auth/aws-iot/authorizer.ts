@@ -80,7 +80,11 @@ function admitted(principal: Principal, clientId: string, place: AwsPlace, nowMs
   }
 }
 
-async function verified(event: AuthorizerEvent, { keys, issuer, audience, tokenKey }: AuthorizerOptions, nowMs: number): Promise<Principal> {
+async function verified(
+  event: AuthorizerEvent,
+  { keys, issuer, audience, tokenKey }: AuthorizerOptions,
+  nowMs: number,
+): Promise<Principal> {
   const outside = readOutside(tokenOf(event, tokenKey ?? authorizerTokenKeyDefault), defaultLimits.tokenBytesMax)
   const key = outside.kid === undefined ? undefined : keys.get(outside.kid)
   if (!key) throw refused('the token was signed with a key that this authorizer does not have, or no longer (kid)')

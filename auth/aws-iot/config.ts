@@ -1,5 +1,5 @@
 /** What an operator says about AWS IoT Core, checked before anything starts. */
-import { badConfig } from '../config.ts'
+import { SyncError } from '../../protocol/errors.ts'
 
 export interface AwsIotConfig {
   /** First level of every topic and first part of every client id: one deployment in an account and region. */
@@ -44,13 +44,13 @@ export function checkAwsIotConfig(config: AwsIotConfig): void {
   const endpointRegion = /\.iot\.([a-z0-9-]+)\.amazonaws\.com/.exec(endpoint)?.[1]
   if (endpointRegion !== undefined && endpointRegion !== config.region)
     throw bad('endpoint', `is in ${endpointRegion}, not in ${config.region}`)
-  if ((roleArn === undefined) === (authorizer === undefined)) throw badConfig('awsIot needs exactly one of roleArn and authorizer')
+  if ((roleArn === undefined) === (authorizer === undefined)) throw badConfig('needs exactly one of roleArn and authorizer')
   if (roleArn !== undefined && !roleForm.test(roleArn)) throw bad('roleArn', 'is no ARN of a role')
   if (authorizer !== undefined && !nameForm.test(authorizer)) throw bad('authorizer', 'is no name of an authorizer')
   if (authorizerTokenKey !== undefined && !tokenKeyForm.test(authorizerTokenKey)) throw bad('authorizerTokenKey', 'is no name of a token')
   if (authorizer === undefined && authorizerTokenKey !== undefined) throw bad('authorizerTokenKey', 'goes with authorizer')
   if (roleArn === undefined && (config.giveCredentials || config.deadline !== undefined || stsUrl !== undefined)) {
-    throw badConfig('awsIot: giveCredentials, deadline and stsUrl go with roleArn')
+    throw badConfig('has giveCredentials, deadline or stsUrl, which go with roleArn')
   }
   if (stsUrl !== undefined && !/^https?:$/.test(URL.canParse(stsUrl) ? new URL(stsUrl).protocol : '')) {
     throw bad('stsUrl', 'is no http or https URL')
@@ -65,6 +65,10 @@ export function checkAwsPlace({ root, region, account }: AwsPlace): void {
   if (!/^\d{12}$/.test(account)) throw bad('account', 'must be twelve digits')
 }
 
-function bad(member: string, reason: string): Error {
-  return badConfig(`awsIot.${member} ${reason}`)
+function bad(member: string, reason: string): SyncError {
+  return new SyncError('bad-request', `configuration of tokens: awsIot.${member} ${reason}`)
+}
+
+function badConfig(reason: string): SyncError {
+  return new SyncError('bad-request', `configuration of tokens: awsIot ${reason}`)
 }

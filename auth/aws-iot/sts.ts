@@ -129,6 +129,9 @@ function translated(error: unknown): SyncError {
       error,
     )
   }
+  // Whatever was granted, a policy and a name that STS cannot read are a fault of ours.
+  if (/^(?:MalformedPolicyDocument|ValidationError)/.test(name))
+    return new SyncError('internal', `STS does not understand us: ${message}`, {}, error)
   const meaning = meanings[name] ?? (name === 'SignatureDoesNotMatch' ? unmatched(message) : undefined)
   if (meaning) return new SyncError(meaning.code, `${meaning.says} (STS: ${name})`, {}, error)
   return new SyncError('engine-unavailable', `STS gives no credentials at the moment (${name}: ${message})`, {}, error)

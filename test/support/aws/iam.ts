@@ -1,0 +1,150 @@
+/**
+ * IAM's evaluation of role policies and a session policy, written from AWS's own documents and from nothing of ours:
+ * what the tests judge our policies by. Every layer must allow, a deny anywhere wins, silence denies.
+ */
+export interface IamDocument {
+  readonly Version?: string
+  readonly Statement: IamStatement | readonly IamStatement[]
+}
+
+export interface IamStatement {
+  readonly Effect: string
+  readonly Action?: string | readonly string[]
+  readonly NotAction?: string | readonly string[]
+  readonly Resource?: string | readonly string[]
+  readonly NotResource?: string | readonly string[]
+  readonly Condition?: Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>
+}
+
+/** Values of condition keys and policy variables, by name in lower case. */
+export type IamContext = Readonly<Record<string, string | readonly string[]>>
+
+export interface IamRequest {
+  readonly action: string
+  /** An ARN. */
+  readonly resource: string
+  readonly context?: IamContext
+}
+
+/** Whether every layer allows it: a layer is the policies of one kind, such as those of the role, or the session policy. */
+export function isAllowed(layers: readonly (readonly IamDocument[])[], request: IamRequest): boolean {
+  return layers.length > 0 && layers.map((documents) => decide(documents, request)).every((decision) => decision === 'allow')
+}
+
+function decide(documents: readonly IamDocument[], request: IamRequest): 'allow' | 'deny' | 'nothing' {
+  let found: 'allow' | 'nothing' = 'nothing'
+  for (const document of documents) {
+    for (const statement of listOf(document.Statement)) {
+      if (!applies(statement, request, document.Version === '2012-10-17')) continue
+      if (statement.Effect === 'Deny') return 'deny'
+      found = 'allow'
+    }
+  }
+  return found
+}
+
+function applies(statement: IamStatement, { action, resource, context = {} }: IamRequest, hasVariables: boolean): boolean {
+  const { Action, NotAction, Resource, NotResource, Condition = {} } = statement
+  // Action names have no variables, and their case does not matter.
+  const named = listOf(Action ?? NotAction).some((pattern) => matches(tokensOf(pattern.toLowerCase(), undefined), action.toLowerCase()))
+  if (named !== (Action !== undefined)) return false
+  const meant = listOf(Resource ?? NotResource).some((pattern) => arnMatches(pattern, resource, hasVariables ? context : undefined))
+  if (meant !== (Resource !== undefined)) return false
+  return Object.entries(Condition).every(([operator, keys]) =>
+    Object.entries(keys).every(([key, wanted]) =>
+      holds(operator, listOf(context[key.toLowerCase()]), listOf(wanted), hasVariables ? context : undefined),
+    ),
+  )
+}
+
+/** Field by field; only the sixth, which may hold colons itself, knows variables. */
+function arnMatches(pattern: string, arn: string, variables: IamContext | undefined): boolean {
+  if (pattern === '*') return true
+  const [patterns, fields] = [fieldsOf(pattern), fieldsOf(arn)]
+  if (patterns.length !== 6 || fields.length !== 6) return false
+  return fields.every((field, at) => matches(tokensOf(patterns[at] as string, at === 5 ? variables : undefined), field))
+}
+
+function fieldsOf(arn: string): string[] {
+  const parts = arn.split(':')
+  return parts.length < 6 ? parts : [...parts.slice(0, 5), parts.slice(5).join(':')]
+}
+
+/** A character, one of any, or any number of them. Undefined: a variable without a value, which nothing matches. */
+type Token = { readonly literal: string } | 'one' | 'any'
+
+function tokensOf(pattern: string, variables: IamContext | undefined): readonly Token[] | undefined {
+  const tokens: Token[] = []
+  for (let at = 0; at < pattern.length; at++) {
+    const end = pattern.startsWith('${', at) && variables ? pattern.indexOf('}', at) : -1
+    if (end >= 0 && variables) {
+      const value = valueOf(pattern.slice(at + 2, end), variables)
+      if (value === undefined) return undefined
+      // What a variable stands for is never a wildcard.
+      for (const literal of value) tokens.push({ literal })
+      at = end
+      continue
+    }
+    const codePoint = String.fromCodePoint(pattern.codePointAt(at) as number)
+    tokens.push(codePoint === '*' ? 'any' : codePoint === '?' ? 'one' : { literal: codePoint })
+    at += codePoint.length - 1
+  }
+  return tokens
+}
+
+function valueOf(name: string, variables: IamContext): string | undefined {
+  if (name === '*' || name === '?' || name === '$') return name
+  const [, key = '', preset] = /^\s*([^,]*?)\s*(?:,\s*'(.*)'\s*)?$/s.exec(name) ?? []
+  const value = variables[key.toLowerCase()]
+  return typeof value === 'string' ? value : preset
+}
+
+/** The places in the pattern that can be reached after each character. */
+function matches(tokens: readonly Token[] | undefined, text: string): boolean {
+  if (!tokens) return false
+  const closure = (places: Set<number>): Set<number> => {
+    for (const place of places) if (tokens[place] === 'any') places.add(place + 1)
+    return places
+  }
+  let places = closure(new Set([0]))
+  for (const character of text) {
+    const next = new Set<number>()
+    for (const place of places) {
+      const token = tokens[place]
+      if (token === undefined) continue
+      if (token === 'any') next.add(place)
+      else if (token === 'one' || token.literal === character) next.add(place + 1)
+    }
+    places = closure(next)
+  }
+  return places.has(tokens.length)
+}
+
+const comparisons: Readonly<Record<string, (have: string, want: string, variables: IamContext | undefined) => boolean>> = {
+  StringEquals: (have, want) => have === want,
+  StringEqualsIgnoreCase: (have, want) => have.toLowerCase() === want.toLowerCase(),
+  StringLike: (have, want, variables) => matches(tokensOf(want, variables), have),
+  ArnLike: (have, want, variables) => arnMatches(want, have, variables),
+  Bool: (have, want) => have === want,
+  DateLessThan: (have, want) => Date.parse(have) < Date.parse(want),
+  DateGreaterThan: (have, want) => Date.parse(have) > Date.parse(want),
+  DateGreaterThanEquals: (have, want) => Date.parse(have) >= Date.parse(want),
+}
+
+function holds(operator: string, have: readonly string[], wanted: readonly string[], variables: IamContext | undefined): boolean {
+  const [, set, rest = ''] = /^(?:(ForAnyValue|ForAllValues):)?(.*)$/.exec(operator) ?? []
+  if (rest === 'Null') return (have.length === 0) === (wanted[0] === 'true')
+  const [, base = '', ifExists] = /^(.*?)(IfExists)?$/.exec(rest) ?? []
+  const isNegative = base.startsWith('StringNot')
+  const compare = comparisons[base.replace('StringNot', 'String')]
+  if (!compare) throw new Error(`the condition operator ${operator} is not known here`)
+  // Without a value: all of none are; a negated operator and IfExists are true; everything else is false.
+  if (have.length === 0) return set === 'ForAllValues' || ifExists !== undefined || (isNegative && set === undefined)
+  const one = (value: string): boolean => wanted.some((want) => compare(value, want, variables)) !== isNegative
+  return set === 'ForAnyValue' ? have.some(one) : have.every(one)
+}
+
+function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
+  if (value === undefined) return []
+  return Array.isArray(value) ? (value as readonly T[]) : [value as T]
+}
