@@ -71,23 +71,25 @@ function fieldsOf(arn: string): string[] {
 }
 
 /** A character, one of any, or any number of them. Undefined: a variable without a value, which nothing matches. */
-type Token = { readonly literal: string } | 'one' | 'any'
+type Token = string | typeof one | typeof any
+const one = Symbol('one')
+const any = Symbol('any')
 
 function tokensOf(pattern: string, variables: IamContext | undefined): readonly Token[] | undefined {
   const tokens: Token[] = []
   for (let at = 0; at < pattern.length; at++) {
-    const end = pattern.startsWith('${', at) && variables ? pattern.indexOf('}', at) : -1
+    const end = variables && pattern.startsWith('${', at) ? pattern.indexOf('}', at) : -1
     if (end >= 0 && variables) {
       const value = valueOf(pattern.slice(at + 2, end), variables)
       if (value === undefined) return undefined
       // What a variable stands for is never a wildcard.
-      for (const literal of value) tokens.push({ literal })
+      tokens.push(...value)
       at = end
       continue
     }
-    const codePoint = String.fromCodePoint(pattern.codePointAt(at) as number)
-    tokens.push(codePoint === '*' ? 'any' : codePoint === '?' ? 'one' : { literal: codePoint })
-    at += codePoint.length - 1
+    const character = String.fromCodePoint(pattern.codePointAt(at) as number)
+    tokens.push(character === '*' ? any : character === '?' ? one : character)
+    at += character.length - 1
   }
   return tokens
 }
@@ -99,25 +101,27 @@ function valueOf(name: string, variables: IamContext): string | undefined {
   return typeof value === 'string' ? value : preset
 }
 
-/** The places in the pattern that can be reached after each character. */
+/** Each `*` takes as little as it can; where that was too little, the last one takes one character more. */
 function matches(tokens: readonly Token[] | undefined, text: string): boolean {
   if (!tokens) return false
-  const closure = (places: Set<number>): Set<number> => {
-    for (const place of places) if (tokens[place] === 'any') places.add(place + 1)
-    return places
-  }
-  let places = closure(new Set([0]))
-  for (const character of text) {
-    const next = new Set<number>()
-    for (const place of places) {
-      const token = tokens[place]
-      if (token === undefined) continue
-      if (token === 'any') next.add(place)
-      else if (token === 'one' || token.literal === character) next.add(place + 1)
+  const characters = [...text]
+  let [token, at, lastAny, tried] = [0, 0, -1, 0]
+  while (at < characters.length) {
+    if (token < tokens.length && (tokens[token] === one || tokens[token] === characters[at])) {
+      token++
+      at++
+    } else if (tokens[token] === any) {
+      lastAny = token++
+      tried = at
+    } else if (lastAny >= 0) {
+      token = lastAny + 1
+      at = ++tried
+    } else {
+      return false
     }
-    places = closure(next)
   }
-  return places.has(tokens.length)
+  while (tokens[token] === any) token++
+  return token === tokens.length
 }
 
 const comparisons: Readonly<Record<string, (have: string, want: string, variables: IamContext | undefined) => boolean>> = {
@@ -140,8 +144,8 @@ function holds(operator: string, have: readonly string[], wanted: readonly strin
   if (!compare) throw new Error(`the condition operator ${operator} is not known here`)
   // Without a value: all of none are; a negated operator and IfExists are true; everything else is false.
   if (have.length === 0) return set === 'ForAllValues' || ifExists !== undefined || (isNegative && set === undefined)
-  const one = (value: string): boolean => wanted.some((want) => compare(value, want, variables)) !== isNegative
-  return set === 'ForAnyValue' ? have.some(one) : have.every(one)
+  const fits = (value: string): boolean => wanted.some((want) => compare(value, want, variables)) !== isNegative
+  return set === 'ForAnyValue' ? have.some(fits) : have.every(fits)
 }
 
 function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
