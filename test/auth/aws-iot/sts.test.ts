@@ -13,7 +13,7 @@ const server = { accessKeyId: 'AKIASERVER', secretAccessKey: 'the secret of the 
 const policy = sessionPolicy(place, subjectOf(defaults))
 const request = { sessionName: 'alice.phone', policy }
 
-describe('[P-10.34] AssumeRole', function () {
+describe('[P-10.34, P-12.28 to P-12.31] AssumeRole', function () {
   this.timeout(60_000)
   let sts: StsStandIn
   let offMs = 0
