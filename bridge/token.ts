@@ -81,7 +81,7 @@ const tokenAnswer = Type.Object({
     Type.Object(
       {
         engine: Type.Literal('aws-iot'),
-        auth: Type.Enum(['sigv4', 'authorizer']),
+        auth: Type.String({ description: '`sigv4` or `authorizer`.' }),
         client_id: Type.String({ description: 'As it must stand in CONNECT.' }),
         root: Type.String({ description: 'The first level of every topic.' }),
         url_expires_in: Type.Integer({ description: 'Seconds for which `mqtt_url` opens connections.' }),

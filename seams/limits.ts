@@ -248,6 +248,8 @@ export const awsStreamTopicLevelsMax = 6
 /** AWS: characters of one policy, white space not counted, and documents that a custom authorizer may answer with. */
 export const awsPolicyCharsMax = 2_048
 export const awsPolicyDocumentsMax = 10
+/** AWS: characters of the name of an assumed role's session. */
+export const awsSessionNameCharsMax = 64
 /** AWS: the shortest life of assumed credentials, which is ours: they only open connections, and each is for one. */
 export const awsSessionMs = 900_000
 /** STS is asked so often in all before a client is told to come again; the SDK pauses in between, at random and ever longer. */

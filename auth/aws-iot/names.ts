@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { SyncError } from '../../protocol/errors.ts'
 import { decodeName, encodeName, isCanonicalName } from '../../protocol/names.ts'
+import { awsSessionNameCharsMax } from '../../seams/limits.ts'
 
 /**
  * The client id of an MQTT CONNECT: `{root}.{uid}.{instance}` [P-10.31]. Encoded names hold no dot, so that no two
@@ -34,8 +35,6 @@ export function isClientIdOf(root: string, uid: string, clientId: string): boole
   return clientId.startsWith(before) && isCanonicalName(clientId.slice(before.length))
 }
 
-const sessionNameCharsMax = 64
-
 /**
  * What STS calls the session, and with it rules, lifecycle events and CloudTrail: `{uid}.{instance}`, which 2 to 64 of
  * `[\w+=,.@-]` must be able to hold. `~` becomes `@`, which no encoding yields; what is too long becomes `=h` and its hash.
@@ -43,7 +42,7 @@ const sessionNameCharsMax = 64
 export function roleSessionName(uid: string, instance: string): string {
   const name = `${uid}.${instance}`.replaceAll('~', '@')
   // No name of the other form is without a dot.
-  return name.length <= sessionNameCharsMax ? name : '=h' + createHash('sha256').update(name).digest('base64url')
+  return name.length <= awsSessionNameCharsMax ? name : '=h' + createHash('sha256').update(name).digest('base64url')
 }
 
 /** What AWS takes for the name of a user: letters and digits only. */

@@ -1,9 +1,8 @@
 /** `POST /v1/token` where AWS IoT Core carries the connections. */
 import { expect } from 'chai'
 import { decodeJwt } from 'jose'
-import { exchangeGrantType, jwtTokenType, oauthError, type AuthConfig, type ExchangeRequest } from '../../../auth/index.ts'
+import { Authority, exchangeGrantType, jwtTokenType, oauthError, type AuthConfig, type ExchangeRequest } from '../../../auth/index.ts'
 import type { AwsIotConfig } from '../../../auth/aws-iot/config.ts'
-import { Authority } from '../../../auth/index.ts'
 import { encodeName } from '../../../protocol/names.ts'
 import { defaultLimits } from '../../../seams/limits.ts'
 import { startServer } from '../../../cli/server.ts'
@@ -53,8 +52,7 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
 
   const open = async (changed: Partial<AwsIotConfig> = {}): Promise<{ authority: Authority; logger: RecordingLogger }> => {
     const logger = new RecordingLogger()
-    const byRole = 'authorizer' in changed ? {} : { roleArn, stsUrl: sts.url }
-    const awsIot: AwsIotConfig = { ...place, endpoint: gateway.host, ...byRole, ...changed }
+    const awsIot: AwsIotConfig = { ...place, endpoint: gateway.host, ...('authorizer' in changed ? {} : { roleArn, stsUrl: sts.url }), ...changed }
     const config: AuthConfig = { issuers: [hmacIssuer], audience, mqttUrl: 'mqtt://127.0.0.1:1883', httpUrl, anonymous: false, openEnabled: false, awsIot }
     const limits = { ...defaultLimits, revocationPollMs: 3_600_000 }
     const authority = await Authority.open(config, { documents: await documentsWithKey(), clock, logger, limits, awsCredentials })
