@@ -23,7 +23,7 @@ const form = (token: string, more: Partial<ExchangeRequest> = {}): ExchangeReque
 })
 
 describe('[P-10.30] token exchange for AWS IoT Core', function () {
-  this.timeout(60_000)
+  this.timeout(120_000)
   let sts: StsStandIn
   let gateway: GatewayStandIn
   const clock = new ManualClock()

@@ -228,7 +228,6 @@ describe('[P-10.32] the session policy', function () {
     const names = [
       'users/alice/${aws:userid}/#',
       'users/alice/$${aws:userid}',
-      'users/alice/${*}/#',
       'users/alice/${$}{aws:userid}',
       'users/alice/a$/#',
     ]

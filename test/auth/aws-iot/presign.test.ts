@@ -1,4 +1,7 @@
-/** Signed URLs: the cases S of what AWS does. */
+/**
+ * Signed URLs: the cases S of what AWS does. S18 is for signers of any request, and ours signs one form: botocore stands in for
+ * that suite. S19, comparing in constant time, is for who verifies.
+ */
 import { randomBytes } from 'node:crypto'
 import { expect } from 'chai'
 import { WebSocket } from 'ws'
