@@ -9,7 +9,20 @@ import { startServer } from '../../../cli/server.ts'
 import { GatewayStandIn } from '../../support/aws/gateway.ts'
 import { account, mayDo, region, StsStandIn } from '../../support/aws/sts.ts'
 import { tempFolder } from '../../support/temp.ts'
-import { audience, closeAll, documentsWithKey, hmacIssuer, httpUrl, later, ManualClock, RecordingLogger, refusal, secret, sign, startMs } from '../support.ts'
+import {
+  audience,
+  closeAll,
+  documentsWithKey,
+  hmacIssuer,
+  httpUrl,
+  later,
+  ManualClock,
+  RecordingLogger,
+  refusal,
+  secret,
+  sign,
+  startMs,
+} from '../support.ts'
 import { arn, fence, place, roleArn } from './support.ts'
 
 const awsCredentials = { accessKeyId: 'AKIASERVER', secretAccessKey: 'the secret of the server' }
@@ -52,8 +65,21 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
 
   const open = async (changed: Partial<AwsIotConfig> = {}): Promise<{ authority: Authority; logger: RecordingLogger }> => {
     const logger = new RecordingLogger()
-    const awsIot: AwsIotConfig = { ...place, endpoint: gateway.host, ...('authorizer' in changed ? {} : { roleArn, stsUrl: sts.url }), ...changed }
-    const config: AuthConfig = { issuers: [hmacIssuer], audience, mqttUrl: 'mqtt://127.0.0.1:1883', httpUrl, anonymous: false, openEnabled: false, awsIot }
+    const awsIot: AwsIotConfig = {
+      ...place,
+      endpoint: gateway.host,
+      ...('authorizer' in changed ? {} : { roleArn, stsUrl: sts.url }),
+      ...changed,
+    }
+    const config: AuthConfig = {
+      issuers: [hmacIssuer],
+      audience,
+      mqttUrl: 'mqtt://127.0.0.1:1883',
+      httpUrl,
+      anonymous: false,
+      openEnabled: false,
+      awsIot,
+    }
     const limits = { ...defaultLimits, revocationPollMs: 3_600_000 }
     const authority = await Authority.open(config, { documents: await documentsWithKey(), clock, logger, limits, awsCredentials })
     later(() => authority.close())
@@ -83,7 +109,9 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
 
   it('[P-10.30] gives a URL that opens a session of this client and its grants, until its token ends', async () => {
     const { authority } = await open()
-    const { mqtt_url } = await authority.exchange(form(await sign({ claims: { exp: now + 1200 } }), { client_id: 'phone', scope: 'publish:users/alice/a/#' }))
+    const { mqtt_url } = await authority.exchange(
+      form(await sign({ claims: { exp: now + 1200 } }), { client_id: 'phone', scope: 'publish:users/alice/a/#' }),
+    )
     nowMs = clock.ms
     const url = new URL(mqtt_url)
     const session = gateway.verify({ url: url.pathname + url.search, headers: { host: gateway.host, 'sec-websocket-protocol': 'mqtt' } })
@@ -126,7 +154,11 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
     const [one, other] = [await idOf(await sign()), await idOf(await sign())]
     expect(one).to.match(/^acme\.alice\.[\w-]{11}$/)
     expect(other).to.not.equal(one)
-    await refusal(authority.exchange(form(await sign({ claims: { sub: 'x'.repeat(64) } }), { client_id: 'y'.repeat(64) })), 'bad-request', /134 bytes long, at most 128/)
+    await refusal(
+      authority.exchange(form(await sign({ claims: { sub: 'x'.repeat(64) } }), { client_id: 'y'.repeat(64) })),
+      'bad-request',
+      /134 bytes long, at most 128/,
+    )
   })
 
   it('[P-10.22, P-10.31] keeps a bound token with its client', async () => {
@@ -136,7 +168,9 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
     expect((await authority.exchange(form(access_token, { client_id: 'phone' }))).mqtt?.client_id).to.equal('acme.alice.phone')
     await refusal(authority.exchange(form(access_token, { client_id: 'laptop' })), 'forbidden', /another client/)
     const long = await authority.exchange(form(await sign(), { client_id: 'x'.repeat(60) }))
-    expect(long.client_id).to.equal(encodeName(`acme.alice.${'x'.repeat(60)}`)).and.match(/^=h/)
+    expect(long.client_id)
+      .to.equal(encodeName(`acme.alice.${'x'.repeat(60)}`))
+      .and.match(/^=h/)
     await refusal(authority.exchange(form(long.access_token)), 'bad-request', /send client_id again/)
     expect((await authority.exchange(form(long.access_token, { client_id: 'x'.repeat(60) }))).client_id).to.equal(long.client_id)
   })
@@ -184,10 +218,16 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
     const awsIot = { ...place, endpoint: gateway.host, roleArn, stsUrl: sts.url }
     const issuer = { issuer: hmacIssuer.issuer, algorithms: ['HS256' as const], secret }
     const data = await tempFolder()
-    const server = await startServer({ data, store: 'memory:', mqttPort: 0, httpPort: 0, audience, issuers: [issuer], awsIot }, { awsCredentials })
+    const server = await startServer(
+      { data, store: 'memory:', mqttPort: 0, httpPort: 0, audience, issuers: [issuer], awsIot },
+      { awsCredentials },
+    )
     later(() => server.stop())
     const iat = Math.floor(Date.now() / 1000)
-    const body = new URLSearchParams({ ...form(await sign({ claims: { iat, exp: iat + 600 } })), client_id: 'phone' } as Record<string, string>)
+    const body = new URLSearchParams({ ...form(await sign({ claims: { iat, exp: iat + 600 } })), client_id: 'phone' } as Record<
+      string,
+      string
+    >)
     const ask = (): Promise<Response> => fetch(`${server.addresses.httpUrl}/v1/token`, { method: 'POST', body })
     const good = (await (await ask()).json()) as { mqtt: object; mqtt_url: string }
     expect(good.mqtt).to.deep.equal({ engine: 'aws-iot', auth: 'sigv4', client_id: 'acme.alice.phone', root: 'acme', url_expires_in: 600 })
@@ -195,10 +235,13 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
     sts.failures.push(...Array.from({ length: 4 }, () => ({ status: 400, code: 'Throttling', message: 'secret detail' })))
     const busy = await ask()
     expect([busy.status, busy.headers.get('retry-after')]).to.deep.equal([503, '1'])
-    expect(await busy.json()).to.deep.equal({ error: 'temporarily_unavailable', error_description: 'The engine lets nobody in at the moment' })
+    expect(await busy.json()).to.deep.equal({
+      error: 'temporarily_unavailable',
+      error_description: 'The engine lets nobody in at the moment',
+    })
     sts.failures.push({ status: 403, code: 'AccessDenied' })
     const refused = await ask()
-    expect([refused.status, (await refused.json() as { error: string }).error]).to.deep.equal([503, 'temporarily_unavailable'])
+    expect([refused.status, ((await refused.json()) as { error: string }).error]).to.deep.equal([503, 'temporarily_unavailable'])
   })
 
   const broken: [string, Partial<AwsIotConfig>, RegExp][] = [

@@ -50,7 +50,12 @@ describe('[P-10.34, P-12.28 to P-12.31] AssumeRole', function () {
     const given = await client.assume(request)
     const session = sts.sessions.get(given.accessKeyId)
     if (!session) expect.fail('no session')
-    expect([session.secret, session.token, session.name, session.policyText]).to.deep.equal([given.secretAccessKey, given.sessionToken, 'alice.phone', policy])
+    expect([session.secret, session.token, session.name, session.policyText]).to.deep.equal([
+      given.secretAccessKey,
+      given.sessionToken,
+      'alice.phone',
+      policy,
+    ])
     expect(given.expiresAtMs).to.be.within(beforeMs + 900_000, Date.now() + 900_000)
     expect(mayDo(session, 'iot:Publish', arn('topic', 'acme/users/alice/x'))).to.equal(true)
     expect(mayDo(session, 'iot:Publish', arn('topic', 'acme/users/bob/x'))).to.equal(false)
@@ -69,7 +74,16 @@ describe('[P-10.34, P-12.28 to P-12.31] AssumeRole', function () {
   })
 
   it('T3 names sessions as STS allows, each client its own', () => {
-    const uids = ['alice', encodeUid('a~b'), encodeUid('a', 'p'), encodeUid('p~a'), encodeUid('p@a'), encodeUid('é'.repeat(40)), encodeUid('x'.repeat(64)), `p~${encodeUid('x'.repeat(64))}`]
+    const uids = [
+      'alice',
+      encodeUid('a~b'),
+      encodeUid('a', 'p'),
+      encodeUid('p~a'),
+      encodeUid('p@a'),
+      encodeUid('é'.repeat(40)),
+      encodeUid('x'.repeat(64)),
+      `p~${encodeUid('x'.repeat(64))}`,
+    ]
     const names = uids.flatMap((uid) => ['phone', 'x'.repeat(64), '=7E'].map((instance) => roleSessionName(uid, instance)))
     for (const name of names) expect(name).to.match(/^[\w+=,.@-]{2,64}$/)
     expect(new Set(names).size).to.equal(names.length)
@@ -114,7 +128,12 @@ describe('[P-10.34, P-12.28 to P-12.31] AssumeRole', function () {
   const failing: [string, Parameters<typeof open>[0], ErrorCode, RegExp][] = [
     ['T8 a role that does not trust the caller', { credentials: stranger }, 'engine-refused', /does not trust/],
     ['a role that there is not', { roleArn: `${roleArn}-x` }, 'engine-refused', /does not trust/],
-    ['expired credentials', { credentials: { accessKeyId: 'ASIAOLD', secretAccessKey: 'secret', sessionToken: 'old token' } }, 'engine-credentials', /renew them/],
+    [
+      'expired credentials',
+      { credentials: { accessKeyId: 'ASIAOLD', secretAccessKey: 'secret', sessionToken: 'old token' } },
+      'engine-credentials',
+      /renew them/,
+    ],
     ['credentials that nobody knows', { credentials: { ...server, accessKeyId: 'AKIANOBODY' } }, 'engine-credentials', /not known/],
     ['a wrong secret', { credentials: { ...server, secretAccessKey: 'other' } }, 'engine-credentials', /not known/],
     ['another region', { region: 'us-east-1' }, 'engine-region', /region/],
