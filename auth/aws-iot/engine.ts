@@ -121,7 +121,16 @@ export class AwsIotEngine {
     const lifeS = Math.min(awsSessionMs / 1000, expiresInS)
     const url = presignedUrl({ endpoint, region, credentials, nowMs, expiresInS: lifeS })
     const audit = { engine: 'aws-iot', auth: 'sigv4', session: sessionName, accessKey: credentials.accessKeyId }
-    return { url, mqtt: { ...mqtt, auth: 'sigv4', url_expires_in: lifeS, ...(config.giveCredentials ? { credentials: told(credentials, region) } : {}) }, audit }
+    return {
+      url,
+      mqtt: {
+        ...mqtt,
+        auth: 'sigv4',
+        url_expires_in: lifeS,
+        ...(config.giveCredentials ? { credentials: told(credentials, region) } : {}),
+      },
+      audit,
+    }
   }
 
   close(): void {

@@ -36,7 +36,18 @@ interface Made {
 
 async function token({ claims = {}, header = {}, key = rsa.privateKey }: Made = {}): Promise<string> {
   const scope = 'publish:users/alice/# subscribe:users/alice/#'
-  const all = { iss: httpUrl, aud: audience, sub: 'alice', iat: now, exp: now + 3600, oiat: now, jti: 'j', scope, client_id: encodeName(clientId), ...claims }
+  const all = {
+    iss: httpUrl,
+    aud: audience,
+    sub: 'alice',
+    iat: now,
+    exp: now + 3600,
+    oiat: now,
+    jti: 'j',
+    scope,
+    client_id: encodeName(clientId),
+    ...claims,
+  }
   const given = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
   return new SignJWT(given).setProtectedHeader({ alg: 'RS256', typ: 'tidemark+jwt', kid: 'one', ...header }).sign(key)
 }
@@ -95,11 +106,20 @@ describe('the custom authorizer, packed', function () {
     const config = { issuers: [hmacIssuer], audience, mqttUrl: 'mqtt://x', httpUrl, anonymous: false, openEnabled: false, awsIot }
     const authority = await Authority.open(config, { documents: new MemoryDocuments() })
     const subject_token = await sign({ claims: { iat: now, exp: now + 900, spaces: { b: 'read' } } })
-    const given = await authority.exchange({ grant_type: exchangeGrantType, subject_token, subject_token_type: jwtTokenType, client_id: 'phone' })
+    const given = await authority.exchange({
+      grant_type: exchangeGrantType,
+      subject_token,
+      subject_token_type: jwtTokenType,
+      client_id: 'phone',
+    })
     const env = environment({ BROKER_JWKS: JSON.stringify(authority.jwks()) })
     await authority.close()
     const { search, searchParams } = new URL(given.mqtt_url)
-    const event = { token: searchParams.get('token'), signatureVerified: true, protocolData: { http: { queryString: search }, mqtt: { clientId: given.mqtt?.client_id } } }
+    const event = {
+      token: searchParams.get('token'),
+      signatureVerified: true,
+      protocolData: { http: { queryString: search }, mqtt: { clientId: given.mqtt?.client_id } },
+    }
     const { answers } = await ask([event], env)
     const answer = answers[0] as AuthorizerAnswer
     expect(answer).to.include({ isAuthenticated: true })
@@ -126,17 +146,29 @@ describe('the custom authorizer, packed', function () {
     const event = eventOf(jwt)
     const query = event.protocolData?.http?.queryString ?? ''
     const [before, signature = ''] = query.split('signature=')
-    const plain = { ...event, protocolData: { ...event.protocolData, http: { queryString: `${before}signature=${decodeURIComponent(signature)}` } } }
+    const plain = {
+      ...event,
+      protocolData: { ...event.protocolData, http: { queryString: `${before}signature=${decodeURIComponent(signature)}` } },
+    }
     const asJws = { ...event, protocolData: { ...event.protocolData, http: { queryString: `${before}signature=${jwt.split('.')[2]}` } } }
     const byName = { protocolData: { mqtt: { clientId, username: `alice${query}` } } }
     const { answers, log } = await ask([event, plain, asJws, byName, byPassword(jwt)])
-    expect(answers.map(({ isAuthenticated }) => isAuthenticated), log).to.deep.equal([true, true, true, true, true])
+    expect(
+      answers.map(({ isAuthenticated }) => isAuthenticated),
+      log,
+    ).to.deep.equal([true, true, true, true, true])
     expect(answers.every((answer) => JSON.stringify(answer.policyDocuments) === JSON.stringify(answers[0]?.policyDocuments))).to.equal(true)
   })
 
   it('A6, A7, A8 answers in the form that AWS takes, up to ten documents of 2,048 characters', async () => {
     const answer = await admit(eventOf(await token({ claims: { scope: spaces(35), exp: now + 200_000 } })))
-    expect(answer).to.have.all.keys('isAuthenticated', 'principalId', 'policyDocuments', 'disconnectAfterInSeconds', 'refreshAfterInSeconds')
+    expect(answer).to.have.all.keys(
+      'isAuthenticated',
+      'principalId',
+      'policyDocuments',
+      'disconnectAfterInSeconds',
+      'refreshAfterInSeconds',
+    )
     expect(answer.principalId).to.match(/^[a-zA-Z0-9]{1,128}$/)
     expect([answer.disconnectAfterInSeconds, answer.refreshAfterInSeconds]).to.deep.equal([86_400, 86_400])
     expect(answer.policyDocuments.length).to.be.within(2, 10)
@@ -149,7 +181,10 @@ describe('the custom authorizer, packed', function () {
     const ofServer = await token({ claims: { client_id: encodeName('svc.acme.bridge-1') } })
     const ofBob = await token({ claims: { sub: 'bob' } })
     await refuse([eventOf(good, 'acme.alice.laptop'), eventOf(good, null)], /client id/)
-    await refuse([eventOf(ofServer, 'svc.acme.bridge-1'), eventOf(ofBob), eventOf(await token({ claims: { client_id: undefined } }))], /client/)
+    await refuse(
+      [eventOf(ofServer, 'svc.acme.bridge-1'), eventOf(ofBob), eventOf(await token({ claims: { client_id: undefined } }))],
+      /client/,
+    )
   })
 
   it('A13 keeps a connection for five minutes at least, as it must, and lets nothing through after the token', async () => {
@@ -163,7 +198,11 @@ describe('the custom authorizer, packed', function () {
 
   it('A14 knows several keys, so that they can be changed one after the other', async () => {
     await admit(eventOf(await token({ key: next.privateKey, header: { kid: 'two' } })))
-    await refuse([eventOf(await token({ key: stranger.privateKey })), eventOf(await token({ header: { kid: 'three' } })), eventOf(await token({ key: next.privateKey }))])
+    await refuse([
+      eventOf(await token({ key: stranger.privateKey })),
+      eventOf(await token({ header: { kid: 'three' } })),
+      eventOf(await token({ key: next.privateKey })),
+    ])
   })
 
   it('admits no other kind of token, of no other issuer and audience, and none that is over', async () => {
@@ -193,7 +232,13 @@ describe('the custom authorizer, packed', function () {
   /** Each is denied, with a line that says why and shows nothing of the token. */
   async function refuse(events: readonly AuthorizerEvent[], reason = /./): Promise<void> {
     const { answers, log } = await ask(events)
-    const denied = { isAuthenticated: false, principalId: 'denied', policyDocuments: [], disconnectAfterInSeconds: 300, refreshAfterInSeconds: 300 }
+    const denied = {
+      isAuthenticated: false,
+      principalId: 'denied',
+      policyDocuments: [],
+      disconnectAfterInSeconds: 300,
+      refreshAfterInSeconds: 300,
+    }
     expect(answers).to.deep.equal(events.map(() => denied))
     const lines = log.trim().split('\n')
     expect(lines).to.have.length(events.length)

@@ -18,7 +18,24 @@ const client = encodeName('acme.alice.phone')
 const kind = fc.constantFrom('users', 'spaces', 'outbox', 'inbox')
 /** Few names, so that grants and topics meet, and what IAM reads as something else. */
 const id = fc.constantFrom('alice', 'alice2', 'al', 'bob', '=2A', 'a=24=7Baws:userid=7D'.replace(':', '=3A'))
-const level = fc.constantFrom('a', 'aa', 'b', 'ab', 'a:b', 'A', '${aws:userid}', 'x${aws:userid}', 'x$', '{', '}', '=2A', '日', 'a.b', '[a]', '\\')
+const level = fc.constantFrom(
+  'a',
+  'aa',
+  'b',
+  'ab',
+  'a:b',
+  'A',
+  '${aws:userid}',
+  'x${aws:userid}',
+  'x$',
+  '{',
+  '}',
+  '=2A',
+  '日',
+  'a.b',
+  '[a]',
+  '\\',
+)
 const below = fc.array(level, { maxLength: 3 })
 
 const grant = fc
@@ -27,7 +44,9 @@ const grant = fc
     const prefix = name === null ? first : [first, name, ...levels].join('/')
     return `${verb}:${prefix}${isExact && name !== null && levels.length > 0 ? '' : '/#'}`
   })
-const topic = fc.tuple(kind, id, fc.array(level, { minLength: 1, maxLength: 4 })).map(([first, name, levels]) => [first, name, ...levels].join('/'))
+const topic = fc
+  .tuple(kind, id, fc.array(level, { minLength: 1, maxLength: 4 }))
+  .map(([first, name, levels]) => [first, name, ...levels].join('/'))
 const filter = fc
   .tuple(
     kind,
@@ -35,7 +54,9 @@ const filter = fc
     fc.array(fc.oneof({ weight: 4, arbitrary: level }, { weight: 1, arbitrary: fc.constant('+') }), { maxLength: 3 }),
     fc.boolean(),
   )
-  .map(([first, name, levels, isPrefix]) => (name === '#' ? `${first}/#` : [first, name, ...levels, ...(isPrefix || levels.length === 0 ? ['#'] : [])].join('/')))
+  .map(([first, name, levels, isPrefix]) =>
+    name === '#' ? `${first}/#` : [first, name, ...levels, ...(isPrefix || levels.length === 0 ? ['#'] : [])].join('/'),
+  )
 
 describe('[P-10.32, P-10.15] grants', function () {
   this.timeout(300_000)
@@ -44,24 +65,29 @@ describe('[P-10.32, P-10.15] grants', function () {
     const counts = { cases: 0, allowed: 0, sessions: 0 }
     const runs = amount(2_000, 100)
     fc.assert(
-      fc.property(fc.array(grant, { minLength: 1, maxLength: 4 }), fc.array(topic, { minLength: 4, maxLength: 8 }), fc.array(filter, { minLength: 4, maxLength: 8 }), (texts, topics, filters) => {
-        const subject = subjectOf(texts)
-        const principal = { grants: subject.grants, uid: 'alice', issuedAtMs: 0 } as Principal
-        const verdicts: readonly Verdict[] = [authorized(subject), ...sessionOf(subject)]
-        counts.sessions += verdicts.length - 1
-        // Some topics and filters that are surely near a grant.
-        const near = texts.map((text) => text.slice(text.indexOf(':') + 1))
-        for (const name of [...topics, ...near.map((one) => one.replace('#', 'a')), ...near.map((one) => one.replace('/#', ''))]) {
-          if (!isTopic(name)) continue
-          same([mayPublish(principal, name)], verdicts, ['', 'put/'], 'iot:Publish', 'topic', name, counts)
-          same([mayRead(principal, name)], verdicts, ['', 'sync/'], 'iot:Receive', 'topic', name, counts)
-        }
-        for (const name of [...filters, ...near]) {
-          const read = [maySubscribe(principal, name), maySubscribe(principal, `sync/${name}`), mayRead(principal, name)]
-          if (read.includes(undefined)) continue
-          same(read, verdicts, ['', 'sync/'], 'iot:Subscribe', 'topicfilter', name, counts)
-        }
-      }),
+      fc.property(
+        fc.array(grant, { minLength: 1, maxLength: 4 }),
+        fc.array(topic, { minLength: 4, maxLength: 8 }),
+        fc.array(filter, { minLength: 4, maxLength: 8 }),
+        (texts, topics, filters) => {
+          const subject = subjectOf(texts)
+          const principal = { grants: subject.grants, uid: 'alice', issuedAtMs: 0 } as Principal
+          const verdicts: readonly Verdict[] = [authorized(subject), ...sessionOf(subject)]
+          counts.sessions += verdicts.length - 1
+          // Some topics and filters that are surely near a grant.
+          const near = texts.map((text) => text.slice(text.indexOf(':') + 1))
+          for (const name of [...topics, ...near.map((one) => one.replace('#', 'a')), ...near.map((one) => one.replace('/#', ''))]) {
+            if (!isTopic(name)) continue
+            same([mayPublish(principal, name)], verdicts, ['', 'put/'], 'iot:Publish', 'topic', name, counts)
+            same([mayRead(principal, name)], verdicts, ['', 'sync/'], 'iot:Receive', 'topic', name, counts)
+          }
+          for (const name of [...filters, ...near]) {
+            const read = [maySubscribe(principal, name), maySubscribe(principal, `sync/${name}`), mayRead(principal, name)]
+            if (read.includes(undefined)) continue
+            same(read, verdicts, ['', 'sync/'], 'iot:Subscribe', 'topicfilter', name, counts)
+          }
+        },
+      ),
       { numRuns: runs },
     )
     expect(counts.cases).to.be.at.least(runs * 10)
@@ -71,12 +97,22 @@ describe('[P-10.32, P-10.15] grants', function () {
 
   it('let IAM allow nothing that they do not, on any text at all', () => {
     let allowed = 0
-    const anything = fc.array(fc.oneof(level, kind, id, fc.constantFrom('', '*', '?', '+', '#', '$', 'acme', 'sync', 'put', '$share', '..')), { maxLength: 7 })
+    const anything = fc.array(
+      fc.oneof(level, kind, id, fc.constantFrom('', '*', '?', '+', '#', '$', 'acme', 'sync', 'put', '$share', '..')),
+      { maxLength: 7 },
+    )
     fc.assert(
       fc.property(fc.array(grant, { minLength: 1, maxLength: 4 }), fc.array(anything, { minLength: 20, maxLength: 20 }), (texts, names) => {
         const subject = subjectOf(texts)
         const may = authorized(subject)
-        const near = texts.flatMap((text) => ['a', '*', '?/#', '$x'].map((end) => text.slice(text.indexOf(':') + 1).replace('#', end).split('/')))
+        const near = texts.flatMap((text) =>
+          ['a', '*', '?/#', '$x'].map((end) =>
+            text
+              .slice(text.indexOf(':') + 1)
+              .replace('#', end)
+              .split('/'),
+          ),
+        )
         for (const levels of [...names, ...near]) {
           const text = levels.join('/')
           const isPublished = may('iot:Publish', arn('topic', `acme/${text}`))
@@ -103,7 +139,10 @@ function same(
   counts: { cases: number; allowed: number },
 ): void {
   const [first] = ours
-  expect(ours.every((one) => one === first), `${name}: ${ours.join()}`).to.equal(true)
+  expect(
+    ours.every((one) => one === first),
+    `${name}: ${ours.join()}`,
+  ).to.equal(true)
   for (const may of verdicts) {
     for (const door of doors) {
       counts.cases++

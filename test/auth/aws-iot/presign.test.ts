@@ -22,7 +22,11 @@ const startMs = Date.parse('2026-01-02T03:04:05Z')
 const vector = {
   endpoint: 'a1b2c3d4e5f6g7-ats.iot.eu-west-1.amazonaws.com',
   region,
-  credentials: { accessKeyId: 'ASIAIOSFODNN7EXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY', sessionToken: 'IQoJ//+ö=' },
+  credentials: {
+    accessKeyId: 'ASIAIOSFODNN7EXAMPLE',
+    secretAccessKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY',
+    sessionToken: 'IQoJ//+ö=',
+  },
   nowMs: startMs,
   expiresInS: 900,
 }
@@ -62,7 +66,11 @@ describe('[P-10.30] a signed URL', function () {
     presignedUrl({ endpoint: gateway.host, region, credentials: assumed, nowMs, expiresInS: 900, ...changed }).replace('wss:', 'ws:')
 
   /** What the gateway says to an upgrade of this URL. */
-  const opened = (url: string, protocols: readonly string[] = ['mqtt'], headers: Record<string, string> = {}): Promise<'open' | 'refused'> =>
+  const opened = (
+    url: string,
+    protocols: readonly string[] = ['mqtt'],
+    headers: Record<string, string> = {},
+  ): Promise<'open' | 'refused'> =>
     new Promise((resolve) => {
       const socket = new WebSocket(url, [...protocols], { headers })
       socket.once('open', () => {
@@ -102,7 +110,15 @@ describe('[P-10.30] a signed URL', function () {
       const time = new Date(startMs + at * 86_399_000).toISOString().replace(/[:-]|\.\d{3}/g, '')
       const [secretAccessKey, sessionToken] = [randomBytes(30).toString('base64'), `${randomBytes(1 + at).toString('base64')}~!*'()/ü `]
       const endpoint = at % 2 === 0 ? vector.endpoint : `127.0.0.1:${1024 + at}`
-      return { endpoint, region: ['eu-west-1', 'cn-north-1', 'us-gov-west-1'][at % 3] as string, accessKeyId: `ASIA${at}`, secretAccessKey, sessionToken, time, expiresInS }
+      return {
+        endpoint,
+        region: ['eu-west-1', 'cn-north-1', 'us-gov-west-1'][at % 3] as string,
+        accessKeyId: `ASIA${at}`,
+        secretAccessKey,
+        sessionToken,
+        time,
+        expiresInS,
+      }
     })
     const ours = requests.map(({ time, accessKeyId, secretAccessKey, sessionToken, ...rest }) => {
       const at = Date.parse(time.replace(/^(....)(..)(..T..)(..)(..Z)$/, '$1-$2-$3:$4:$5'))
@@ -122,7 +138,15 @@ describe('[P-10.30] a signed URL', function () {
     const get = (name: string): string => url.searchParams.get(`X-Amz-${name}`) ?? ''
     const query = [...url.searchParams].filter(([name]) => name !== 'X-Amz-Signature')
     const scope = get('Credential').split('/').slice(1).join('/')
-    const asked = { method: 'GET', path: '/mqtt', headers: { host: gateway.host }, signedHeaders: 'host', payload: '', time: get('Date'), scope }
+    const asked = {
+      method: 'GET',
+      path: '/mqtt',
+      headers: { host: gateway.host },
+      signedHeaders: 'host',
+      payload: '',
+      time: get('Date'),
+      scope,
+    }
     const signature = (pairs: typeof query): string => signatureOf(assumed.secretAccessKey, { ...asked, query: pairs })
     expect(signature(query.filter(([name]) => name !== 'X-Amz-Security-Token'))).to.equal(get('Signature'))
     await expectRefused(signed().replace(get('Signature'), signature(query)), 'signature')
@@ -192,6 +216,8 @@ describe('[P-10.30] a signed URL', function () {
   it('for the authorizer is the token in two parts, the signature as RSA’s, escaped', () => {
     const token = 'aGVhZA.Y2xhaW1z.-_-_'
     const url = authorizerUrl({ endpoint: 'x.example', authorizer: 'acme-sync', tokenKey: 'token', token })
-    expect(url).to.equal('wss://x.example/mqtt?x-amz-customauthorizer-name=acme-sync&token=aGVhZA.Y2xhaW1z&x-amz-customauthorizer-signature=%2B%2F%2B%2F')
+    expect(url).to.equal(
+      'wss://x.example/mqtt?x-amz-customauthorizer-name=acme-sync&token=aGVhZA.Y2xhaW1z&x-amz-customauthorizer-signature=%2B%2F%2B%2F',
+    )
   })
 })

@@ -75,7 +75,17 @@ type Token = string | typeof one | typeof any
 const one = Symbol('one')
 const any = Symbol('any')
 
+/** Patterns without variables, read once: a policy is asked again and again. */
+const known = new Map<string, readonly Token[]>()
+
 function tokensOf(pattern: string, variables: IamContext | undefined): readonly Token[] | undefined {
+  if (variables && pattern.includes('${')) return read(pattern, variables)
+  const tokens = known.get(pattern) ?? (read(pattern, undefined) as readonly Token[])
+  known.set(pattern, tokens)
+  return tokens
+}
+
+function read(pattern: string, variables: IamContext | undefined): readonly Token[] | undefined {
   const tokens: Token[] = []
   for (let at = 0; at < pattern.length; at++) {
     const end = variables && pattern.startsWith('${', at) ? pattern.indexOf('}', at) : -1
