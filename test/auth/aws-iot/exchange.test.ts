@@ -5,10 +5,8 @@ import { Authority, exchangeGrantType, jwtTokenType, oauthError, type AuthConfig
 import type { AwsIotConfig } from '../../../auth/aws-iot/config.ts'
 import { encodeName } from '../../../protocol/names.ts'
 import { defaultLimits } from '../../../seams/limits.ts'
-import { startServer } from '../../../cli/server.ts'
 import { GatewayStandIn } from '../../support/aws/gateway.ts'
 import { account, mayDo, region, StsStandIn } from '../../support/aws/sts.ts'
-import { tempFolder } from '../../support/temp.ts'
 import {
   audience,
   closeAll,
@@ -19,7 +17,6 @@ import {
   ManualClock,
   RecordingLogger,
   refusal,
-  secret,
   sign,
   startMs,
 } from '../support.ts'
@@ -40,12 +37,9 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
   let sts: StsStandIn
   let gateway: GatewayStandIn
   const clock = new ManualClock()
-  /** That of AWS: what the SDK signs, it signs by the clock of this machine. */
-  let nowMs: number | undefined
 
   before(async () => {
     sts = await StsStandIn.start({
-      now: () => nowMs ?? Date.now(),
       roles: { [roleArn]: { trust: ['server'], policies: [fence] } },
       callers: { [awsCredentials.accessKeyId]: { secret: awsCredentials.secretAccessKey, arn: 'server' } },
     })
@@ -53,7 +47,6 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
   })
   beforeEach(() => {
     clock.ms = startMs
-    nowMs = undefined
     sts.asked.length = 0
     sts.failures.length = 0
   })
@@ -109,14 +102,16 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
 
   it('[P-10.30] gives a URL that opens a session of this client and its grants, until its token ends', async () => {
     const { authority } = await open()
+    // What STS gives is good by the clock of this machine.
+    clock.ms = Date.now()
+    const iat = clock.seconds
     const { mqtt_url } = await authority.exchange(
-      form(await sign({ claims: { exp: now + 1200 } }), { client_id: 'phone', scope: 'publish:users/alice/a/#' }),
+      form(await sign({ claims: { iat, exp: iat + 1200 } }), { client_id: 'phone', scope: 'publish:users/alice/a/#' }),
     )
-    nowMs = clock.ms
     const url = new URL(mqtt_url)
     const session = gateway.verify({ url: url.pathname + url.search, headers: { host: gateway.host, 'sec-websocket-protocol': 'mqtt' } })
     expect(session.name).to.equal('alice.phone')
-    const at = (seconds: number): { 'aws:currenttime': string } => ({ 'aws:currenttime': new Date((now + seconds) * 1000).toISOString() })
+    const at = (seconds: number): { 'aws:currenttime': string } => ({ 'aws:currenttime': new Date((iat + seconds) * 1000).toISOString() })
     const connect = arn('client', 'acme.alice.phone')
     expect(mayDo(session, 'iot:Connect', connect, at(1199))).to.equal(true)
     expect(mayDo(session, 'iot:Connect', connect, at(1200))).to.equal(false)
@@ -212,36 +207,6 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
     expect(decodeJwt(access_token)['client_id']).to.equal('acme=2Ealice=2Ephone')
     expect(sts.asked).to.deep.equal([])
     expect(logger.audits('exchange')[0]).to.include({ engine: 'aws-iot', auth: 'authorizer' })
-  })
-
-  it('[P-10.34] over HTTP is 503 with Retry-After where STS throttles, and says no more than that', async () => {
-    const awsIot = { ...place, endpoint: gateway.host, roleArn, stsUrl: sts.url }
-    const issuer = { issuer: hmacIssuer.issuer, algorithms: ['HS256' as const], secret }
-    const data = await tempFolder()
-    const server = await startServer(
-      { data, store: 'memory:', mqttPort: 0, httpPort: 0, audience, issuers: [issuer], awsIot },
-      { awsCredentials },
-    )
-    later(() => server.stop())
-    const iat = Math.floor(Date.now() / 1000)
-    const body = new URLSearchParams({ ...form(await sign({ claims: { iat, exp: iat + 600 } })), client_id: 'phone' } as Record<
-      string,
-      string
-    >)
-    const ask = (): Promise<Response> => fetch(`${server.addresses.httpUrl}/v1/token`, { method: 'POST', body })
-    const good = (await (await ask()).json()) as { mqtt: object; mqtt_url: string }
-    expect(good.mqtt).to.deep.equal({ engine: 'aws-iot', auth: 'sigv4', client_id: 'acme.alice.phone', root: 'acme', url_expires_in: 600 })
-    expect(good.mqtt_url).to.include('X-Amz-Signature=')
-    sts.failures.push(...Array.from({ length: 4 }, () => ({ status: 400, code: 'Throttling', message: 'secret detail' })))
-    const busy = await ask()
-    expect([busy.status, busy.headers.get('retry-after')]).to.deep.equal([503, '1'])
-    expect(await busy.json()).to.deep.equal({
-      error: 'temporarily_unavailable',
-      error_description: 'The engine lets nobody in at the moment',
-    })
-    sts.failures.push({ status: 403, code: 'AccessDenied' })
-    const refused = await ask()
-    expect([refused.status, ((await refused.json()) as { error: string }).error]).to.deep.equal([503, 'temporarily_unavailable'])
   })
 
   const broken: [string, Partial<AwsIotConfig>, RegExp][] = [
