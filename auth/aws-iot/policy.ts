@@ -41,12 +41,7 @@ export interface Statement {
 /** One policy for `AssumeRole`. Throws `bad-request` where it would be too long, saying how many spaces fit [P-10.33]. */
 export function sessionPolicy(place: AwsPlace, subject: PolicySubject, options: PolicyOptions = {}): SessionPolicy {
   const parts = partsOf(place, subject, options)
-  const text = minified(
-    documentOf(
-      parts.always,
-      parts.streams.flatMap(({ permits }) => permits),
-    ),
-  )
+  const text = minified(documentOf(parts.denied, permitsOf(parts.connect, parts.streams)))
   if (text.length <= awsPolicyCharsMax) return text as SessionPolicy
   throw tooLong(parts, text.length)
 }
@@ -55,15 +50,15 @@ export function sessionPolicy(place: AwsPlace, subject: PolicySubject, options: 
 export function authorizerPolicies(place: AwsPlace, subject: PolicySubject, options: PolicyOptions = {}): PolicyDocument[] {
   const parts = partsOf(place, subject, options)
   const documents: PolicyDocument[] = []
-  let always: readonly Statement[] = parts.always
+  let denied: readonly Statement[] = parts.denied
   let held: Permit[] = []
   const close = (): void => {
-    documents.push(documentOf(always, held))
-    always = []
+    documents.push(documentOf(denied, held))
+    denied = []
     held = []
   }
-  for (const permit of parts.streams.flatMap(({ permits }) => permits)) {
-    if (minified(documentOf(always, [...held, permit])).length > awsPolicyCharsMax) close()
+  for (const permit of permitsOf(parts.connect, parts.streams)) {
+    if (minified(documentOf(denied, [...held, permit])).length > awsPolicyCharsMax) close()
     held.push(permit)
   }
   close()
@@ -87,7 +82,7 @@ export function iamLiteral(text: string): string {
   return text.replace(/[*?$]/g, '${$&}')
 }
 
-type Action = 'iot:Publish' | 'iot:Subscribe' | 'iot:Receive'
+type Action = 'iot:Connect' | 'iot:Publish' | 'iot:Subscribe' | 'iot:Receive'
 
 interface Permit {
   readonly actions: readonly Action[]
@@ -95,20 +90,24 @@ interface Permit {
 }
 
 interface Parts {
-  /** Connecting, and what is denied. */
-  readonly always: readonly Statement[]
+  readonly denied: readonly Statement[]
+  readonly connect: Permit
   /** Own things first, spaces last. */
-  readonly streams: readonly { readonly stream: string; readonly permits: readonly Permit[] }[]
+  readonly streams: readonly StreamPermits[]
+}
+
+interface StreamPermits {
+  readonly stream: string
+  readonly permits: readonly Permit[]
 }
 
 function partsOf(place: AwsPlace, { grants, clientId, client }: PolicySubject, { deadlineMs }: PolicyOptions): Parts {
   const arn = arnsOf(place)
   const published = places(grants, 'publish')
   const read = places(grants, 'subscribe')
-  const always: Statement[] = [{ Effect: 'Allow', Action: 'iot:Connect', Resource: arn('client', clientId) }]
-  if (deadlineMs !== undefined) always.push(deadline(deadlineMs))
+  const denied: Statement[] = deadlineMs === undefined ? [] : [deadline(deadlineMs)]
   const kinds = read.flatMap(({ filter, levels }) => (levels.length === 1 ? [filter.slice(0, -'/#'.length)] : []))
-  if (kinds.length > 0) always.push(acrossStreams(kinds, arn))
+  if (kinds.length > 0) denied.push(acrossStreams(kinds, arn))
 
   const streams = new Map<string, Permit[]>()
   const add = (stream: string, actions: readonly Action[], type: 'topic' | 'topicfilter', filter: string): void => {
@@ -118,8 +117,9 @@ function partsOf(place: AwsPlace, { grants, clientId, client }: PolicySubject, {
   }
   const both = new Set(published.map(({ filter }) => filter).filter((filter) => read.some((other) => other.filter === filter)))
   for (const { filter, stream } of published) {
-    add(stream, both.has(filter) ? ['iot:Publish', 'iot:Receive'] : ['iot:Publish'], 'topic', filter)
-    add(stream, ['iot:Publish'], 'topic', `put/${filter}`)
+    // Who reads the stream may hear a put of it, too, but nobody can subscribe there: it saves a statement.
+    const actions: readonly Action[] = both.has(filter) ? ['iot:Publish', 'iot:Receive'] : ['iot:Publish']
+    for (const wire of [filter, `put/${filter}`]) add(stream, actions, 'topic', wire)
   }
   for (const { filter, stream } of [...read, { filter: `reply/${client}/#`, stream: 'reply' }]) {
     const isReply = stream === 'reply'
@@ -130,11 +130,15 @@ function partsOf(place: AwsPlace, { grants, clientId, client }: PolicySubject, {
   }
   const isSpace = (stream: string): number => (stream.startsWith('spaces/') ? 1 : 0)
   const sorted = [...streams].map(([stream, permits]) => ({ stream, permits })).sort((a, b) => isSpace(a.stream) - isSpace(b.stream))
-  return { always, streams: sorted }
+  return { denied, connect: { actions: reading, resource: arn('client', clientId) }, streams: sorted }
 }
 
-/** Subscribe is only ever asked about filters and Receive about topics, so that both may stand beside both. */
-const reading = ['iot:Subscribe', 'iot:Receive'] as const
+/** Connect is only ever asked about clients, Subscribe about filters and Receive about topics, so that all may stand beside all. */
+const reading: readonly Action[] = ['iot:Connect', 'iot:Subscribe', 'iot:Receive']
+
+function permitsOf(connect: Permit, streams: readonly StreamPermits[]): Permit[] {
+  return [connect, ...streams.flatMap(({ permits }) => permits)]
+}
 
 interface Place {
   readonly filter: string
@@ -184,9 +188,8 @@ function acrossStreams(kinds: readonly string[], arn: Arn): Statement {
 
 /** Denied, too, where AWS should not say what time it is: with `IfExists` a condition without a value is true. */
 function deadline(ms: number): Statement {
-  const at = new Date(Math.floor(ms / 1000) * 1000).toISOString().replace('.000', '')
-  const Condition = { DateGreaterThanEqualsIfExists: { 'aws:CurrentTime': at } }
-  return { Effect: 'Deny', Action: 'iot:*', Resource: '*', Condition }
+  const last = new Date((Math.floor(ms / 1000) - 1) * 1000).toISOString().replace('.000', '')
+  return { Effect: 'Deny', Action: '*', Resource: '*', Condition: { DateGreaterThanIfExists: { 'aws:CurrentTime': last } } }
 }
 
 type Arn = (type: 'client' | 'topic' | 'topicfilter', name: string) => string
@@ -202,7 +205,7 @@ export function partitionOf(region: string): string {
   return region.startsWith('us-gov-') ? 'aws-us-gov' : 'aws'
 }
 
-function documentOf(always: readonly Statement[], permits: readonly Permit[]): PolicyDocument {
+function documentOf(denied: readonly Statement[], permits: readonly Permit[]): PolicyDocument {
   const byActions = new Map<string, string[]>()
   for (const { actions, resource } of permits) {
     const key = actions.join()
@@ -212,16 +215,14 @@ function documentOf(always: readonly Statement[], permits: readonly Permit[]): P
     const names = actions.split(',')
     return { Effect: 'Allow', Action: names.length === 1 ? actions : names, Resource: resources }
   })
-  return { Version: '2012-10-17', Statement: [...always, ...allowed] }
+  return { Version: '2012-10-17', Statement: [...denied, ...allowed] }
 }
 
-function tooLong({ always, streams }: Parts, chars: number): SyncError {
-  const isSpace = ({ stream }: { readonly stream: string }): boolean => stream.startsWith('spaces/')
+function tooLong({ denied, connect, streams }: Parts, chars: number): SyncError {
+  const isSpace = ({ stream }: StreamPermits): boolean => stream.startsWith('spaces/')
   const [own, spaces] = [streams.filter((one) => !isSpace(one)), streams.filter(isSpace)]
-  const fits = (count: number): boolean => {
-    const permits = [...own, ...spaces.slice(0, count)].flatMap((one) => one.permits)
-    return minified(documentOf(always, permits)).length <= awsPolicyCharsMax
-  }
+  const fits = (count: number): boolean =>
+    minified(documentOf(denied, permitsOf(connect, [...own, ...spaces.slice(0, count)]))).length <= awsPolicyCharsMax
   let count = 0
   while (count < spaces.length && fits(count + 1)) count++
   const what = fits(0) ? `${count} of ${spaces.length} spaces fit` : 'not even what is granted beside spaces fits'

@@ -149,7 +149,10 @@ describe('[P-10.32] the session policy', function () {
     const reply = `reply/${encodeName('acme.alice.phone')}`
     expect(may('iot:Subscribe', filter(`${reply}/#`))).to.equal(true)
     expect(may('iot:Receive', topic(`${reply}/$ctl`))).to.equal(true)
-    expect(may('iot:Receive', topic('put/users/alice/x')), 'what others put is not for its ears').to.equal(false)
+    for (const name of ['put/users/alice/#', 'put/spaces/b/x']) {
+      expect(may('iot:Subscribe', filter(name)), 'puts are for the service alone').to.equal(false)
+    }
+    expect(may('iot:Receive', topic('put/inbox/alice/bob/x'))).to.equal(false)
   })
 
   it('P15 gives a writer that is no reader nothing to receive, and a reader nothing to publish', () => {
@@ -317,6 +320,12 @@ describe('[P-10.33] the size of policies', function () {
         return undefined
       }
     }
+  })
+
+  it('is enough for what everybody has by default, with a deadline, for a user id of 36 characters', () => {
+    const uid = '01234567-89ab-cdef-0123-456789abcdef'
+    const subject = subjectOf(defaultClaimsToGrants(uid, {}) as string[], uid, 'phone-123456')
+    expect(sessionPolicy(place, subject, { deadlineMs: 1_900_000_000_000 }).length).to.be.at.most(2048)
   })
 
   it('says so where even a user’s own streams are too much', () => {
