@@ -203,8 +203,16 @@ describe('configuration', () => {
     ['a certificate without key', { flags: { certFile: 'c' } }, /^certFile \(--cert-file\) needs keyFile/],
     ['a key without certificate', { env: { TIDEMARK_KEY_FILE: 'k' } }, /^keyFile \(TIDEMARK_KEY_FILE\) needs certFile/],
     ['a TLS port without certificate', { flags: { mqttsPort: '8884' } }, /^mqttsPort \(--mqtts-port\) needs certFile and keyFile/],
-    ['a member of awsIot that cannot work', { given: { awsIot: { ...awsIot, account: '1' } } }, /^awsIot \(given\): account must be twelve digits/],
-    ['a member of awsIot that there is not', { given: { awsIot: { ...awsIot, colour: 1 } as never } }, /^awsIot \(given\): .*JSON object \{root/],
+    [
+      'a member of awsIot that cannot work',
+      { given: { awsIot: { ...awsIot, account: '1' } } },
+      /^awsIot \(given\): account must be twelve digits/,
+    ],
+    [
+      'a member of awsIot that there is not',
+      { given: { awsIot: { ...awsIot, colour: 1 } as never } },
+      /^awsIot \(given\): .*JSON object \{root/,
+    ],
     ['awsIot without a way in', { given: { awsIot: { ...awsIot, authorizer: undefined } as never } }, /^awsIot \(given\): .*authorizer/],
     ['awsIot with the open stream', { given: { awsIot, open: true } }, /^awsIot \(given\) and open \(given\) exclude each other/],
     ['origins without issuers', { flags: { corsOrigins: 'https://a' } }, /^corsOrigins \(--cors-origins\) needs issuers/],
