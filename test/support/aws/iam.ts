@@ -71,9 +71,9 @@ function fieldsOf(arn: string): string[] {
 }
 
 /** A character, one of any, or any number of them. Undefined: a variable without a value, which nothing matches. */
-type Token = string | typeof one | typeof any
-const one = Symbol('one')
-const any = Symbol('any')
+type Token = string | typeof single | typeof several
+const single = Symbol('single')
+const several = Symbol('several')
 
 /** Patterns without variables, read once: a policy is asked again and again. */
 const known = new Map<string, readonly Token[]>()
@@ -98,7 +98,7 @@ function read(pattern: string, variables: IamContext | undefined): readonly Toke
       continue
     }
     const character = String.fromCodePoint(pattern.codePointAt(at) as number)
-    tokens.push(character === '*' ? any : character === '?' ? one : character)
+    tokens.push(character === '*' ? several : character === '?' ? single : character)
     at += character.length - 1
   }
   return tokens
@@ -115,22 +115,22 @@ function valueOf(name: string, variables: IamContext): string | undefined {
 function matches(tokens: readonly Token[] | undefined, text: string): boolean {
   if (!tokens) return false
   const characters = [...text]
-  let [token, at, lastAny, tried] = [0, 0, -1, 0]
+  let [token, at, lastSeveral, tried] = [0, 0, -1, 0]
   while (at < characters.length) {
-    if (token < tokens.length && (tokens[token] === one || tokens[token] === characters[at])) {
+    if (token < tokens.length && (tokens[token] === single || tokens[token] === characters[at])) {
       token++
       at++
-    } else if (tokens[token] === any) {
-      lastAny = token++
+    } else if (tokens[token] === several) {
+      lastSeveral = token++
       tried = at
-    } else if (lastAny >= 0) {
-      token = lastAny + 1
+    } else if (lastSeveral >= 0) {
+      token = lastSeveral + 1
       at = ++tried
     } else {
       return false
     }
   }
-  while (tokens[token] === any) token++
+  while (tokens[token] === several) token++
   return token === tokens.length
 }
 
