@@ -1,4 +1,4 @@
-/** How long the packed authorizer takes until its first answer, beside a node that does nothing: `npm run bench:authorizer`. */
+/** How long the packed authorizer takes to load and to answer for the first time, each in a new process: `npm run bench:authorizer`. */
 import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
