@@ -42,21 +42,21 @@ try {
     const { isAuthenticated } = await handler(${event})
     const first = performance.now()
     await handler(${event})
-    console.log(JSON.stringify({ isAuthenticated, load: loaded - before, first: first - loaded, next: performance.now() - first }))`
+    process.stdout.write(JSON.stringify({ isAuthenticated, load: loaded - before, first: first - loaded, next: performance.now() - first }))`
   const figures = Array.from({ length: runs }, () => {
     const text = execFileSync(process.execPath, ['--input-type=module', '-e', program, bundle], { env, encoding: 'utf8' })
     const { isAuthenticated, ...times } = JSON.parse(text) as { isAuthenticated: boolean; load: number; first: number; next: number }
     if (!isAuthenticated) throw new Error('the authorizer did not admit its own token')
     return times
   })
-  console.log(`bundle: ${(bytes.length / 1024).toFixed(0)} KiB, ${(gzipSync(bytes).length / 1024).toFixed(0)} KiB as gzip`)
+  process.stdout.write(`bundle: ${(bytes.length / 1024).toFixed(0)} KiB, ${(gzipSync(bytes).length / 1024).toFixed(0)} KiB as gzip\n`)
   for (const [name, what] of [
     ['load', 'loading the bundle'],
     ['first', 'the first answer'],
     ['next', 'the second answer'],
   ] as const) {
     const sorted = figures.map((times) => times[name]).sort((a, b) => a - b)
-    console.log(`${what}: median ${sorted[runs / 2]?.toFixed(1)} ms, slowest ${sorted.at(-1)?.toFixed(1)} ms`)
+    process.stdout.write(`${what}: median ${sorted[runs / 2]?.toFixed(1)} ms, slowest ${sorted.at(-1)?.toFixed(1)} ms\n`)
   }
 } finally {
   rmSync(folder, { recursive: true })

@@ -177,7 +177,7 @@ describe('tidy', () => {
   forbid(
     'the console outside cli/',
     // The SDK warns on the console of the page, where the app gives it nothing else.
-    sources.filter((path) => !/^(cli|bench|chaos|examples)\//.test(path) && path !== 'client/client.ts' && path !== 'aws/cold-start.ts'),
+    sources.filter((path) => !/^(cli|bench|chaos|examples)\//.test(path) && path !== 'client/client.ts'),
     /\bconsole\./,
   )
   forbid('a test that runs alone', tests, /\b(?:describe|it|suite|test|context)\.only\(/)

@@ -324,13 +324,13 @@ describe('[P-10.33] the size of policies', function () {
 
   it('is enough for what everybody has by default, with a deadline, for a user id of 36 characters', () => {
     const uid = '01234567-89ab-cdef-0123-456789abcdef'
-    const subject = subjectOf(defaultClaimsToGrants(uid, {}) as string[], uid, 'phone-123456')
+    const subject = subjectOf(defaultClaimsToGrants(uid, {}), uid, 'phone-123456')
     expect(sessionPolicy(place, subject, { deadlineMs: 1_900_000_000_000 }).length).to.be.at.most(2048)
   })
 
   it('says so where even a user’s own streams are too much', () => {
     const uid = encodeUid('ö'.repeat(20), 'a-very-long-prefix-of-an-issuer')
-    expect(() => sessionPolicy(place, subjectOf(defaultClaimsToGrants(uid, {}) as string[], uid, 'p'))).to.throw(
+    expect(() => sessionPolicy(place, subjectOf(defaultClaimsToGrants(uid, {}), uid, 'p'))).to.throw(
       'not even what is granted beside spaces fits',
     )
   })

@@ -37,7 +37,8 @@ export class GatewayStandIn {
         this.verify(request)
       } catch (error) {
         this.refusals.push(error instanceof Error ? error.message : String(error))
-        return void socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
+        socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
+        return
       }
       this.#sockets.handleUpgrade(request, socket, head, () => {})
     })

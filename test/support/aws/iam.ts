@@ -80,8 +80,8 @@ const known = new Map<string, readonly Token[]>()
 
 function tokensOf(pattern: string, variables: IamContext | undefined): readonly Token[] | undefined {
   if (variables && pattern.includes('${')) return read(pattern, variables)
-  const tokens = known.get(pattern) ?? (read(pattern, undefined) as readonly Token[])
-  known.set(pattern, tokens)
+  const tokens = known.get(pattern) ?? read(pattern, undefined)
+  if (tokens) known.set(pattern, tokens)
   return tokens
 }
 
@@ -93,7 +93,7 @@ function read(pattern: string, variables: IamContext | undefined): readonly Toke
       const value = valueOf(pattern.slice(at + 2, end), variables)
       if (value === undefined) return undefined
       // What a variable stands for is never a wildcard.
-      tokens.push(...value)
+      tokens.push(...Array.from(value))
       at = end
       continue
     }
@@ -114,7 +114,7 @@ function valueOf(name: string, variables: IamContext): string | undefined {
 /** Each `*` takes as little as it can; where that was too little, the last one takes one character more. */
 function matches(tokens: readonly Token[] | undefined, text: string): boolean {
   if (!tokens) return false
-  const characters = [...text]
+  const characters = Array.from(text)
   let [token, at, lastSeveral, tried] = [0, 0, -1, 0]
   while (at < characters.length) {
     if (token < tokens.length && (tokens[token] === single || tokens[token] === characters[at])) {
