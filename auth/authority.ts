@@ -7,6 +7,8 @@ import type { Hints } from '../seams/hints.ts'
 import { silentLogger, type Logger } from '../seams/logger.ts'
 import { noTelemetry, type Telemetry } from '../seams/telemetry.ts'
 import { defaultLimits, tokenAgeMaxMs, type Limits } from '../seams/limits.ts'
+import { AwsIotEngine } from './aws-iot/engine.ts'
+import type { ServerCredentials } from './aws-iot/sts.ts'
 import { anonymousGrants } from './claims.ts'
 import { checkAuthConfig, type AuthConfig } from './config.ts'
 import { DevelopmentTokens, developmentTokenType, loadDevelopmentKey, type ConsoleTokenRequest } from './development.ts'
@@ -29,6 +31,8 @@ export interface AuthorityParts {
   readonly limits?: Limits
   readonly hints?: Hints
   readonly telemetry?: Telemetry
+  /** Of this server in AWS. Default what the AWS SDK finds: environment, profile, container or instance role. */
+  readonly awsCredentials?: ServerCredentials
 }
 
 type Parts = AuthorityParts & Required<Pick<AuthorityParts, 'clock' | 'logger' | 'limits'>>
@@ -42,6 +46,7 @@ export class Authority {
   readonly #broker: BrokerTokens
   readonly #keys: SigningKeys
   readonly #revocations: Revocations
+  readonly #engine: AwsIotEngine | undefined
 
   /** Checks the configuration, reads keys and revocations. Throws `bad-request` for a configuration that cannot work. */
   static async open(config: AuthConfig, given: AuthorityParts): Promise<Authority> {
@@ -54,13 +59,20 @@ export class Authority {
     const keys = await SigningKeys.open(documents, clock, logger)
     const ageMaxMs = config.maxTokenAgeMs ?? tokenAgeMaxMs
     const revocations = await Revocations.open({ documents, clock, logger, limits, hints, tokenAgeMaxMs: ageMaxMs })
-    return new Authority(config, parts, { app, development, keys, revocations })
+    const engine = config.awsIot && (await AwsIotEngine.open(config.awsIot, { clock, limits, credentials: parts.awsCredentials }))
+    return new Authority(config, parts, { app, development, keys, revocations, engine })
   }
 
   private constructor(
     config: AuthConfig,
     parts: Parts,
-    own: { app: AppTokens; development: DevelopmentTokens | undefined; keys: SigningKeys; revocations: Revocations },
+    own: {
+      app: AppTokens
+      development: DevelopmentTokens | undefined
+      keys: SigningKeys
+      revocations: Revocations
+      engine: AwsIotEngine | undefined
+    },
   ) {
     this.developmentMode = config.issuers.length === 0
     this.#config = config
@@ -69,6 +81,7 @@ export class Authority {
     this.#development = own.development
     this.#keys = own.keys
     this.#revocations = own.revocations
+    this.#engine = own.engine
     this.#broker = new BrokerTokens(own.keys, parts.clock, { issuer: config.httpUrl, audience: config.audience })
   }
 
@@ -94,10 +107,11 @@ export class Authority {
     return this.#audited('exchange', undefined, async (seen) => {
       const subject = await this.#verify(subjectTokenOf(request), seen)
       const { mqttUrl, httpUrl } = this.#config
-      const { response, exp } = await exchangeFor(subject, request, { tokens: this.#broker, limits: this.#parts.limits, mqttUrl, httpUrl })
+      const parts = { tokens: this.#broker, limits: this.#parts.limits, mqttUrl, httpUrl, engine: this.#engine }
+      const { response, exp, audit } = await exchangeFor(subject, request, parts)
       const { uid, jti } = subject
       this.#parts.logger.info(
-        { audit: 'exchange', uid, client: response.client_id, jti, scope: response.scope, exp },
+        { audit: 'exchange', uid, client: response.client_id, jti, scope: response.scope, exp, ...audit },
         'a token was exchanged',
       )
       return response
@@ -156,6 +170,7 @@ export class Authority {
 
   /** Stops polling. Documents may be closed when it resolves. */
   async close(): Promise<void> {
+    this.#engine?.close()
     await this.#revocations.close()
   }
 

@@ -2,6 +2,7 @@
 import { SyncError } from '../protocol/errors.ts'
 import { encodeUid } from '../protocol/names.ts'
 import { timerMsMax } from '../seams/limits.ts'
+import { checkAwsIotConfig, type AwsIotConfig } from './aws-iot/config.ts'
 import type { ClaimsToGrants } from './claims.ts'
 
 export type Algorithm = 'HS256' | 'RS256' | 'ES256' | 'EdDSA'
@@ -41,6 +42,8 @@ export interface AuthConfig {
   readonly claimsToGrants?: ClaimsToGrants
   /** App tokens may live this long, `exp` − `iat`, in ms. Default 24 h; revocations are kept as long. */
   readonly maxTokenAgeMs?: number
+  /** Given where AWS IoT Core carries the connections: the exchange then admits clients there. */
+  readonly awsIot?: AwsIotConfig
 }
 
 /** Throws `bad-request` with a sentence that names the first setting that cannot work. */
@@ -51,6 +54,9 @@ export function checkAuthConfig(config: AuthConfig): void {
   if (config.issuers.length === 0 && config.dataFolder === undefined) throw badConfig('without an issuer a data folder is needed')
   if (config.issuers.length > 0 && config.anonymous)
     throw badConfig('anonymous clients are for development only: remove the issuers or anonymous')
+  if (config.awsIot) checkAwsIotConfig(config.awsIot)
+  if (config.awsIot && config.openEnabled)
+    throw badConfig('awsIot and the open stream exclude each other: below a root every topic belongs to a stream')
   const prefixes = new Map<string, string>()
   const names = new Set<string>()
   for (const issuer of config.issuers) {

@@ -2,6 +2,7 @@
 import { SyncError } from '../protocol/errors.ts'
 import { encodeName } from '../protocol/names.ts'
 import type { Limits } from '../seams/limits.ts'
+import type { AwsIotConnection, AwsIotEngine } from './aws-iot/engine.ts'
 import type { Grants } from './grants.ts'
 import type { Principal } from './principal.ts'
 import type { BrokerTokens } from './tokens.ts'
@@ -30,6 +31,8 @@ export interface ExchangeResponse {
   readonly mqtt_url: string
   readonly http_url: string
   readonly limits: PortableLimits
+  /** Present where another engine than this server carries the connections. */
+  readonly mqtt?: AwsIotConnection
 }
 
 export type PortableLimits = Pick<Limits, (typeof portable)[number]>
@@ -64,6 +67,8 @@ export interface ExchangeParts {
   readonly limits: Limits
   readonly mqttUrl: string
   readonly httpUrl: string
+  /** Undefined where this server is the engine. */
+  readonly engine: AwsIotEngine | undefined
 }
 
 /** Gives a verified subject its broker token. Throws `bad-request`, `forbidden` or `token-expired`; `oauthError` knows them. */
@@ -71,13 +76,16 @@ export async function exchangeFor(
   subject: Principal,
   request: ExchangeRequest,
   parts: ExchangeParts,
-): Promise<{ response: ExchangeResponse; exp: number }> {
-  const { tokens, limits } = parts
-  const client = clientOf(subject, request, limits)
+): Promise<{ response: ExchangeResponse; exp: number; audit: Readonly<Record<string, string>> }> {
+  const { tokens, limits, engine } = parts
+  const checked = checkedClientId(request, limits)
+  const admitted = engine?.clientOf(subject.uid, checked, subject.client)
+  const client = admitted ? admitted.client : clientOf(subject, checked)
   const grants = narrowed(client === undefined ? subject.grants : subject.grants.forClient(client), request.scope)
   const { token, exp, expiresInS } = await tokens.sign(subject, grants, client)
   if (token.length > limits.tokenBytesMax)
     throw invalid('invalid_scope', `the token would be longer than ${limits.tokenBytesMax} bytes; ask for less scope`)
+  const admission = admitted && (await engine?.admit(admitted, grants, { token, exp, expiresInS }))
   const response = {
     access_token: token,
     issued_token_type: accessTokenType,
@@ -85,21 +93,27 @@ export async function exchangeFor(
     expires_in: expiresInS,
     scope: grants.texts.join(' '),
     ...(client === undefined ? {} : { client_id: client }),
-    mqtt_url: parts.mqttUrl,
+    mqtt_url: admission ? admission.url : parts.mqttUrl,
     http_url: parts.httpUrl,
-    limits: portableLimits(limits),
+    limits: portableLimits(engine ? engine.limits : limits),
+    ...(admission ? { mqtt: admission.mqtt } : {}),
   } as const
-  return { response, exp }
+  return { response, exp, audit: admission ? admission.audit : {} }
 }
 
-/** A token that is bound stays bound [P-10.22]. */
-function clientOf(subject: Principal, request: ExchangeRequest, limits: Limits): string | undefined {
-  if (!request.client_id) return subject.client
+function checkedClientId(request: ExchangeRequest, limits: Limits): string | undefined {
+  if (!request.client_id) return undefined
   if (Buffer.byteLength(request.client_id) > limits.clientIdBytesMax) {
     throw invalid('invalid_request', `client_id has more than ${limits.clientIdBytesMax} bytes`)
   }
   if (/\p{Surrogate}/u.test(request.client_id)) throw invalid('invalid_request', 'client_id is not Unicode')
-  const client = encodeName(request.client_id)
+  return request.client_id
+}
+
+/** A token that is bound stays bound [P-10.22]. */
+function clientOf(subject: Principal, clientId: string | undefined): string | undefined {
+  if (clientId === undefined) return subject.client
+  const client = encodeName(clientId)
   if (subject.client !== undefined && subject.client !== client) {
     throw new SyncError('forbidden', 'the subject token is bound to another client', { oauth: 'invalid_grant' })
   }

@@ -45,6 +45,11 @@ export class Grants {
     return this.#places[verb].hold(filter)
   }
 
+  /** The exact topics and prefixes of one verb, as given. */
+  filters(verb: Verb): string[] {
+    return this.texts.filter((text) => !bareVerbs.has(text) && text.startsWith(`${verb}:`)).map((text) => text.slice(verb.length + 1))
+  }
+
   has(bare: BareVerb): boolean {
     return this.#bare.has(bare)
   }

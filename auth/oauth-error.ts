@@ -13,6 +13,11 @@ const names: Readonly<Partial<Record<ErrorCode, string>>> = {
   forbidden: 'invalid_grant',
   'too-many-requests': 'temporarily_unavailable',
   'store-unavailable': 'temporarily_unavailable',
+  'engine-unavailable': 'temporarily_unavailable',
+  'engine-credentials': 'temporarily_unavailable',
+  'engine-refused': 'temporarily_unavailable',
+  'engine-region': 'temporarily_unavailable',
+  'clock-skew': 'temporarily_unavailable',
   stopping: 'temporarily_unavailable',
 }
 

@@ -1,4 +1,5 @@
 /** Broker tokens: what the exchange gives out and every node of the same store accepts [P-10.20]. */
+import type { KeyObject } from 'node:crypto'
 import { SignJWT } from 'jose'
 import { SyncError } from '../protocol/errors.ts'
 import { isCanonicalName, isCanonicalUid } from '../protocol/names.ts'
@@ -50,19 +51,28 @@ export class BrokerTokens {
   async verify(outside: Outside): Promise<Principal> {
     const key = outside.kid === undefined ? undefined : await this.#keys.find(outside.kid)
     if (!key) throw refused('the broker token was signed with a key that this server does not have, or no longer (kid)')
-    const { claims, sub, expiresAtMs, jti } = await verifyJwt(outside, key, {
-      issuer: this.#issuer,
-      audience: this.#audience,
-      algorithms: ['RS256'],
-      typ: brokerTokenType,
-      nowMs: this.#clock.now(),
-    })
-    const { scope, oiat, client_id: client } = claims
-    const bound = client === undefined || (typeof client === 'string' && isCanonicalName(client))
-    if (typeof scope !== 'string' || typeof oiat !== 'number' || !bound || !isCanonicalUid(sub)) {
-      throw refused('the broker token has the claims of another release')
-    }
-    const grants = Grants.parse(scope === '' ? [] : scope.split(' '))
-    return { uid: sub, client, grants, expiresAtMs, issuedAtMs: oiat * 1000, jti, kind: 'broker' }
+    return verifyBrokerToken(outside, key, { issuer: this.#issuer, audience: this.#audience, nowMs: this.#clock.now() })
   }
+}
+
+/** Who shows a broker token that this public key has signed. Throws as `verifyJwt`, and for claims that are not ours. */
+export async function verifyBrokerToken(
+  outside: Outside,
+  key: KeyObject,
+  { issuer, audience, nowMs }: { issuer: string; audience: string; nowMs: number },
+): Promise<Principal> {
+  const { claims, sub, expiresAtMs, jti } = await verifyJwt(outside, key, {
+    issuer,
+    audience,
+    algorithms: ['RS256'],
+    typ: brokerTokenType,
+    nowMs,
+  })
+  const { scope, oiat, client_id: client } = claims
+  const bound = client === undefined || (typeof client === 'string' && isCanonicalName(client))
+  if (typeof scope !== 'string' || typeof oiat !== 'number' || !bound || !isCanonicalUid(sub)) {
+    throw refused('the broker token has the claims of another release')
+  }
+  const grants = Grants.parse(scope === '' ? [] : scope.split(' '))
+  return { uid: sub, client, grants, expiresAtMs, issuedAtMs: oiat * 1000, jti, kind: 'broker' }
 }

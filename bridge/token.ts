@@ -77,6 +77,19 @@ const tokenAnswer = Type.Object({
   mqtt_url: Type.String(),
   http_url: Type.String(),
   limits: Type.Record(Type.String(), Type.Integer(), { description: 'Chapter 13.' }),
+  mqtt: Type.Optional(
+    Type.Object(
+      {
+        engine: Type.Literal('aws-iot'),
+        auth: Type.String({ description: '`sigv4` or `authorizer`.' }),
+        client_id: Type.String({ description: 'As it must stand in CONNECT.' }),
+        root: Type.String({ description: 'The first level of every topic.' }),
+        url_expires_in: Type.Integer({ description: 'Seconds for which `mqtt_url` opens connections.' }),
+        credentials: Type.Optional(Type.Record(Type.String(), Type.String(), { description: 'Where the deployment gives them.' })),
+      },
+      { description: 'Where another engine carries the connections [P-10.30].' },
+    ),
+  ),
 })
 
 const oauthProblem = Type.Object(

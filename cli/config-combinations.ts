@@ -1,6 +1,7 @@
 /** Settings that are fine one by one and cannot work together. */
+import { checkAwsIotConfig } from '../auth/aws-iot/config.ts'
 import { redisServer } from '../hints/redis-server.ts'
-import { SyncError } from '../protocol/errors.ts'
+import { asSyncError, SyncError } from '../protocol/errors.ts'
 import { mqttsPortDefault, type Config } from './config-schema.ts'
 
 /** Throws `bad-request` naming the settings, where they came from, and the way out. */
@@ -49,6 +50,19 @@ const checks: readonly Check[] = [
   ({ allowedHosts, issuers }, named) =>
     allowedHosts.length > 0 && issuers.length === 0
       ? `${named('allowedHosts')} needs issuers: in development mode the Host header must be localhost, 127.0.0.1 or [::1]`
+      : undefined,
+  ({ awsIot }, named) => {
+    if (awsIot === undefined) return undefined
+    try {
+      checkAwsIotConfig(awsIot)
+      return undefined
+    } catch (error) {
+      return `${named('awsIot')}: ${asSyncError(error).message.replace(/^configuration of tokens: awsIot[. ]/, '')}`
+    }
+  },
+  ({ awsIot, open }, named) =>
+    awsIot !== undefined && open
+      ? `${named('awsIot')} and ${named('open')} exclude each other: below a root every topic belongs to a stream`
       : undefined,
   ({ store, limits }, named) => {
     if (!store.startsWith('mongodb')) return undefined

@@ -57,6 +57,30 @@ const issuerSchema = Type.Object(
   { additionalProperties: false },
 )
 
+const awsIotSchema = Type.Object(
+  {
+    root: Type.String(),
+    region: Type.String(),
+    account: Type.String(),
+    endpoint: Type.String(),
+    roleArn: Type.Optional(Type.String()),
+    authorizer: Type.Optional(Type.String()),
+    authorizerTokenKey: Type.Optional(Type.String()),
+    giveCredentials: Type.Optional(Type.Boolean()),
+    deadline: Type.Optional(Type.Boolean()),
+    stsUrl: Type.Optional(Type.String()),
+  },
+  {
+    additionalProperties: false,
+    value: 'JSON',
+    noFlag: true,
+    allowed:
+      'a JSON object {root, region, account, endpoint} with roleArn (and giveCredentials?, deadline?, stsUrl?) or authorizer (and authorizerTokenKey?)',
+    description:
+      'token exchange admits clients to AWS IoT Core instead of this server; only that part is there yet, nothing carries messages between AWS and the log: AWS.md',
+  },
+)
+
 const retentionPolicy = Type.Object(
   {
     ageMs: Type.Optional(Type.Integer({ minimum: 1 })),
@@ -159,6 +183,7 @@ export const configSchema = Type.Object(
       value: 'MS',
       description: 'the longest life of an app token, `exp` − `iat`; revocations are kept as long',
     }),
+    awsIot: Type.Optional(awsIotSchema),
     corsOrigins: Type.Array(Type.String({ pattern: '^https?://[^/\\s]+$' }), {
       default: [],
       value: 'ORIGINS',

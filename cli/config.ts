@@ -56,8 +56,9 @@ export function configFrom(given: Settings): Config {
 
 /** What the settings say about identity. The URLs are those that clients are told. */
 export function authConfigOf(config: Config, urls: { readonly mqttUrl: string; readonly httpUrl: string }): AuthConfig {
-  const { data, issuers, audience, anonymous, open, maxTokenAgeMs } = config
-  return { dataFolder: data, issuers, audience, anonymous, openEnabled: open, maxTokenAgeMs, ...urls }
+  const { data, issuers, audience, anonymous, open, maxTokenAgeMs, awsIot } = config
+  const auth = { dataFolder: data, issuers, audience, anonymous, openEnabled: open, maxTokenAgeMs, ...urls }
+  return awsIot === undefined ? auth : { ...auth, awsIot }
 }
 
 function lookUp(

@@ -1,7 +1,7 @@
 /** One server: its parts, started one after the other, stopped in reverse. */
 import { mkdir } from 'node:fs/promises'
 import type { Logger } from 'pino'
-import { Authority, type ClaimsToGrants } from '../auth/index.ts'
+import { Authority, type AuthorityParts, type ClaimsToGrants } from '../auth/index.ts'
 import { Bridge, Metrics } from '../bridge/index.ts'
 import { Broker } from '../broker/index.ts'
 import { lowestPlaces } from '../broker/session-places.ts'
@@ -34,6 +34,8 @@ export interface ServerOverrides {
   readonly claimsToGrants?: ClaimsToGrants
   /** Whether a user may send messages to another; default everybody to everybody [P-15.6]. */
   readonly mayDeliver?: MayDeliver
+  /** Of this server in AWS, with `awsIot`; default what the AWS SDK finds. */
+  readonly awsCredentials?: AuthorityParts['awsCredentials']
 }
 
 export interface RunningServer {
@@ -155,7 +157,9 @@ const steps: readonly Step<Parts>[] = [
     async start(parts) {
       const { config, overrides, clock, logger, hints, metrics, log, ports } = parts
       const { publicMqttUrl, publicHttpUrl } = addressesOf(config, ports)
-      const { claimsToGrants } = overrides
+      const { claimsToGrants, awsCredentials } = overrides
+      if (config.awsIot)
+        logger.warn({}, 'awsIot: clients are admitted to AWS IoT Core, but nothing carries messages between it and the log yet')
       const auth = {
         ...authConfigOf(config, { mqttUrl: publicMqttUrl, httpUrl: publicHttpUrl }),
         ...(claimsToGrants ? { claimsToGrants } : {}),
@@ -167,6 +171,7 @@ const steps: readonly Step<Parts>[] = [
         limits: config.limits,
         hints,
         telemetry: metrics,
+        ...(awsCredentials ? { awsCredentials } : {}),
       })
     },
     stop: ({ authority }) => authority.close(),

@@ -35,7 +35,11 @@ export const errorTable = {
   'too-many-requests': { status: 429, mqtt: 'close', retry: 'yes', title: 'A limit of this user is reached' },
   internal: { status: 500, mqtt: 'close', retry: 'yes', title: 'The server failed' },
   'store-unavailable': { status: 503, mqtt: 'close', retry: 'yes', title: 'The store does not take writes at the moment' },
-  'clock-skew': { status: 503, mqtt: 'close', retry: 'yes', title: 'The clock of this node differs from the clock of the store' },
+  'clock-skew': { status: 503, mqtt: 'close', retry: 'yes', title: 'The clock of this node differs from the clock of the store or engine' },
+  'engine-unavailable': { status: 503, mqtt: 'close', retry: 'yes', title: 'The engine lets nobody in at the moment' },
+  'engine-credentials': { status: 503, mqtt: 'close', retry: 'yes', title: 'The server has no valid credentials for its engine' },
+  'engine-refused': { status: 503, mqtt: 'close', retry: 'yes', title: 'The engine does not let the server admit clients' },
+  'engine-region': { status: 503, mqtt: 'close', retry: 'yes', title: 'The engine cannot be used in the configured region' },
   stopping: { status: 503, mqtt: 'close', retry: 'yes', title: 'The server is stopping' },
 } as const satisfies Record<string, ErrorMeaning>
 

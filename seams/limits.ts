@@ -243,3 +243,22 @@ export const mongoTicketsMax = 1_000
 export const mongoTrimGraceMs = 600_000
 /** MongoDB: what was trimmed long enough ago is deleted this often. */
 export const mongoSweepMs = 60_000
+/** AWS IoT Core: a topic has 8 levels, of which the root and a door take two: so many are left for a stream topic. */
+export const awsStreamTopicLevelsMax = 6
+/** AWS: characters of one policy, white space not counted, and documents that a custom authorizer may answer with. */
+export const awsPolicyCharsMax = 2_048
+export const awsPolicyDocumentsMax = 10
+/** AWS: characters of the name of an assumed role's session. */
+export const awsSessionNameCharsMax = 64
+/** AWS: the shortest life of assumed credentials, which is ours: they only open connections, and each is for one. */
+export const awsSessionMs = 900_000
+/** STS is asked so often in all before a client is told to come again; the SDK pauses in between, at random and ever longer. */
+export const stsAttemptsMax = 4
+/** An STS that does not answer holds up no exchange for longer, each time it is asked. */
+export const stsConnectMsMax = 2_000
+export const stsTimeoutMs = 5_000
+/** AWS refuses what was signed by a clock that is off by more. */
+export const awsClockSkewMs = 300_000
+/** A custom authorizer's connections last at least and at most so long; it is asked again after the same bounds. */
+export const awsConnectionSecondsMin = 300
+export const awsConnectionSecondsMax = 86_400

@@ -16,6 +16,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   // `tidemark bench` runs the loads of bench/.
   cli: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench', 'conformance'],
   client: ['protocol'],
+  // What is put into an account, apart from the server.
+  aws: ['auth', 'protocol', 'seams'],
   console: ['client', 'protocol'],
   bench: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
   // Judges the product from outside: it starts programs, of test/ the stub of a database, and talks to ports.
@@ -30,6 +32,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
     'log',
     'hints',
     'auth',
+    'aws',
     'protocol',
     'seams',
     'cli',
@@ -56,6 +59,7 @@ const entries: readonly RegExp[] = [
   /\.test\.ts$/,
   /^bench\/(?:scale\/)?run\.ts$/,
   /^chaos\/run\.ts$/,
+  /^aws\/cold-start\.ts$/,
   /^examples\//,
 ]
 

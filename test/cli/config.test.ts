@@ -10,6 +10,8 @@ import { configFrom, resolveConfig, type ConfigInput } from '../../cli/config.ts
 import { SyncError } from '../../protocol/errors.ts'
 import { defaultLimits } from '../../seams/limits.ts'
 
+const awsIot = { root: 'acme', region: 'eu-west-1', account: '123456789012', endpoint: 'x.example', authorizer: 'acme-sync' }
+
 describe('configuration', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-config-'))
   const file = join(folder, 'tidemark.json')
@@ -85,6 +87,7 @@ describe('configuration', () => {
       hints: ['rediss://tide:a%20b@cache.example:6380', 'rediss://tide:a%20b@cache.example:6380'],
       host: ['localhost', 'localhost'],
       issuers: [JSON.stringify([issuer]), [issuer]],
+      awsIot: [JSON.stringify(awsIot), awsIot],
       publicMqttUrl: ['wss://example.org/mqtt', 'wss://example.org/mqtt'],
       publicHttpUrl: ['https://example.org', 'https://example.org'],
       retention: ['{"open":{"bytes":5}}', { open: { bytes: 5 } }],
@@ -200,6 +203,18 @@ describe('configuration', () => {
     ['a certificate without key', { flags: { certFile: 'c' } }, /^certFile \(--cert-file\) needs keyFile/],
     ['a key without certificate', { env: { TIDEMARK_KEY_FILE: 'k' } }, /^keyFile \(TIDEMARK_KEY_FILE\) needs certFile/],
     ['a TLS port without certificate', { flags: { mqttsPort: '8884' } }, /^mqttsPort \(--mqtts-port\) needs certFile and keyFile/],
+    [
+      'a member of awsIot that cannot work',
+      { given: { awsIot: { ...awsIot, account: '1' } } },
+      /^awsIot \(given\): account must be twelve digits/,
+    ],
+    [
+      'a member of awsIot that there is not',
+      { given: { awsIot: { ...awsIot, colour: 1 } as never } },
+      /^awsIot \(given\): .*JSON object \{root/,
+    ],
+    ['awsIot without a way in', { given: { awsIot: { ...awsIot, authorizer: undefined } as never } }, /^awsIot \(given\): .*authorizer/],
+    ['awsIot with the open stream', { given: { awsIot, open: true } }, /^awsIot \(given\) and open \(given\) exclude each other/],
     ['origins without issuers', { flags: { corsOrigins: 'https://a' } }, /^corsOrigins \(--cors-origins\) needs issuers/],
     ['hosts without issuers', { flags: { allowedHosts: 'a' } }, /^allowedHosts \(--allowed-hosts\) needs issuers/],
     ['one port twice', { flags: { httpPort: '1883' } }, /^mqttPort \(default\) and httpPort \(--http-port\) are both 1883/],

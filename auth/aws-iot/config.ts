@@ -1,0 +1,74 @@
+/** What an operator says about AWS IoT Core, checked before anything starts. */
+import { SyncError } from '../../protocol/errors.ts'
+
+export interface AwsIotConfig {
+  /** First level of every topic and first part of every client id: one deployment in an account and region. */
+  readonly root: string
+  readonly region: string
+  /** Twelve digits. */
+  readonly account: string
+  /** Host of the data endpoint, as `DescribeEndpoint` with `iot:Data-ATS` names it. */
+  readonly endpoint: string
+  /** The role that clients assume, each with a session policy of its own. Exactly one of this and `authorizer`. */
+  readonly roleArn?: string
+  /** The name of the custom authorizer that admits clients. */
+  readonly authorizer?: string
+  /** The authorizer's `tokenKeyName`. Default `token`. */
+  readonly authorizerTokenKey?: string
+  /** Whether the answer holds the credentials themselves beside the signed URL. Default false. */
+  readonly giveCredentials?: boolean
+  /** Whether session policies end with the token; otherwise a connection made before lasts up to a day. Default true. */
+  readonly deadline?: boolean
+  /** Where STS is reached, such as a VPC endpoint. Default the region's. */
+  readonly stsUrl?: string
+}
+
+/** What names of things in AWS begin with. */
+export type AwsPlace = Pick<AwsIotConfig, 'root' | 'region' | 'account'>
+
+export const authorizerTokenKeyDefault = 'token'
+
+const rootForm = /^[a-z0-9-]{1,16}$/
+const regionForm = /^[a-z]{2,4}(?:-[a-z]+)+-\d$/
+const hostForm = /^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d{1,5})?$/
+const roleForm = /^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]+$/
+/** AWS: 1 to 128 of these, and the same for the name of the token. */
+const nameForm = /^[\w=,@-]{1,128}$/
+const tokenKeyForm = /^[A-Za-z0-9_-]{1,128}$/
+
+/** Throws `bad-request` with a sentence that names the member that cannot work. */
+export function checkAwsIotConfig(config: AwsIotConfig): void {
+  checkAwsPlace(config)
+  const { endpoint, roleArn, authorizer, authorizerTokenKey, stsUrl } = config
+  if (!hostForm.test(endpoint)) throw bad('endpoint', 'is no host name')
+  const endpointRegion = /\.iot\.([a-z0-9-]+)\.amazonaws\.com/.exec(endpoint)?.[1]
+  if (endpointRegion !== undefined && endpointRegion !== config.region)
+    throw bad('endpoint', `is in ${endpointRegion}, not in ${config.region}`)
+  if ((roleArn === undefined) === (authorizer === undefined)) throw badConfig('needs exactly one of roleArn and authorizer')
+  if (roleArn !== undefined && !roleForm.test(roleArn)) throw bad('roleArn', 'is no ARN of a role')
+  if (authorizer !== undefined && !nameForm.test(authorizer)) throw bad('authorizer', 'is no name of an authorizer')
+  if (authorizerTokenKey !== undefined && !tokenKeyForm.test(authorizerTokenKey)) throw bad('authorizerTokenKey', 'is no name of a token')
+  if (authorizer === undefined && authorizerTokenKey !== undefined) throw bad('authorizerTokenKey', 'goes with authorizer')
+  if (roleArn === undefined && (config.giveCredentials || config.deadline !== undefined || stsUrl !== undefined)) {
+    throw badConfig('has giveCredentials, deadline or stsUrl, which go with roleArn')
+  }
+  if (stsUrl !== undefined && !/^https?:$/.test(URL.canParse(stsUrl) ? new URL(stsUrl).protocol : '')) {
+    throw bad('stsUrl', 'is no http or https URL')
+  }
+}
+
+/** The part that the custom authorizer needs as well. */
+export function checkAwsPlace({ root, region, account }: AwsPlace): void {
+  if (!rootForm.test(root)) throw bad('root', 'must be 1 to 16 of a–z, 0–9 and -')
+  if (root === 'svc') throw bad('root', 'must not be svc, with which the client ids of services begin')
+  if (!regionForm.test(region)) throw bad('region', 'is no name of a region')
+  if (!/^\d{12}$/.test(account)) throw bad('account', 'must be twelve digits')
+}
+
+function bad(member: string, reason: string): SyncError {
+  return new SyncError('bad-request', `configuration of tokens: awsIot.${member} ${reason}`)
+}
+
+function badConfig(reason: string): SyncError {
+  return new SyncError('bad-request', `configuration of tokens: awsIot ${reason}`)
+}

@@ -1,0 +1,76 @@
+/** URLs that open one kind of connection: signed by SigV4, or for the custom authorizer [P-10.30]. */
+import { createHash, createHmac } from 'node:crypto'
+
+export interface AwsCredentials {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken: string
+  readonly expiresAtMs: number
+}
+
+export interface PresignOptions {
+  /** Host of the data endpoint, with its port where it is not 443. */
+  readonly endpoint: string
+  readonly region: string
+  readonly credentials: Pick<AwsCredentials, 'accessKeyId' | 'secretAccessKey' | 'sessionToken'>
+  readonly nowMs: number
+  readonly expiresInS: number
+}
+
+const service = 'iotdevicegateway'
+
+/**
+ * The `wss` URL that AWS IoT Core admits with these credentials until it expires. The session token is appended unsigned:
+ * unlike every other service this one refuses it in the canonical query.
+ */
+export function presignedUrl({ endpoint, region, credentials, nowMs, expiresInS }: PresignOptions): string {
+  const { accessKeyId, secretAccessKey, sessionToken } = credentials
+  const time = new Date(nowMs).toISOString().replace(/[:-]|\.\d{3}/g, '')
+  const day = time.slice(0, 8)
+  const scope = `${day}/${region}/${service}/aws4_request`
+  const query = [
+    'X-Amz-Algorithm=AWS4-HMAC-SHA256',
+    `X-Amz-Credential=${encoded(`${accessKeyId}/${scope}`)}`,
+    `X-Amz-Date=${time}`,
+    `X-Amz-Expires=${expiresInS}`,
+    'X-Amz-SignedHeaders=host',
+  ].join('&')
+  const canonical = ['GET', '/mqtt', query, `host:${endpoint.toLowerCase()}`, '', 'host', sha256('')].join('\n')
+  const toSign = ['AWS4-HMAC-SHA256', time, scope, sha256(canonical)].join('\n')
+  const key = [day, region, service, 'aws4_request'].reduce<string | Buffer>((secret, part) => hmac(secret, part), `AWS4${secretAccessKey}`)
+  const signature = hmac(key, toSign).toString('hex')
+  return `wss://${endpoint}/mqtt?${query}&X-Amz-Signature=${signature}&X-Amz-Security-Token=${encoded(sessionToken)}`
+}
+
+export interface AuthorizerUrlOptions {
+  readonly endpoint: string
+  readonly authorizer: string
+  readonly tokenKey: string
+  /** A broker token: its own signature is the one that AWS checks before it asks the authorizer. */
+  readonly token: string
+}
+
+/** The `wss` URL that the custom authorizer admits for as long as the token is good. */
+export function authorizerUrl({ endpoint, authorizer, tokenKey, token }: AuthorizerUrlOptions): string {
+  const last = token.lastIndexOf('.')
+  const signature = Buffer.from(token.slice(last + 1), 'base64url').toString('base64')
+  const query = [
+    `x-amz-customauthorizer-name=${encoded(authorizer)}`,
+    `${tokenKey}=${token.slice(0, last)}`,
+    `x-amz-customauthorizer-signature=${encoded(signature)}`,
+  ]
+  return `wss://${endpoint}/mqtt?${query.join('&')}`
+}
+
+/** RFC 3986, as SigV4 wants it: all but the unreserved characters. */
+function encoded(text: string): string {
+  return encodeURIComponent(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+function hmac(key: string | Buffer, text: string): Buffer {
+  return createHmac('sha256', key).update(text).digest()
+}

@@ -1,0 +1,62 @@
+/** Python's signer of AWS, in a virtual environment that stays. */
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { root } from '../source-files.ts'
+
+const version = '1.44.5'
+const venv = join(root, '.cache', `botocore-${version}`)
+const python = join(venv, 'bin', 'python')
+const run = promisify(execFile)
+
+/** Installs it; returns what was in the way. */
+export async function installBotocore(): Promise<string | undefined> {
+  try {
+    if (!existsSync(python)) await run('python3', ['-m', 'venv', venv])
+    const found = await run(python, ['-c', 'import botocore; print(botocore.__version__)']).catch(() => ({ stdout: '' }))
+    if (found.stdout.trim() !== version)
+      await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `botocore==${version}`])
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message.split('\n', 1).join() : String(error)
+  }
+}
+
+export interface SignRequest {
+  readonly endpoint: string
+  readonly region: string
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken: string
+  /** `yyyymmddThhmmssZ`. */
+  readonly time: string
+  readonly expiresInS: number
+}
+
+/** The URLs that botocore signs for a GET of `/mqtt`, the session token behind the signature. */
+export async function signedByBotocore(requests: readonly SignRequest[]): Promise<string[]> {
+  const program = `
+import datetime, json, sys
+from urllib.parse import quote
+import botocore.auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+urls = []
+for asked in json.loads(sys.argv[1]):
+    at = datetime.datetime.strptime(asked['time'], '%Y%m%dT%H%M%SZ')
+    class Clock(datetime.datetime):
+        @classmethod
+        def utcnow(cls): return at
+        @classmethod
+        def now(cls, tz=None): return at.replace(tzinfo=tz)
+    if hasattr(botocore.auth, 'get_current_datetime'): botocore.auth.get_current_datetime = lambda remove_tzinfo=True: at
+    else: botocore.auth.datetime.datetime = Clock
+    signer = botocore.auth.SigV4QueryAuth(Credentials(asked['accessKeyId'], asked['secretAccessKey']), 'iotdevicegateway', asked['region'], expires=asked['expiresInS'])
+    request = AWSRequest('GET', 'wss://' + asked['endpoint'] + '/mqtt')
+    signer.add_auth(request)
+    urls.append(request.url + '&X-Amz-Security-Token=' + quote(asked['sessionToken'], safe=''))
+print(json.dumps(urls))`
+  const { stdout } = await run(python, ['-c', program, JSON.stringify(requests)], { maxBuffer: 16 * 1024 * 1024 })
+  return JSON.parse(stdout) as string[]
+}
