@@ -12,7 +12,7 @@ describe('state', () => {
     server = await testServer({ settings: { open: true } })
   })
   afterEach(async () => {
-    await Promise.all(clients.splice(0).map((client) => client.close()))
+    await Promise.all(clients.splice(0).map((made) => made.close()))
   })
   after(() => server.stop())
 
