@@ -1,14 +1,17 @@
-/** The processes of the load: the server with the back end in one, the watchers in some. */
+/** The processes of the load: the server with the back end in one, the watchers in some others. */
 import { fork, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { login } from './login.ts'
 import type { FromWatchers, ReportOrder, WatchersOrder, WatchersReport } from './watchers.ts'
 
 export interface House {
   readonly origin: string
+  /** Processor time that it has taken. */
+  cpuMs(): Promise<number>
   stop(): Promise<void>
 }
 
@@ -31,6 +34,11 @@ export async function startHouse(): Promise<House> {
   })
   return {
     origin,
+    async cpuMs() {
+      const { url } = await login(origin, 'measurer')
+      const metrics = await (await fetch(`${url}/metrics`)).text()
+      return Number(/^process_cpu_seconds_total (\S+)/m.exec(metrics)?.[1]) * 1_000
+    },
     async stop() {
       child.kill()
       await exited

@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util'
 import { Bidders } from './bidders.ts'
 import { startHouse, WatchersProcess } from './crew.ts'
 import { freeze } from './frozen.ts'
-import type { WatchersReport } from './watchers.ts'
+import { nowMs } from './login.ts'
+import { printed, type Measured } from './result.ts'
 
 const { values } = parseArgs({
   options: {
@@ -12,88 +13,62 @@ const { values } = parseArgs({
     bids: { type: 'string', default: '50' },
     frozen: { type: 'string', default: '1%' },
     seconds: { type: 'string', default: '30' },
+    /** Watchers that are clients of the SDK; the others have a bare socket. */
+    sdk: { type: 'string', default: '100' },
     limit: { type: 'string', default: '300' },
   },
 })
-const watchersCount = numberOf('watchers', 1)
+const watchers = numberOf('watchers', 1)
+const frozen = Math.round((watchers * numberOf('frozen', 0)) / 100)
+const sdk = Math.min(numberOf('sdk', 0), watchers - frozen)
 const perSecond = numberOf('bids', 1)
 const seconds = numberOf('seconds', 1)
-const limitMs = numberOf('limit', 0)
-const frozenCount = Math.round((watchersCount * numberOf('frozen', 0)) / 100)
 /** For what is on its way when the last bid stands. */
 const patienceMs = 30_000
 
 const house = await startHouse()
-const crew = Array.from({ length: Math.min(availableParallelism(), watchersCount) }, () => new WatchersProcess())
+const crew = Array.from({ length: Math.min(availableParallelism(), watchers) }, () => new WatchersProcess())
 try {
-  const thaw = await freeze(house.origin, frozenCount)
-  const reading = watchersCount - frozenCount
-  await Promise.all(
-    crew.map((some, number) => {
-      const first = Math.floor((reading * number) / crew.length)
-      return some.join({ origin: house.origin, first, count: Math.floor((reading * (number + 1)) / crew.length) - first })
-    }),
-  )
-  const bidders = new Bidders()
-  await bidders.join(house.origin)
-  console.log(
-    `${watchersCount} watchers (${frozenCount} frozen), ${perSecond} bids/s for ${seconds} s; watchers: tidemark/client, ${crew.length} processes`,
-  )
-  const from = bidders.seq + 1
-  await bidders.bid(perSecond, seconds)
-  const reports = await Promise.all(crew.map((some) => some.report({ from, to: bidders.seq, patienceMs })))
-  await bidders.close()
-  thaw()
-  tell(bidders, from, reports)
+  const measured = await measure()
+  const { lines, isGood } = printed(measured, numberOf('limit', 0))
+  console.log(lines.join('\n'))
+  if (!isGood) process.exitCode = 1
 } finally {
   for (const some of crew) some.end()
   await house.stop()
 }
 
-function tell({ placed, seqs, conflicts, hops }: Bidders, from: number, reports: readonly WatchersReport[]): void {
-  const missed = sumOf(reports.map((report) => report.missed))
-  const doubled = sumOf(reports.map((report) => report.doubled))
-  const times = placed.map(({ id, calledMs }) => {
-    const at = (seqs.get(id) as number) - from
-    return Math.max(...reports.map(({ lastMs }) => lastMs[at] as number)) - calledMs
-  })
-  const p99 = shareOf(times, 0.99)
-  console.log(`bids: ${placed.length} accepted, ${conflicts} conflicts; entries at the watchers: ${missed} missed, ${doubled} doubled`)
-  console.log(
-    `from the call to the last watcher, ms: p50 ${ms(shareOf(times, 0.5))}, p95 ${ms(shareOf(times, 0.95))}, p99 ${ms(p99)}; limit ${limitMs}`,
+async function measure(): Promise<Measured> {
+  const { origin } = house
+  const thaw = await freeze(origin, frozen)
+  const share = (of: number, number: number): number => Math.floor((of * number) / crew.length)
+  await Promise.all(
+    crew.map(async (some, number) => {
+      const [first, end] = [share(watchers - frozen, number), share(watchers - frozen, number + 1)]
+      // Each process has its part of those with the SDK.
+      await some.join({ origin, first, count: end - first, sdk: first + share(sdk, number + 1) - share(sdk, number) })
+    }),
   )
-  console.log(`of that, until the bidder is told (medians, ms): ${mediansOf(hops)}`)
-  const isGood = missed === 0 && doubled === 0 && p99 <= limitMs
-  console.log(isGood ? 'good' : p99 > limitMs ? 'TOO SLOW' : 'NOT COMPLETE')
-  if (!isGood) process.exitCode = 1
-}
-
-function mediansOf(hops: Bidders['hops']): string {
-  const names = hops[0]?.map(({ name }) => name) ?? []
-  return names
-    .map(
-      (name, at) =>
-        `${name} ${ms(
-          shareOf(
-            hops.map((some) => some[at]?.ms ?? 0),
-            0.5,
-          ),
-        )}`,
-    )
-    .join(', ')
-}
-
-function shareOf(values_: readonly number[], share: number): number {
-  const sorted = [...values_].sort((one, other) => one - other)
-  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Infinity
-}
-
-function sumOf(numbers: readonly number[]): number {
-  return numbers.reduce((sum, number) => sum + number, 0)
-}
-
-function ms(value: number): string {
-  return value.toFixed(value < 10 ? 1 : 0)
+  const bidders = new Bidders()
+  await bidders.join(origin)
+  console.log(
+    `${watchers} watchers (${frozen} frozen), ${perSecond} bids/s for ${seconds} s; ` +
+      `${sdk} watchers are tidemark/client, the others bare sockets; ${crew.length} processes`,
+  )
+  const from = bidders.seq + 1
+  const [beginMs, begun] = [nowMs(), process.cpuUsage()]
+  const serverMs = await house.cpuMs()
+  await bidders.bid(perSecond, seconds)
+  const reports = await Promise.all(crew.map((some) => some.report({ from, to: bidders.seq, patienceMs })))
+  const { user, system } = process.cpuUsage(begun)
+  const cpuMs = {
+    server: (await house.cpuMs()) - serverMs,
+    watchers: reports.reduce((sum, report) => sum + report.cpuMs, 0),
+    bidders: (user + system) / 1_000,
+  }
+  await bidders.close()
+  thaw()
+  return { from, bidders, reports, cpuMs, wallMs: nowMs() - beginMs }
 }
 
 function numberOf(name: keyof typeof values, least: number): number {

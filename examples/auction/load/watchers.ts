@@ -1,16 +1,17 @@
-/** A process of watchers, each a client of its own: notes when the last of them was told of each entry. */
-import { connect, type Client } from 'tidemark/client'
-import { streamName } from '../rules.ts'
-import { login, nowMs } from './login.ts'
+/** A process of watchers: notes when the last of them was told of each entry. */
+import { nowMs } from './login.ts'
 import { Tally } from './tally.ts'
+import { watchBySdk, watchBySocket } from './watch.ts'
 
+/** Watchers by their numbers, of which those below `sdk` are clients of the SDK. */
 export interface WatchersOrder {
   readonly origin: string
   readonly first: number
   readonly count: number
+  readonly sdk: number
 }
 
-/** Up to the entry with this number every watcher must come. */
+/** What came from entry `from` to entry `to`, once it is all there or patience has ended. */
 export interface ReportOrder {
   readonly from: number
   readonly to: number
@@ -24,69 +25,55 @@ export interface WatchersReport {
   readonly lastMs: readonly number[]
   readonly missed: number
   readonly doubled: number
+  /** Processor time since they had all joined. */
+  readonly cpuMs: number
 }
 
-/** Sockets that are opened at once. */
+/** Watchers that join at once. */
 const atOnce = 50
 
-interface Watcher {
-  readonly client: Client
-  readonly tally: Tally
-}
-
-/** Resolves when it has caught up. One that ends later will have missed what comes then. */
-async function watch(origin: string, name: string, told: (seq: number) => void): Promise<Watcher> {
-  const { url } = await login(origin, name)
-  const client = connect({ url, transport: 'mqtt', getToken: async () => (await login(origin, name)).token })
-  const tally = new Tally()
-  await new Promise<void>((resolve, reject) => {
-    const read = async (): Promise<void> => {
-      for await (const { seq, ephemeral } of client.stream(streamName).entries({ onProgress: ({ live }) => live && resolve() })) {
-        if (ephemeral) continue
-        tally.took(seq)
-        told(seq)
-      }
-    }
-    read().catch(reject)
-  })
-  return { client, tally }
-}
-
 const lastMs = new Map<number, number>()
-let watchers: Watcher[] = []
+const tallies: Tally[] = []
+const ends: (() => Promise<void>)[] = []
+let joined = process.cpuUsage()
 let look = (): void => {}
 
-async function join({ origin, first, count }: WatchersOrder): Promise<void> {
-  const told = (seq: number): void => {
-    lastMs.set(seq, nowMs())
-    look()
-  }
+async function join({ origin, first, count, sdk }: WatchersOrder): Promise<void> {
   for (let at = 0; at < count; at += atOnce) {
     const numbers = Array.from({ length: Math.min(atOnce, count - at) }, (_, more) => first + at + more)
-    watchers.push(...(await Promise.all(numbers.map((number) => watch(origin, `watcher-${number}`, told)))))
+    const some = numbers.map((number) => {
+      const tally = new Tally()
+      tallies.push(tally)
+      return (number < sdk ? watchBySdk : watchBySocket)(origin, `watcher-${number}`, (seq) => {
+        tally.took(seq)
+        lastMs.set(seq, nowMs())
+        look()
+      })
+    })
+    ends.push(...(await Promise.all(some)))
   }
+  joined = process.cpuUsage()
 }
 
 async function report({ from, to, patienceMs }: ReportOrder): Promise<WatchersReport> {
-  const areThere = (): boolean => watchers.every(({ tally }) => tally.seq >= to)
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, patienceMs)
     look = () => {
-      if (!areThere()) return
+      if (!tallies.every(({ seq }) => seq >= to)) return
       clearTimeout(timer)
       resolve()
     }
     look()
   })
-  const sum = (of: (tally: Tally) => number): number => watchers.reduce((total, { tally }) => total + of(tally), 0)
-  const result = {
+  const { user, system } = process.cpuUsage(joined)
+  const made = {
     lastMs: Array.from({ length: to - from + 1 }, (_, at) => lastMs.get(from + at) ?? Infinity),
-    missed: sum((tally) => tally.missed(from, to)),
-    doubled: sum(({ doubled }) => doubled),
+    missed: tallies.reduce((sum, tally) => sum + tally.missed(from, to), 0),
+    doubled: tallies.reduce((sum, { doubled }) => sum + doubled, 0),
+    cpuMs: (user + system) / 1_000,
   }
-  await Promise.all(watchers.map(({ client }) => client.close()))
-  watchers = []
-  return result
+  await Promise.all(ends.map((end) => end()))
+  return made
 }
 
 const say = (message: FromWatchers): void => void process.send?.(message)
