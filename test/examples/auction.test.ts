@@ -170,7 +170,7 @@ describe('examples/auction/load', function () {
     const sizes = ['--watchers', '30', '--bids', '10', '--frozen', '10%', '--seconds', '3', '--sdk', '12']
     const { code, output } = await load(...sizes, '--limit', '60000')
     expect(output).to.match(/30 watchers \(3 frozen\), 10 bids\/s for 3 s; 12 watchers are tidemark\/client/)
-    expect(output).to.match(/30 accepted, [1-9]\d* conflicts; entries at the watchers: 0 missed, 0 doubled/)
+    expect(output).to.match(/30 accepted \([\d.]+\/s\), [1-9]\d* conflicts; entries at the watchers: 0 missed, 0 doubled/)
     expect(output).to.match(/p50 [\d.]+, p95 [\d.]+, p99 [\d.]+; limit 60000/)
     expect(code, output).to.equal(0)
   })

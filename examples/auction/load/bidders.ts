@@ -38,7 +38,10 @@ export class Bidders {
     const bids = Array.from({ length: count }, async (_, number) => {
       const due = begin + ((number - (number % togetherEvery === togetherEvery - 1 ? 1 : 0)) * 1000) / perSecond
       await new Promise((resolve) => setTimeout(resolve, due - nowMs()))
-      await this.#place(this.#bidders[number % biddersCount] as Bidder)
+      const bidder = this.#bidders[number % biddersCount] as Bidder
+      // One at a time: a bidder waits for the answer before bidding again.
+      bidder.turn = bidder.turn.then(() => this.#place(bidder))
+      await bidder.turn
     })
     await Promise.all(bids)
     const areSeen = (): boolean => this.placed.every(({ id }) => this.seqs.has(id))
@@ -86,10 +89,13 @@ export class Bidders {
 class Bidder {
   readonly auction = new Auction()
   readonly client: Client
+  /** The end of the bid under way. */
+  turn: Promise<void> = Promise.resolve()
   readonly #clock = new ServerClock()
 
   constructor(client: Client) {
     this.client = client
+    client.outbox.onSettled(({ id, outcome }) => outcome === 'refused' && void client.outbox.dismiss(id))
   }
 
   /** Resolves when all there is has been read. */

@@ -8,10 +8,12 @@ export interface Measured {
   readonly bidders: Pick<Bidders, 'placed' | 'seqs' | 'conflicts' | 'hops'>
   readonly reports: readonly Pick<WatchersReport, 'lastMs' | 'missed' | 'doubled'>[]
   readonly cpuMs: Readonly<Record<string, number>>
+  /** How long the bids took, and how long it was until every watcher was told. */
+  readonly bidsMs: number
   readonly wallMs: number
 }
 
-export function printed({ from, bidders, reports, cpuMs, wallMs }: Measured, limitMs: number): { lines: string[]; isGood: boolean } {
+export function printed({ from, bidders, reports, cpuMs, bidsMs, wallMs }: Measured, limitMs: number): { lines: string[]; isGood: boolean } {
   const { placed, seqs, conflicts, hops } = bidders
   const missed = reports.reduce((sum, report) => sum + report.missed, 0)
   const doubled = reports.reduce((sum, report) => sum + report.doubled, 0)
@@ -23,7 +25,7 @@ export function printed({ from, bidders, reports, cpuMs, wallMs }: Measured, lim
   const cores = Object.entries(cpuMs).map(([who, spent]) => `${who} ${(spent / wallMs).toFixed(2)}`)
   const isGood = missed === 0 && doubled === 0 && p99 <= limitMs
   const lines = [
-    `bids: ${placed.length} accepted, ${conflicts} conflicts; entries at the watchers: ${missed} missed, ${doubled} doubled`,
+    `bids: ${placed.length} accepted (${((placed.length * 1000) / bidsMs).toFixed(1)}/s), ${conflicts} conflicts; entries at the watchers: ${missed} missed, ${doubled} doubled`,
     `from the call to the last watcher, ms: p50 ${ms(p50)}, p95 ${ms(p95)}, p99 ${ms(p99)}; limit ${limitMs}`,
     `of that, hop by hop until the bidder is told (medians, ms): ${mediansOf(hops)}`,
     `cores busy: ${cores.join(', ')}`,

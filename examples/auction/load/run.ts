@@ -59,7 +59,9 @@ async function measure(): Promise<Measured> {
   const [beginMs, begun] = [nowMs(), process.cpuUsage()]
   const serverMs = await house.cpuMs()
   await bidders.bid(perSecond, seconds)
+  const bidsMs = nowMs() - beginMs
   const reports = await Promise.all(crew.map((some) => some.report({ from, to: bidders.seq, patienceMs })))
+  const wallMs = nowMs() - beginMs
   const { user, system } = process.cpuUsage(begun)
   const cpuMs = {
     server: (await house.cpuMs()) - serverMs,
@@ -68,7 +70,7 @@ async function measure(): Promise<Measured> {
   }
   await bidders.close()
   thaw()
-  return { from, bidders, reports, cpuMs, wallMs: nowMs() - beginMs }
+  return { from, bidders, reports, cpuMs, bidsMs, wallMs }
 }
 
 function numberOf(name: keyof typeof values, least: number): number {
