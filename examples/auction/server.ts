@@ -1,7 +1,7 @@
 /** The auction's own back end: people log in and get a token of the app; the house opens and closes. All bids go to Tidemark. */
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { SignJWT } from 'jose'
 import { startServer } from 'tidemark'
@@ -17,19 +17,10 @@ const secret = randomBytes(32).toString('base64url')
 const auctioneer = 'auctioneer'
 
 const files = await bundled()
-const app = createServer((request, response) => {
-  const { pathname } = new URL(request.url ?? '/', 'http://app')
-  const file = files.get(pathname)
-  const policy = `default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ${httpUrl} ${httpUrl.replace('http', 'ws')}`
-  if (request.method === 'GET' && file) {
-    response.writeHead(200, { 'content-type': file.type, 'content-security-policy': policy }).end(file.content)
-  } else {
-    answer(request, pathname).then(
-      (json) => response.writeHead(json ? 200 : 404, { 'content-type': 'application/json' }).end(JSON.stringify(json ?? {})),
-      (error: unknown) => response.writeHead(400, { 'content-type': 'application/json' }).end(JSON.stringify({ error: error instanceof Error ? error.message : String(error) })),
-    )
-  }
-})
+let begin = (): void => {}
+const isReady = new Promise<void>((resolve) => (begin = resolve))
+// Whoever asks earlier waits.
+const app = createServer((request, response) => void isReady.then(() => serve(request, response)))
 app.listen(Number(PORT), '127.0.0.1')
 await once(app, 'listening')
 const origin = `http://localhost:${(app.address() as AddressInfo).port}`
@@ -46,6 +37,25 @@ const { httpUrl, mqttUrl } = tidemark.addresses
 const ownGrants = [`subscribe:${streamName}/#`, `publish:${streamName}/#`]
 const auctionHouse = await openHouse({ httpUrl, mqttUrl, minutes: Number(MINUTES), getToken: () => tokenOf(house, ownGrants) })
 const watchers = new Watchers((count) => auctionHouse.tellWatching(count))
+
+begin()
+
+function serve(request: IncomingMessage, response: ServerResponse): void {
+  const { pathname } = new URL(request.url ?? '/', 'http://app')
+  const file = files.get(pathname)
+  if (request.method === 'GET' && file) {
+    const policy = `default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' ${httpUrl} ${httpUrl.replace('http', 'ws')}`
+    response.writeHead(200, { 'content-type': file.type, 'content-security-policy': policy }).end(file.content)
+    return
+  }
+  const send = (status: number, json: object): void => {
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(json))
+  }
+  answer(request, pathname).then(
+    (json) => send(json ? 200 : 404, json ?? {}),
+    (error: unknown) => send(400, { error: error instanceof Error ? error.message : String(error) }),
+  )
+}
 
 async function answer(request: IncomingMessage, path: string): Promise<object | undefined> {
   if (request.method !== 'POST') return undefined

@@ -53,11 +53,12 @@ function drawBid({ entry, by, amount, called }: Bid): HTMLElement {
   const bar = element('div', 'bar')
   bar.setAttribute('aria-hidden', 'true')
   const words = element('p', 'hops')
-  for (const [at, { name, ms }] of hops.entries()) {
-    const part = element('span', `hop${at}`)
+  for (const { name, ms } of hops) {
+    const kind = name.replaceAll(' ', '-')
+    const part = element('span', kind)
     part.style.flexGrow = String(ms)
     bar.append(part)
-    words.append(element('span', `hop${at}`, `${name} ${whole(ms)}`), ' ')
+    words.append(element('span', kind, `${name} ${whole(ms)}`), ' ')
   }
   words.append(hops.length > 0 ? `together ${whole(total)}` : 'from the history: nobody measured its way here')
   const item = element('li', '')
