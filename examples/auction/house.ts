@@ -39,7 +39,7 @@ export async function openHouse({ httpUrl, mqttUrl, getToken, minutes }: HouseOp
       }
     }
     read().catch((error: unknown) => {
-      reject(error as Error)
+      reject(error)
       if (!(error instanceof ClientError && error.code === 'closed')) tell(error)
     })
   })

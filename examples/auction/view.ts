@@ -43,7 +43,7 @@ export function drawAuction({ lot, sale, highest, minimum }: Auction, name: stri
 
 /** The newest first. */
 export function drawBids(bids: readonly Bid[]): void {
-  const newest = bids.slice(-shownMax).reverse()
+  const newest = bids.slice(-shownMax).toReversed()
   byId('bids', HTMLElement).replaceChildren(...newest.map(drawBid))
 }
 

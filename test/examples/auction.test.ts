@@ -56,7 +56,7 @@ describe('examples/auction', function () {
   }
 
   /** A page that hears nothing of the server from `hold` until `release`, while what it says goes through. */
-  async function slowPage(name: string): Promise<{ page: Page; hold(): void; release(): void }> {
+  async function slowPage(name: string): Promise<{ page: Page; hold: () => void; release: () => void }> {
     const page = await (await browser.profile()).newPage()
     let held: (() => void)[] | undefined
     await page.routeWebSocket(/\/mqtt/, (socket) => {
@@ -71,7 +71,7 @@ describe('examples/auction', function () {
     return {
       page,
       hold: () => (held = []),
-      release() {
+      release: () => {
         const passed = held
         held = undefined
         passed?.forEach((pass) => pass())
