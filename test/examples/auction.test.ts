@@ -152,10 +152,7 @@ describe('examples/auction', function () {
   })
 
   it('fits a phone', async () => {
-    const page = await open(
-      await browser.profile({ viewport: { width: 360, height: 640 }, colorScheme: 'dark' }),
-      'a'.repeat(32),
-    )
+    const page = await open(await browser.profile({ viewport: { width: 360, height: 640 }, colorScheme: 'dark' }), 'a'.repeat(32))
     await bid(page, 1_000_000)
     await price(page, '€1,000,000')
     await newest(page).getByText('received here').waitFor()

@@ -13,7 +13,10 @@ export interface Measured {
   readonly wallMs: number
 }
 
-export function printed({ from, bidders, reports, cpuMs, bidsMs, wallMs }: Measured, limitMs: number): { lines: string[]; isGood: boolean } {
+export function printed(
+  { from, bidders, reports, cpuMs, bidsMs, wallMs }: Measured,
+  limitMs: number,
+): { lines: string[]; isGood: boolean } {
   const { placed, seqs, conflicts, hops } = bidders
   const missed = reports.reduce((sum, report) => sum + report.missed, 0)
   const doubled = reports.reduce((sum, report) => sum + report.doubled, 0)
