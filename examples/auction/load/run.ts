@@ -26,6 +26,8 @@ const seconds = numberOf('seconds', 1)
 /** For what is on its way when the last bid stands. */
 const patienceMs = 30_000
 
+// What was started ends with this process.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 const house = await startHouse()
 const crew = Array.from({ length: Math.min(availableParallelism(), watchers) }, () => new WatchersProcess())
 try {
