@@ -5,7 +5,7 @@ import type { StoreKind } from './record.ts'
 
 export const usage = `npm run chaos -- [options]
 
-  --minutes N       how long it all takes (3); one round is made in any case
+  --minutes N       how long it all takes (3); up to four times as long where it has seen too little by then
   --round N         minutes of faults in a round (0.3)
   --seed S          what is done and when; a new one by default, printed
   --nodes N         servers (3 over a database, 1 over the embedded store)

@@ -103,6 +103,8 @@ export interface OpenEvent {
   /** Of a plain connection. */
   readonly clean?: boolean
   readonly present?: boolean
+  /** When CONNACK came. */
+  readonly served?: number
   readonly final?: boolean
 }
 

@@ -53,12 +53,24 @@ export function check(record: readonly Event[]): Verdict[] {
 
 /** Of several records together. Too little is as good as nothing: what was hardly looked at is not proved. */
 export function judge(records: readonly (readonly Verdict[])[]): Verdict[] {
+  return togetherOf(records).map((verdict) => {
+    const { examined, wanted, violations } = verdict
+    const tooLittle = examined < wanted ? [`only ${examined} of at least ${Math.ceil(wanted)} were examined: this proves nothing`] : []
+    return { ...verdict, violations: [...violations, ...tooLittle] }
+  })
+}
+
+/** Whether several records together have shown enough of everything. */
+export function isEnough(records: readonly (readonly Verdict[])[]): boolean {
+  return records.length > 0 && togetherOf(records).every(({ examined, wanted }) => examined >= wanted)
+}
+
+function togetherOf(records: readonly (readonly Verdict[])[]): Verdict[] {
   return promises.map(({ name }, index) => {
     const each = records.map((verdicts) => verdicts[index]).filter((verdict) => verdict !== undefined)
     const sum = (number: (verdict: Verdict) => number): number => each.reduce((total, verdict) => total + number(verdict), 0)
     const [examined, wanted] = [sum((verdict) => verdict.examined), sum((verdict) => verdict.wanted)]
-    const tooLittle = examined < wanted ? [`only ${examined} of at least ${Math.ceil(wanted)} were examined: this proves nothing`] : []
-    const violations = [...each.flatMap((verdict) => verdict.violations), ...tooLittle]
+    const violations = each.flatMap((verdict) => verdict.violations)
     return { name, isLeftOut: each.every(({ isLeftOut }) => isLeftOut), examined, wanted, violations }
   })
 }

@@ -79,6 +79,7 @@ class Session {
         stream,
         here.filter(({ retain }) => retain),
         subscribed.filter(({ filter, code }) => code >= 0 && streamOf(filter) === stream),
+        open,
       )
     }
     for (const { topic, text } of plain) {
@@ -134,13 +135,14 @@ class Session {
     })
   }
 
-  #retained(stream: string, plain: readonly PlainEvent[], subscribed: readonly SubscribedEvent[]): void {
+  #retained(stream: string, plain: readonly PlainEvent[], subscribed: readonly SubscribedEvent[], open: OpenEvent): void {
     const log = this.#facts.log(stream)
     for (const { topic, text, t } of plain) {
       // What one SUBSCRIBE brings may still be on its way when the next one is answered.
       const asked = subscribed.filter((event) => event.t <= t).map((event) => [log.lowest(event.call), log.highest(event.t)] as const)
-      // A run of retained messages that an end of the connection cut short goes on in the next one.
-      const heads = asked.length > 0 ? asked : [[0, log.highest(t)] as const]
+      // A run of retained messages that an end of the connection cut short goes on in the next one, with what stands there then.
+      const restored = [log.lowest(open.t), log.highest(open.served ?? t)] as const
+      const heads = open.present === true ? [restored, ...asked] : asked
       const isTrue = heads.some(([low, high]) => {
         for (let seq = low; seq <= high; seq++) if (log.retained(topic, seq)?.text === text) return true
         return false

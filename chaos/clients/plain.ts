@@ -35,7 +35,8 @@ export async function openReader(context: Context, random: Random, options: Plai
   wire = await opened(context, random, { clientId, user, clean, received, ...(token === undefined ? {} : { token }) })
   if (!wire) return undefined
   const { present } = wire
-  context.recorder.add({ k: 'open', t: call, sub, door: 'plain', node: -1, reader: clientId, user, clean, present })
+  const served = context.recorder.now()
+  context.recorder.add({ k: 'open', t: call, sub, door: 'plain', node: -1, reader: clientId, user, clean, present, served })
   return { sub, wire }
 }
 

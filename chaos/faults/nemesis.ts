@@ -23,6 +23,7 @@ interface Fault {
 /** What a fault may keep a node from is over a while after it was mended: connections are made again, the log is read. */
 const recoveryMs = 3_000
 const triesMax = 15
+const restMs = { min: 500, max: 2_500 } as const
 const triesWithWrongClock = 3
 
 export class Nemesis {
@@ -96,7 +97,9 @@ export class Nemesis {
 
   async #alone(child: Child, work: () => Promise<void>): Promise<void> {
     const before = this.#busy.get(child) ?? Promise.resolve()
-    const turn = before.then(work).then(() => pause(between(this.#parts.random, 500, 2_500))) // It has to do something before the next one.
+    const { random, theme } = this.#parts
+    // It has to do something before the next one.
+    const turn = before.then(work).then(() => pause(between(random, restMs.min, theme.restMsMax ?? restMs.max)))
     this.#busy.set(child, turn)
     await turn
   }
@@ -120,7 +123,7 @@ export class Nemesis {
   }
 
   async #restart(child: Child, signal: NodeJS.Signals, downMsMax: number): Promise<void> {
-    const downMs = between(this.#parts.random, 0, downMsMax)
+    const downMs = this.#downMs(downMsMax)
     if (!child.running) return
     // What a node does not do while it is down, nobody asks of it; what is behind the nodes, all of them wait for.
     const isBehind = child === this.#parts.world.database
@@ -128,6 +131,10 @@ export class Nemesis {
     await child.stop(signal)
     await pause(downMs)
     await this.#startAgain(child)
+  }
+
+  #downMs(max: number): number {
+    return between(this.#parts.random, 0, Math.min(max, this.#parts.theme.downMsMax ?? Infinity))
   }
 
   /** A node that cannot begin while its database is away is tried again and again, as whoever runs it would; so is a clock that it refuses set right. */
@@ -194,8 +201,8 @@ export class Nemesis {
   }
 
   async #cutPower(node: Node): Promise<void> {
-    const { world, random } = this.#parts
-    const downMs = between(random, 0, 1_000)
+    const { world } = this.#parts
+    const downMs = this.#downMs(1_000)
     if (!node.child.running) return
     await node.child.stop('SIGKILL')
     const lost = world.power?.lose(storeFolder(node)) ?? 0
@@ -212,7 +219,7 @@ export class Nemesis {
     await node.child.stop('SIGKILL')
     // Before the server is there again, for whoever meets the new beginning.
     this.#tell('trim', `${stream} to begin at ${first}`, { trimmed: { stream, first } })
-    const failed = world.trim(node, stream, first)
+    const failed = await world.trim(node, stream, first)
     if (failed !== undefined) this.#tell('trim refused', failed)
     await this.#startAgain(node.child)
   }

@@ -45,6 +45,10 @@ export interface Theme {
   readonly weights: Readonly<Partial<Record<FaultKind, number>>>
   /** Between two faults at most, ms. */
   readonly pauseMsMax: number
+  /** How long what was killed is down at most, ms. Where it counts how often, not how long, a short time makes room for more. */
+  readonly downMsMax?: number
+  /** How long a process is left alone after a fault at most, ms. */
+  readonly restMsMax?: number
 }
 
 export type ThemeName = 'everything' | 'losses' | 'answers' | 'hints'
@@ -52,7 +56,14 @@ export type ThemeName = 'everything' | 'losses' | 'answers' | 'hints'
 const clusters = ['mongo', 'mongo-stub'] as const
 
 export const themes: readonly Theme[] = [
-  { name: 'losses', stores: ['level'], weights: { kill: 4, power: 6, trim: 6, clients: 2 }, pauseMsMax: 2_500 },
+  {
+    name: 'losses',
+    stores: ['level'],
+    weights: { kill: 4, power: 6, trim: 4, clients: 1 },
+    pauseMsMax: 1_500,
+    downMsMax: 500,
+    restMsMax: 2_000,
+  },
   {
     name: 'answers',
     stores: clusters,

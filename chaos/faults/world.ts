@@ -1,7 +1,7 @@
 /** All processes of a run: nodes, database, Redis, and a proxy on each way between them and the clients. */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -61,8 +61,8 @@ export interface World {
   readonly power: Power | undefined
   /** Everything runs, and nothing stands in the way. */
   mend(): Promise<void>
-  /** Lets a stream of a stopped server with the embedded store begin later; false where the command fails. */
-  trim(node: Node, stream: string, before: number): string | undefined
+  /** Lets a stream of a stopped server with the embedded store begin later; resolves with what the command says where it fails. */
+  trim(node: Node, stream: string, before: number): Promise<string | undefined>
   close(): Promise<void>
 }
 
@@ -104,10 +104,13 @@ export async function openWorld(options: WorldOptions): Promise<World> {
       }
       await Promise.all(nodes.map(setRight))
     },
-    trim(node, stream, before) {
+    async trim(node, stream, before) {
       const words = [join(servers, 'bin/tidemark.js'), 'trim', stream, '--before', `${before}`, '--data', node.data]
-      const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' })
-      return status === 0 ? undefined : stderr
+      const child = spawn(process.execPath, words, { stdio: ['ignore', 'ignore', 'pipe'] })
+      let said = ''
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text))
+      const [code] = (await once(child, 'close')) as [number | null]
+      return code === 0 ? undefined : said
     },
     async close() {
       await Promise.all(nodes.map(({ child }) => child.stop()))
@@ -198,10 +201,4 @@ async function freePort(): Promise<number> {
     await once(server, 'close')
     return port
   }
-}
-
-/** What the servers of these sources cannot do yet: it is left out of the run, and said to be. */
-export function missingParts({ servers }: WorldOptions): string[] {
-  const parts = { relay: 'dist/log/relay.js', members: 'dist/bridge/members.js' }
-  return Object.entries(parts).flatMap(([name, file]) => (existsSync(join(servers, file)) ? [] : [name]))
 }

@@ -1,0 +1,42 @@
+/** How long the end of a round waits: as long as something still comes, for a machine may be slow, and not for what never will. */
+import type { Recorder } from '../record.ts'
+
+/** More than any single request takes. */
+const stillMs = 25_000
+/** Where something was waited for in vain already, that is all for the rest. */
+const vainMs = 10_000
+const longestMs = 120_000
+
+export class Patience {
+  readonly #awaited = new Set<number>()
+  #newsMs = performance.now()
+  #stillMs = stillMs
+
+  /** What those see whose names begin so is news; what comes to all others never ends. */
+  constructor(recorder: Recorder, names: readonly string[]) {
+    recorder.listen((event) => {
+      if (event.k === 'open' && names.some((name) => event.reader.startsWith(name))) this.#awaited.add(event.sub)
+      const isNews =
+        event.k === 'acked' ||
+        (event.k === 'page' && event.final === true) ||
+        (event.k === 'got' && this.#awaited.has(event.sub)) ||
+        // What is retained is sent again with every connection.
+        (event.k === 'plain' && !event.retain && !event.dup && this.#awaited.has(event.sub))
+      if (isNews) this.#newsMs = performance.now()
+    })
+  }
+
+  /** Begins to wait: the function says whether to go on. */
+  begin(): () => boolean {
+    const beganMs = performance.now()
+    return () => {
+      const now = performance.now()
+      return now - beganMs < longestMs && now - Math.max(beganMs, this.#newsMs) < this.#stillMs
+    }
+  }
+
+  /** Something was waited for in vain. */
+  lose(): void {
+    this.#stillMs = vainMs
+  }
+}
