@@ -58,7 +58,15 @@ export async function runRounds(options: RunOptions): Promise<RunResult> {
     const place = mkdtempSync(join(folder, `round-${round}-`))
     const file = join(place, 'record.jsonl')
     const nodes = options.nodes ?? (store === 'level' ? 1 : 3)
-    const part = { minutes: options.roundMinutes, seed: seed + round * seedStep, nodes, store, theme, plant }
+    const part = {
+      minutes: options.roundMinutes,
+      seed: seed + round * seedStep,
+      nodes,
+      store,
+      theme,
+      plant,
+      untilFound: options.untilFound,
+    }
     say(`round ${round}: seed ${part.seed}, ${nodes} ${nodes === 1 ? 'node' : 'nodes'}, store ${store}, faults: ${theme.name}`)
     let told: string
     try {

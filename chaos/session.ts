@@ -16,6 +16,8 @@ export interface RoundOptions {
   readonly store: StoreKind
   readonly theme: Theme
   readonly plant: string | undefined
+  /** A round that looks for something planted need not see enough of everything. */
+  readonly untilFound: boolean
   readonly folder: string
   readonly servers: string
   /** Of the record. */
@@ -49,7 +51,8 @@ export async function runRound(options: RoundOptions): Promise<string> {
       const goesOn = new Patience(recorder, []).begin()
       await nemesis.run(() => {
         const passed = (performance.now() - beganMs) / (minutes * 60_000)
-        const isEnough = nemesis.made >= minutes * faultsPerMinute && context.acknowledged >= minutes * acknowledgedPerMinute
+        const sawEnough = options.untilFound || context.acknowledged >= minutes * acknowledgedPerMinute
+        const isEnough = nemesis.made >= minutes * faultsPerMinute && sawEnough
         // Where nothing is acknowledged any more the end is to say what is wrong.
         return passed >= (isEnough || !goesOn() ? 1 : slownessMax)
       })

@@ -43,6 +43,8 @@ export class Context {
   readonly #seed: number
   /** Nothing new is published any more; what is under way is brought to its end. */
   draining = false
+  /** What is under way will not come to its end, and nobody tries any more. */
+  isVain = false
   /** Everybody stops. */
   stopping = false
   /** How often something was acknowledged. */
@@ -86,6 +88,11 @@ export class Context {
 
   subscription(): number {
     return ++this.#subs
+  }
+
+  /** Whether who has so much under way may end. */
+  isDone(underWay: number): boolean {
+    return this.draining && (underWay === 0 || this.isVain)
   }
 
   /** A message that no other one equals. */

@@ -2,7 +2,7 @@
 import type { Recorder } from '../record.ts'
 
 /** More than any single request takes. */
-const stillMs = 25_000
+const stillMs = 18_000
 /** Where something was waited for in vain already, that is all for the rest. */
 const vainMs = 10_000
 const longestMs = 120_000

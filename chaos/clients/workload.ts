@@ -84,7 +84,10 @@ export class Workload {
       if (what.length > 0) this.#patience.lose()
       missing.push(...what)
     }
-    if (!(await this.#ends(Promise.all(this.#writers)))) miss('the end of what was being published')
+    if (!(await this.#ends(Promise.all(this.#writers)))) {
+      miss('the end of what was being published')
+      context.isVain = true
+    }
     // Where a DISCONNECT was sent nobody knows whether a will comes: those are not waited for.
     const goesOn = this.#patience.begin()
     while (this.#wills.size > 0 && goesOn()) await pause(50)
