@@ -57,7 +57,8 @@ export async function runRounds(options: RunOptions): Promise<RunResult> {
     const beganMs = performance.now()
     const place = mkdtempSync(join(folder, `round-${round}-`))
     const file = join(place, 'record.jsonl')
-    const nodes = options.nodes ?? (store === 'level' ? 1 : 3)
+    // Two are enough for what is planted, and begin sooner.
+    const nodes = options.nodes ?? (store === 'level' ? 1 : plant === undefined ? 3 : 2)
     const part = {
       minutes: options.roundMinutes,
       seed: seed + round * seedStep,

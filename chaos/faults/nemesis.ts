@@ -31,6 +31,7 @@ export class Nemesis {
   readonly #faults: readonly Fault[]
   readonly counts = new Map<string, number>()
   #underWay = new Set<Promise<void>>()
+  #isOver = false
   /** One fault at a time for each process: the last one of each. */
   readonly #busy = new Map<Child, Promise<void>>()
 
@@ -51,7 +52,7 @@ export class Nemesis {
       add('database killed', () => this.#alone(database, () => this.#restart(database, 'SIGKILL', 1_500)))
       add('database frozen', () => this.#alone(database, () => this.#freeze(database, 4_000)))
       add('database way', () => this.#disturb(this.#way('database')))
-      add('answers lost', () => this.#disturb(this.#way('database'), 'lose answers', 1_000))
+      add('answers lost', () => this.#disturb(this.#way('database'), 'lose answers', 600))
       if (options.store === 'mongo-stub') add('database lost', () => this.#alone(database, () => this.#loseMajority(database)))
     }
     if (redis) {
@@ -78,6 +79,7 @@ export class Nemesis {
       await pause(between(random, 300, theme.pauseMsMax))
       while (this.#underWay.size > 2) await Promise.race(this.#underWay)
     }
+    this.#isOver = true
     await Promise.all(this.#underWay)
   }
 
@@ -99,7 +101,9 @@ export class Nemesis {
     const before = this.#busy.get(child) ?? Promise.resolve()
     const { random, theme } = this.#parts
     // It has to do something before the next one.
-    const turn = before.then(work).then(() => pause(between(random, restMs.min, theme.restMsMax ?? restMs.max)))
+    const turn = before
+      .then(work)
+      .then(() => (this.#isOver ? undefined : pause(between(random, restMs.min, theme.restMsMax ?? restMs.max))))
     this.#busy.set(child, turn)
     await turn
   }

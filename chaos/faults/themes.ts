@@ -67,9 +67,11 @@ export const themes: readonly Theme[] = [
   {
     name: 'answers',
     stores: clusters,
-    weights: { 'answers lost': 8, 'database lost': 5, 'database way': 2, kill: 1 },
+    weights: { 'answers lost': 8, 'database lost': 5, 'database way': 1, kill: 1 },
     // Between two of them the database has to take something, or there is nothing whose outcome could be unknown.
-    pauseMsMax: 3_500,
+    pauseMsMax: 2_000,
+    downMsMax: 500,
+    restMsMax: 1_500,
   },
   { name: 'hints', stores: clusters, weights: { 'redis killed': 8, 'redis way': 4, 'redis frozen': 2, clients: 3 }, pauseMsMax: 2_000 },
   { name: 'everything', stores: ['level', ...clusters], weights: usual, pauseMsMax: 3_500 },
