@@ -32,8 +32,6 @@ export interface RunEvent {
   /** What the faults of this round are about. */
   readonly theme?: string
   readonly planted: string | null
-  /** What these servers cannot do yet, and nobody tried. */
-  readonly without?: readonly string[]
 }
 
 /** One attempt to publish a message; the first one tells what it is. */

@@ -51,7 +51,7 @@ export interface Theme {
   readonly restMsMax?: number
 }
 
-export type ThemeName = 'everything' | 'losses' | 'answers' | 'hints'
+export type ThemeName = 'everything' | 'losses' | 'answers' | 'majorities' | 'hints'
 
 const clusters = ['mongo', 'mongo-stub'] as const
 
@@ -64,14 +64,14 @@ export const themes: readonly Theme[] = [
     downMsMax: 500,
     restMsMax: 2_000,
   },
+  // Between two of them the database has to take something, or there is nothing whose outcome could be unknown.
+  { name: 'answers', stores: clusters, weights: { 'answers lost': 8, 'database way': 1 }, pauseMsMax: 1_500 },
   {
-    name: 'answers',
-    stores: clusters,
-    weights: { 'answers lost': 8, 'database lost': 5, 'database way': 1, kill: 1 },
-    // Between two of them the database has to take something, or there is nothing whose outcome could be unknown.
-    pauseMsMax: 2_000,
+    name: 'majorities',
+    stores: ['mongo-stub'],
+    weights: { 'database lost': 6, 'answers lost': 2, kill: 1 },
+    pauseMsMax: 3_000,
     downMsMax: 500,
-    restMsMax: 1_500,
   },
   { name: 'hints', stores: clusters, weights: { 'redis killed': 8, 'redis way': 4, 'redis frozen': 2, clients: 3 }, pauseMsMax: 2_000 },
   { name: 'everything', stores: ['level', ...clusters], weights: usual, pauseMsMax: 3_500 },
