@@ -52,7 +52,7 @@ export class Nemesis {
       add('database killed', () => this.#alone(database, () => this.#restart(database, 'SIGKILL', 1_500)))
       add('database frozen', () => this.#alone(database, () => this.#freeze(database, 4_000)))
       add('database way', () => this.#disturb(this.#way('database')))
-      add('answers lost', () => this.#disturb(this.#way('database'), 'lose answers', 600))
+      add('answers lost', () => this.#disturb(this.#way('database'), 'lose answers', 350))
       if (options.store === 'mongo-stub') add('database lost', () => this.#alone(database, () => this.#loseMajority(database)))
     }
     if (redis) {
