@@ -160,6 +160,13 @@ export interface ReplacedEvent {
   readonly sub: number
 }
 
+/** A kept session is asked for no more: nobody could say whether it is still the same. */
+export interface AbandonedEvent {
+  readonly k: 'abandoned'
+  readonly t: number
+  readonly reader: string
+}
+
 export interface OverEvent {
   readonly k: 'over'
   readonly t: number
@@ -253,6 +260,7 @@ export type Event =
   | PlainEvent
   | ReplacedEvent
   | OverEvent
+  | AbandonedEvent
   | PageEvent
   | GoneEvent
   | RevokedEvent

@@ -48,7 +48,7 @@ export async function runRound(options: RoundOptions): Promise<string> {
     const nemesis = new Nemesis({ world, recorder, theme, readUpTo, random: seededRandom(seed, 'faults') })
     try {
       const beganMs = performance.now()
-      const goesOn = new Patience(recorder, []).begin()
+      const goesOn = new Patience(recorder, [], context.slowness).begin()
       await nemesis.run(() => {
         const passed = (performance.now() - beganMs) / (minutes * 60_000)
         const sawEnough = options.untilFound || context.acknowledged >= minutes * acknowledgedPerMinute

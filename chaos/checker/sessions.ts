@@ -38,7 +38,8 @@ export function plainSessions(facts: Facts): Finding {
     sessions.set(name, session)
     session.connected(connection)
   }
-  for (const session of sessions.values()) session.ended()
+  const abandoned = new Set(facts.record.filter((event) => event.k === 'abandoned').map(({ reader }) => reader))
+  for (const [name, session] of sessions) if (!abandoned.has(name)) session.ended()
   return notes
 }
 

@@ -2,7 +2,7 @@
 import type { Recorder } from '../record.ts'
 
 /** More than any single request takes. */
-const stillMs = 18_000
+const stillMs = 20_000
 /** Where something was waited for in vain already, that is all for the rest. */
 const vainMs = 10_000
 const longestMs = 120_000
@@ -10,10 +10,12 @@ const longestMs = 120_000
 export class Patience {
   readonly #awaited = new Set<number>()
   #newsMs = performance.now()
+  readonly #slowness: number
   #stillMs = stillMs
 
-  /** What those see whose names begin so is news; what comes to all others never ends. */
-  constructor(recorder: Recorder, names: readonly string[]) {
+  /** What those see whose names begin so is news; what comes to all others never ends. A slow store has as many times as long. */
+  constructor(recorder: Recorder, names: readonly string[], slowness: number) {
+    this.#slowness = slowness
     recorder.listen((event) => {
       if (event.k === 'open' && names.some((name) => event.reader.startsWith(name))) this.#awaited.add(event.sub)
       const isNews =
@@ -31,7 +33,7 @@ export class Patience {
     const beganMs = performance.now()
     return () => {
       const now = performance.now()
-      return now - beganMs < longestMs && now - Math.max(beganMs, this.#newsMs) < this.#stillMs
+      return now - beganMs < longestMs * this.#slowness && now - Math.max(beganMs, this.#newsMs) < this.#stillMs * this.#slowness
     }
   }
 

@@ -25,11 +25,11 @@ export class Workload {
 
   constructor(context: Context) {
     this.#context = context
-    this.#patience = new Patience(context.recorder, ['follow-', 'kept-', 'final-'])
+    this.#patience = new Patience(context.recorder, ['follow-', 'kept-', 'final-'], context.slowness)
     context.recorder.listen((event) => {
       const text = event.k === 'got' ? event.e[6] : event.k === 'plain' ? event.text : ''
       const reader = event.k === 'got' || event.k === 'plain' ? this.#readerOf.get(event.sub) : undefined
-      if (event.k === 'open') this.#readerOf.set(event.sub, event.reader)
+      if (event.k === 'open') this.#readerOf.set(event.sub, event.reader.split('.')[0] ?? '')
       if (event.k === 'will') this.#due(event)
       for (const [m, start] of this.#wills) if (text.startsWith(start)) this.#wills.delete(m)
       if (reader !== undefined) for (const [end, seen] of this.#endsSeen) if (text === end) seen.add(reader)

@@ -123,12 +123,18 @@ export class FaultProxy {
   }
 
   #forward(pair: Pair, from: Socket, to: Socket, way: 'up' | 'down'): void {
+    const late: Buffer[] = []
     from.on('data', (bytes) => {
       const now = performance.now()
       const due = Math.max(pair.due[way], now + this.#delayMs)
       pair.due[way] = due
-      if (due <= now) to.write(bytes)
-      else setTimeout(() => void (this.#pairs.has(pair) && to.write(bytes)), due - now)
+      if (due <= now && late.length === 0) return void to.write(bytes)
+      late.push(bytes)
+      // Timers that are due at one moment fire in any order: each lets the oldest chunk pass.
+      setTimeout(() => {
+        const oldest = late.shift()
+        if (oldest && this.#pairs.has(pair)) to.write(oldest)
+      }, due - now)
     })
   }
 }

@@ -158,7 +158,7 @@ async function makeNode({ index, folder, servers, database, redis, power }: Node
   if (database) {
     const proxy = await FaultProxy.open(`node ${index} to database`, database.port)
     back.push(proxy)
-    settings['store'] = `mongodb://127.0.0.1:${proxy.port}/chaos?maxPoolSize=1&directConnection=true`
+    settings['store'] = `mongodb://127.0.0.1:${proxy.port}/chaos?maxPoolSize=4&directConnection=true`
   }
   if (redis) {
     const proxy = await FaultProxy.open(`node ${index} to redis`, redis.port)
