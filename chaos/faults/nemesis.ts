@@ -52,7 +52,7 @@ export class Nemesis {
       add('database killed', () => this.#alone(database, () => this.#restart(database, 'SIGKILL', 1_500)))
       add('database frozen', () => this.#alone(database, () => this.#freeze(database, 4_000)))
       add('database way', () => this.#disturb(this.#way('database')))
-      add('answers lost', () => this.#disturb(this.#way('database'), 'lose answers', 350))
+      add('answers lost', () => this.#loseAnswers(this.#way('database')))
       if (options.store === 'mongo-stub') add('database lost', () => this.#alone(database, () => this.#loseMajority(database)))
     }
     if (redis) {
@@ -168,11 +168,10 @@ export class Nemesis {
     child.resume()
   }
 
-  async #disturb(proxy: FaultProxy, wanted?: 'lose answers', msMax = 5_000): Promise<void> {
+  async #disturb(proxy: FaultProxy): Promise<void> {
     const { random } = this.#parts
-    const ms = between(random, 200, msMax)
-    const kind =
-      wanted ?? pick(random, ['cut', 'delay', 'hold', 'half-open to', 'half-open from', 'refuse', 'lose answers', 'lose answers'] as const)
+    const ms = between(random, 200, 5_000)
+    const kind = pick(random, ['cut', 'delay', 'hold', 'half-open to', 'half-open from', 'refuse', 'lose answers', 'lose answers'] as const)
     const isBehind = proxy.name.endsWith('database')
     this.#tell(kind, `${proxy.name} for ${Math.round(ms)} ms`, isBehind ? { slowMs: ms + recoveryMs } : {})
     if (kind === 'cut') return proxy.cut()
@@ -183,6 +182,15 @@ export class Nemesis {
     else proxy.halfOpen(kind === 'half-open to' ? 'far' : 'near')
     await pause(ms)
     proxy.mend()
+  }
+
+  /** The database does what it was asked, and the node does not hear of it; it may ask again at once. */
+  async #loseAnswers(proxy: FaultProxy): Promise<void> {
+    const ms = between(this.#parts.random, 50, 300)
+    this.#tell('answers lost', `of ${proxy.name} for ${Math.round(ms)} ms`, { slowMs: ms + recoveryMs })
+    const end = proxy.loseInUse()
+    await pause(ms)
+    end()
   }
 
   async #shiftClock(node: Node): Promise<void> {

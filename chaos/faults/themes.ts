@@ -65,7 +65,7 @@ export const themes: readonly Theme[] = [
     restMsMax: 2_000,
   },
   // Between two of them the database has to take something, or there is nothing whose outcome could be unknown.
-  { name: 'answers', stores: clusters, weights: { 'answers lost': 8, 'database way': 1 }, pauseMsMax: 3_500 },
+  { name: 'answers', stores: clusters, weights: { 'answers lost': 1 }, pauseMsMax: 2_000 },
   {
     name: 'majorities',
     stores: ['mongo-stub'],
