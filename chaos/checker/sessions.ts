@@ -109,11 +109,14 @@ class Session {
   #live(stream: string, plain: readonly PlainEvent[]): void {
     const place = this.#places.get(stream) as Place
     const matching = this.#matching(stream)
-    const start = beginningOf(matching, plain)
     if (plain.length === 0) return
+    const { newest, began } = place
+    const start = beginningOf(matching, plain, (index) => {
+      const before = matching[index - 1]?.seq ?? 0
+      return newest === undefined ? before <= began.high && (matching[index]?.seq ?? 0) > began.low : before <= newest
+    })
     this.#notes.expect(start >= 0, () => `${this.#name}: ${plain[0]?.topic} at ${plain[0]?.t} stands nowhere in the log`)
     if (start < 0) return
-    const { newest, began } = place
     const first = matching[start]?.seq ?? 0
     const before = matching[start - 1]?.seq ?? 0
     if (newest === undefined) {
@@ -175,10 +178,17 @@ function matchingEntries(facts: Facts, stream: string, filter: string): readonly
   return found
 }
 
-/** Where in the matching entries a run begins, told by its first payload: deletions have none. Negative where it stands nowhere. */
-function beginningOf(matching: readonly Entry[], plain: readonly PlainEvent[]): number {
+/**
+ * Where in the matching entries a run begins, told by its first payload. Deletions have none: of those the newest is meant that it may
+ * begin with. Negative where it stands nowhere.
+ */
+function beginningOf(matching: readonly Entry[], plain: readonly PlainEvent[], mayBegin: (index: number) => boolean): number {
   const at = plain.findIndex(({ text }) => text !== '')
-  if (at < 0) return matching.findLastIndex(({ topic, text }) => topic === plain[0]?.topic && text === '')
+  if (at < 0) {
+    const isThere = ({ topic, text }: Entry): boolean => topic === plain[0]?.topic && text === ''
+    const found = matching.findLastIndex((entry, index) => isThere(entry) && mayBegin(index))
+    return found < 0 ? matching.findLastIndex(isThere) : found
+  }
   const { topic, text } = plain[at] as PlainEvent
   const found = matching.findIndex((entry) => entry.topic === topic && entry.text === text)
   return found - at

@@ -235,6 +235,27 @@ describe('the checker of the breaker', () => {
     expect(verdictOf('m3 x')).to.equal(1)
   })
 
+  it('[P-4.12] knows a deletion that alone came from a later one of the same topic', () => {
+    const deletes = (seq: number, t: number): Event[] => {
+      const { k, user, client } = late as Kind<'send'>
+      const [stream, topic, id] = ['users/alice', 'users/alice/c', `m${seq + 50}`]
+      const e: Sighting = [position(seq), id, 2_000 + seq, user, client, topic, '', 'd']
+      const sent = { m: seq + 50, t, conn: seq + 50, door: 'put', user, client, stream, topic, text: '', retain: true, id } as const
+      return [
+        { k, ...sent },
+        { k: 'got', t: t + 0.01, sub: 1, e },
+      ]
+    }
+    const reading: Event[] = [
+      { k: 'open', t: 59.61, sub: 50, door: 'plain', node: 0, reader: 'brief', user: 'alice', clean: true, present: false },
+      { k: 'subscribed', t: 59.63, call: 59.62, sub: 50, filter: 'users/alice/#', code: 1 },
+      { k: 'plain', t: 59.72, sub: 50, topic: 'users/alice/c', text: '', dup: false, retain: false },
+    ]
+    const about = check(plus(...reading, ...deletes(6, 59.7), ...deletes(7, 59.8))(smallRecord()))
+    const sessions = about.find(({ name }) => name.startsWith('plain sessions'))
+    expect(sessions?.violations.filter((violation) => violation.startsWith('brief'))).to.deep.equal([])
+  })
+
   it('[P-8.6] says whether several rounds have seen enough', () => {
     const long = check(smallRecord().map((event) => (event.k === 'run' ? { ...event, minutes: 0.1 } : event)))
     expect(isEnough([])).to.equal(false)
