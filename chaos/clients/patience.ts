@@ -1,11 +1,11 @@
 /** How long the end of a round waits: as long as something still comes, for a machine may be slow, and not for what never will. */
 import type { Recorder } from '../record.ts'
 
-/** More than any single request takes. */
-const stillMs = 20_000
+/** More than any single request takes, also on a machine that has much else to do. */
+const stillMs = 40_000
 /** Where something was waited for in vain already, that is all for the rest. */
 const vainMs = 10_000
-const longestMs = 120_000
+const longestMs = 150_000
 
 export class Patience {
   readonly #awaited = new Set<number>()
