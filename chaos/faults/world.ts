@@ -74,7 +74,7 @@ export async function openWorld(options: WorldOptions): Promise<World> {
   const redis = store !== 'level' && hasRedis() ? redisChild(folder, await freePort()) : undefined
   const children = [database, redis].filter((child) => child !== undefined)
   const nodes: Node[] = []
-  for (let index = 0; index < options.nodes; index++) nodes.push(await makeNode({ index, folder, servers, database, redis, power }))
+  for (let index = 0; index < options.nodes; index++) nodes.push(await makeNode({ index, folder, store, servers, database, redis, power }))
   try {
     await Promise.all(children.map((child) => child.start()))
     // The first one makes what the store is known by.
@@ -138,16 +138,20 @@ export async function startNode(node: Node, power: Power | undefined): Promise<v
   await node.child.start()
 }
 
+/** Of a node to its database. FerretDB reads whole collections, and several at once bring it down; with one, few commits are on their way when answers are lost. */
+const connectionsOf: Readonly<Record<StoreKind, number>> = { level: 0, mongo: 1, 'mongo-stub': 4 }
+
 interface NodeParts {
   readonly index: number
   readonly folder: string
+  readonly store: StoreKind
   readonly servers: string
   readonly database: Child | undefined
   readonly redis: Child | undefined
   readonly power: Power | undefined
 }
 
-async function makeNode({ index, folder, servers, database, redis, power }: NodeParts): Promise<Node> {
+async function makeNode({ index, folder, store, servers, database, redis, power }: NodeParts): Promise<Node> {
   const data = join(folder, `node${index}`)
   mkdirSync(data, { recursive: true })
   const [mqttPort, httpPort] = [await freePort(), await freePort()]
@@ -158,7 +162,7 @@ async function makeNode({ index, folder, servers, database, redis, power }: Node
   if (database) {
     const proxy = await FaultProxy.open(`node ${index} to database`, database.port)
     back.push(proxy)
-    settings['store'] = `mongodb://127.0.0.1:${proxy.port}/chaos?maxPoolSize=4&directConnection=true`
+    settings['store'] = `mongodb://127.0.0.1:${proxy.port}/chaos?maxPoolSize=${connectionsOf[store]}&directConnection=true`
   }
   if (redis) {
     const proxy = await FaultProxy.open(`node ${index} to redis`, redis.port)
