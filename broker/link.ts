@@ -56,6 +56,8 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   /** Ends when every step of the CONNECT has ended, well or badly. */
   #connected: Promise<unknown> = Promise.resolve()
   #entered = false
+  /** A CONNACK that accepts was written; aedes' event comes later, and the client counts on its will from here on [P-4.27]. */
+  #welcomed = false
   readonly #subscribing: Subscribing
 
   /** Serves a connection from now on. */
@@ -200,7 +202,10 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   fromEngine(packets: Buffer, written: () => void): void {
     if (this.closed) return written()
     const type = (packets[0] as number) >> 4
-    if (type === packetType.connack && packets[3] === 0) packets[2] = this.sessionPresent ? 1 : 0
+    if (type === packetType.connack && packets[3] === 0) {
+      packets[2] = this.sessionPresent ? 1 : 0
+      this.#welcomed = true
+    }
     if (type === packetType.suback) packets = this.#subscribing.suback()
     this.write(packets)
     // Not at aedes' event, which comes before its packet: then the next SUBSCRIBE would be answered in place of this one.
@@ -356,7 +361,6 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
   /** Ends the connection: what is due is sent, a peer that does not read it is cut [P-7.23]. */
   close(reason: string, code: string): void {
     if (this.closed) return
-    const wasReady = this.#state === 'ready'
     this.acknowledge()
     if (this.closed) return // An acknowledgement was refused, which closed it.
     this.#state = 'closed'
@@ -367,10 +371,10 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     this.session?.close()
     this.wireClosed = this.#output.end()
     this.#pipe?.destroy()
-    this.#leave(wasReady).catch((error: unknown) => this.#log('error', 'a connection could not be ended in good order', { error }))
+    this.#leave().catch((error: unknown) => this.#log('error', 'a connection could not be ended in good order', { error }))
   }
 
-  async #leave(wasReady: boolean): Promise<void> {
+  async #leave(): Promise<void> {
     const { hub, key } = this
     // Who takes over must not load the session while this connection is still opening it.
     await this.#connected
@@ -378,7 +382,7 @@ export class Link implements PacketSink, PipeEnd, EnginePeer, SessionHolder, Flu
     session?.close()
     try {
       if (session && !this.clean) await hub.sessions.save(this, true)
-      if (will) await (wasReady ? hub.wills.publish(key, will, this.principal) : hub.wills.disarm(key, will))
+      if (will) await (this.#welcomed ? hub.wills.publish(key, will, this.principal) : hub.wills.disarm(key, will))
     } finally {
       if (this.#entered) await hub.sessions.leave(this)
       hub.leaving.delete(this)

@@ -53,7 +53,7 @@ export const plantings: readonly Planting[] = [
     name: 'own-nonce-local',
     why: 'the own commit is believed where the primary alone has it',
     store: 'mongo-stub',
-    theme: themeOf('answers'),
+    theme: themeOf('majorities'),
     changes: [
       {
         file: 'log/stores/mongo-buckets.ts',

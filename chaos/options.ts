@@ -5,12 +5,12 @@ import type { StoreKind } from './record.ts'
 
 export const usage = `npm run chaos -- [options]
 
-  --minutes N       how long it all takes (3); one round is made in any case
+  --minutes N       how long it all takes (3); up to four times as long where it has seen too little by then
   --round N         minutes of faults in a round (0.3)
   --seed S          what is done and when; a new one by default, printed
-  --nodes N         servers (3 over a database, 1 over the embedded store)
+  --nodes N         servers (3 over a database, 2 where something is planted, 1 over the embedded store)
   --store STORES    of level, mongo-stub and mongo, with commas; all that this machine has
-  --theme NAME      rounds of one kind only: everything, losses, answers or hints
+  --theme NAME      rounds of one kind only: everything, losses, answers, majorities or hints
   --plant NAME      a fault planted into the servers, to see it found; "list" names them
   --until-found     ends when something is refuted
   --matrix NAMES    every planted fault, or those named, with commas, with the seeds 1 to 10: which are found, and how soon

@@ -32,8 +32,6 @@ export interface RunEvent {
   /** What the faults of this round are about. */
   readonly theme?: string
   readonly planted: string | null
-  /** What these servers cannot do yet, and nobody tried. */
-  readonly without?: readonly string[]
 }
 
 /** One attempt to publish a message; the first one tells what it is. */
@@ -103,6 +101,8 @@ export interface OpenEvent {
   /** Of a plain connection. */
   readonly clean?: boolean
   readonly present?: boolean
+  /** When CONNACK came. */
+  readonly served?: number
   readonly final?: boolean
 }
 
@@ -158,6 +158,13 @@ export interface ReplacedEvent {
   readonly k: 'replaced'
   readonly t: number
   readonly sub: number
+}
+
+/** A kept session is asked for no more: nobody could say whether it is still the same. */
+export interface AbandonedEvent {
+  readonly k: 'abandoned'
+  readonly t: number
+  readonly reader: string
 }
 
 export interface OverEvent {
@@ -253,6 +260,7 @@ export type Event =
   | PlainEvent
   | ReplacedEvent
   | OverEvent
+  | AbandonedEvent
   | PageEvent
   | GoneEvent
   | RevokedEvent

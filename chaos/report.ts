@@ -4,8 +4,8 @@ import type { Verdict } from './checker/promise.ts'
 const shown = 8
 
 export function reportOf(verdicts: readonly Verdict[]): string[] {
-  const lines = verdicts.flatMap(({ name, isLeftOut, examined, violations }) => [
-    `${violations.length > 0 ? 'BROKEN ' : isLeftOut ? 'not yet' : 'held   '} ${name}: ${examined} examined${violations.length === 0 ? '' : `, ${violations.length} wrong`}`,
+  const lines = verdicts.flatMap(({ name, examined, violations }) => [
+    `${violations.length > 0 ? 'BROKEN ' : 'held   '} ${name}: ${examined} examined${violations.length === 0 ? '' : `, ${violations.length} wrong`}`,
     ...violations.slice(0, shown).map((violation) => `          ${violation}`),
   ])
   const examined = verdicts.reduce((sum, verdict) => sum + verdict.examined, 0)

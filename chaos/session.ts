@@ -1,9 +1,10 @@
 /** One round: servers, clients and faults, from the first connection to a record on disk. */
 import { Context } from './clients/context.ts'
+import { Patience } from './clients/patience.ts'
 import { Workload } from './clients/workload.ts'
 import { Nemesis, pause } from './faults/nemesis.ts'
 import type { Theme } from './faults/themes.ts'
-import { missingParts, openWorld } from './faults/world.ts'
+import { openWorld } from './faults/world.ts'
 import { seededRandom } from './random.ts'
 import { Recorder, type StoreKind } from './record.ts'
 
@@ -15,6 +16,8 @@ export interface RoundOptions {
   readonly store: StoreKind
   readonly theme: Theme
   readonly plant: string | undefined
+  /** A round that looks for something planted need not see enough of everything. */
+  readonly untilFound: boolean
   readonly folder: string
   readonly servers: string
   /** Of the record. */
@@ -37,8 +40,7 @@ export async function runRound(options: RoundOptions): Promise<string> {
     throw new NotBegun(error instanceof Error ? error.message : String(error))
   })
   try {
-    const without = missingParts(world.options)
-    recorder.add({ k: 'run', seed, minutes, nodes, store, theme: theme.name, planted: plant ?? null, without })
+    recorder.add({ k: 'run', seed, minutes, nodes, store, theme: theme.name, planted: plant ?? null })
     const context = new Context(world, recorder, seed)
     const workload = new Workload(context)
     await pause(1_500) // A moment without faults, for sessions to begin.
@@ -46,10 +48,13 @@ export async function runRound(options: RoundOptions): Promise<string> {
     const nemesis = new Nemesis({ world, recorder, theme, readUpTo, random: seededRandom(seed, 'faults') })
     try {
       const beganMs = performance.now()
+      const goesOn = new Patience(recorder, [], context.slowness).begin()
       await nemesis.run(() => {
         const passed = (performance.now() - beganMs) / (minutes * 60_000)
-        const isEnough = nemesis.made >= minutes * faultsPerMinute && context.acknowledged >= minutes * acknowledgedPerMinute
-        return passed >= (isEnough ? 1 : slownessMax)
+        const sawEnough = options.untilFound || context.acknowledged >= minutes * acknowledgedPerMinute
+        const isEnough = nemesis.made >= minutes * faultsPerMinute && sawEnough
+        // Where nothing is acknowledged any more the end is to say what is wrong.
+        return passed >= (isEnough || !goesOn() ? 1 : slownessMax)
       })
       await world.mend()
     } catch (error) {

@@ -11,15 +11,11 @@ export interface Promised {
   readonly name: string
   /** What must be looked at in a minute for the run to say anything. */
   readonly perMinute: number
-  /** What the servers must be able to do for it. */
-  readonly part?: string
   readonly check: (facts: Facts) => Finding
 }
 
 export interface Verdict extends Finding {
   readonly name: string
-  /** The servers cannot do it yet: nothing was tried. */
-  readonly isLeftOut: boolean
   /** What had to be looked at. */
   readonly wanted: number
 }

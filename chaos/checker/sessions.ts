@@ -38,7 +38,8 @@ export function plainSessions(facts: Facts): Finding {
     sessions.set(name, session)
     session.connected(connection)
   }
-  for (const session of sessions.values()) session.ended()
+  const abandoned = new Set(facts.record.filter((event) => event.k === 'abandoned').map(({ reader }) => reader))
+  for (const [name, session] of sessions) if (!abandoned.has(name)) session.ended()
   return notes
 }
 
@@ -79,6 +80,7 @@ class Session {
         stream,
         here.filter(({ retain }) => retain),
         subscribed.filter(({ filter, code }) => code >= 0 && streamOf(filter) === stream),
+        open,
       )
     }
     for (const { topic, text } of plain) {
@@ -95,23 +97,28 @@ class Session {
     this.#notes.expect(!this.#granted || isExplained, () => `${this.#name} found its session gone at ${open.t}, and nothing explains it`)
   }
 
-  /** A kept session has everything at the end. */
+  /** A kept session has everything at the end that stood when the last message was sent. A will that nobody waited for may come behind it. */
   ended(): void {
     if (this.#clean || !this.#facts.settled) return
     for (const [stream, { newest }] of this.#places) {
-      const wanted = this.#matching(stream).at(-1)?.seq
-      this.#notes.expect(wanted === undefined || newest === wanted, () => `${this.#name}: ${stream} came up to ${newest} of ${wanted}`)
+      const stood = this.#facts.log(stream).lowest(this.#facts.lastSentAt)
+      const wanted = this.#matching(stream).findLast(({ seq }) => seq <= stood)?.seq
+      const isThere = wanted === undefined || (newest ?? 0) >= wanted
+      this.#notes.expect(isThere, () => `${this.#name}: ${stream} came up to ${newest} of ${wanted}`)
     }
   }
 
   #live(stream: string, plain: readonly PlainEvent[]): void {
     const place = this.#places.get(stream) as Place
     const matching = this.#matching(stream)
-    const start = beginningOf(matching, plain)
     if (plain.length === 0) return
+    const { newest, began } = place
+    const start = beginningOf(matching, plain, (index) => {
+      const before = matching[index - 1]?.seq ?? 0
+      return newest === undefined ? before <= began.high && (matching[index]?.seq ?? 0) > began.low : before <= newest
+    })
     this.#notes.expect(start >= 0, () => `${this.#name}: ${plain[0]?.topic} at ${plain[0]?.t} stands nowhere in the log`)
     if (start < 0) return
-    const { newest, began } = place
     const first = matching[start]?.seq ?? 0
     const before = matching[start - 1]?.seq ?? 0
     if (newest === undefined) {
@@ -134,13 +141,14 @@ class Session {
     })
   }
 
-  #retained(stream: string, plain: readonly PlainEvent[], subscribed: readonly SubscribedEvent[]): void {
+  #retained(stream: string, plain: readonly PlainEvent[], subscribed: readonly SubscribedEvent[], open: OpenEvent): void {
     const log = this.#facts.log(stream)
     for (const { topic, text, t } of plain) {
       // What one SUBSCRIBE brings may still be on its way when the next one is answered.
       const asked = subscribed.filter((event) => event.t <= t).map((event) => [log.lowest(event.call), log.highest(event.t)] as const)
-      // A run of retained messages that an end of the connection cut short goes on in the next one.
-      const heads = asked.length > 0 ? asked : [[0, log.highest(t)] as const]
+      // A run of retained messages that an end of the connection cut short goes on in the next one, with what stands there then.
+      const restored = [log.lowest(open.t), log.highest(open.served ?? t)] as const
+      const heads = open.present === true ? [restored, ...asked] : asked
       const isTrue = heads.some(([low, high]) => {
         for (let seq = low; seq <= high; seq++) if (log.retained(topic, seq)?.text === text) return true
         return false
@@ -172,10 +180,17 @@ function matchingEntries(facts: Facts, stream: string, filter: string): readonly
   return found
 }
 
-/** Where in the matching entries a run begins, told by its first payload: deletions have none. Negative where it stands nowhere. */
-function beginningOf(matching: readonly Entry[], plain: readonly PlainEvent[]): number {
+/**
+ * Where in the matching entries a run begins, told by its first payload. Deletions have none: of those the newest is meant that it may
+ * begin with. Negative where it stands nowhere.
+ */
+function beginningOf(matching: readonly Entry[], plain: readonly PlainEvent[], mayBegin: (index: number) => boolean): number {
   const at = plain.findIndex(({ text }) => text !== '')
-  if (at < 0) return matching.findLastIndex(({ topic, text }) => topic === plain[0]?.topic && text === '')
+  if (at < 0) {
+    const isThere = ({ topic, text }: Entry): boolean => topic === plain[0]?.topic && text === ''
+    const found = matching.findLastIndex((entry, index) => isThere(entry) && mayBegin(index))
+    return found < 0 ? matching.findLastIndex(isThere) : found
+  }
   const { topic, text } = plain[at] as PlainEvent
   const found = matching.findIndex((entry) => entry.topic === topic && entry.text === text)
   return found - at

@@ -43,10 +43,14 @@ export class Context {
   readonly #seed: number
   /** Nothing new is published any more; what is under way is brought to its end. */
   draining = false
+  /** What is under way will not come to its end, and nobody tries any more. */
+  isVain = false
   /** Everybody stops. */
   stopping = false
   /** How often something was acknowledged. */
   acknowledged = 0
+  /** How often a stream was trimmed. */
+  trims = 0
   /** Position of the newest entry known in each stream, by an acknowledgement or a sighting. */
   readonly newest = new Map<string, { readonly seq: number; readonly pos: string }>()
   /** Up to where somebody has read every entry of a stream. */
@@ -65,6 +69,7 @@ export class Context {
     const streamOf = new Map<number, string>()
     recorder.listen((event: Event) => {
       if (event.k === 'acked') this.acknowledged++
+      if (event.k === 'fault' && event.trimmed) this.trims++
       if (event.k === 'send') streamOf.set(event.m, event.stream)
       else if (event.k === 'acked' && event.pos !== undefined) this.#met(streamOf.get(event.m) ?? '', event.pos)
       else if (event.k === 'open' && event.reader.startsWith('follow-')) this.#followers.set(event.sub, event.stream ?? '')
@@ -74,6 +79,11 @@ export class Context {
         if (stream !== undefined) this.followed.set(stream, Math.max(this.followed.get(stream) ?? 0, Number(event.e[0].split('.')[1])))
       }
     })
+  }
+
+  /** How many times as long everything takes with this store. */
+  get slowness(): number {
+    return slowness[this.world.options.store]
   }
 
   random(name: string): Random {
@@ -86,6 +96,11 @@ export class Context {
 
   subscription(): number {
     return ++this.#subs
+  }
+
+  /** Whether who has so much under way may end. */
+  isDone(underWay: number): boolean {
+    return this.draining && (underWay === 0 || this.isVain)
   }
 
   /** A message that no other one equals. */
@@ -111,7 +126,7 @@ export class Context {
 
   /** A moment between two things that a client does; FerretDB is slower than the others. */
   rest(random: Random, lowMs: number, highMs: number): Promise<void> {
-    return pause(between(random, lowMs, highMs) * slowness[this.world.options.store])
+    return pause(between(random, lowMs, highMs) * this.slowness)
   }
 
   /** A longer moment, which the end of the run cuts short. */

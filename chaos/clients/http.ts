@@ -76,7 +76,7 @@ export async function publishOverHttp(context: Context, name: string): Promise<v
       const topic = `http/${Math.floor(random() * 5)}`
       const message = context.message(random, stream, `${stream}/${topic}`, { retain: random() < 0.3 })
       const { m, text, retain } = message
-      for (let isOver = false; !isOver && !context.stopping;) {
+      for (let isOver = false; !isOver && !context.stopping && !context.isVain;) {
         const node = Math.floor(random() * context.world.nodes.length)
         isOver = (await publish(context, node, message, sender, { id: `m${m}`, topic, text, retain })) !== undefined
         if (!isOver) await context.rest(random, 100, 600)

@@ -75,7 +75,7 @@ async function beGuests(context: Context, name: string, { how, lingerMs }: Guest
       let isOver = false
       const reading = readAs(context, user, random, () => isOver)
       await context.rest(random, 300, 2_500)
-      while (!context.stopping && !(await end(user))) await pause(500)
+      while (!context.stopping && !context.isVain && !(await end(user))) await pause(500)
       await context.linger(lingerMs)
       isOver = true
       await reading

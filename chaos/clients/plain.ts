@@ -35,7 +35,8 @@ export async function openReader(context: Context, random: Random, options: Plai
   wire = await opened(context, random, { clientId, user, clean, received, ...(token === undefined ? {} : { token }) })
   if (!wire) return undefined
   const { present } = wire
-  context.recorder.add({ k: 'open', t: call, sub, door: 'plain', node: -1, reader: clientId, user, clean, present })
+  const served = context.recorder.now()
+  context.recorder.add({ k: 'open', t: call, sub, door: 'plain', node: -1, reader: clientId, user, clean, present, served })
   return { sub, wire }
 }
 
@@ -46,19 +47,33 @@ export async function leave(context: Context, { sub, wire }: PlainReader): Promi
   context.recorder.add({ k: 'over', sub })
 }
 
-/** A clean=0 session on whole streams. Now and then it subscribes again what it holds, which moves nothing [P-4.14]. */
+/**
+ * A clean=0 session on whole streams. Now and then it subscribes again what it holds, which moves nothing [P-4.14]. A CONNECT that was
+ * not answered may have found the session discarded, because of a trim, and made a new one [P-4.22]: then it takes another client id.
+ */
 export async function keep(context: Context, name: string, user: string, streams: readonly string[]): Promise<void> {
   const random = context.random(name)
   const held = new Set<string>()
+  let clientId = name
+  let number = 1
+  let trims = 0
+  let isUnsure = false
   await context.again(random, async () => {
+    if (isUnsure && trims !== context.trims) {
+      context.recorder.add({ k: 'abandoned', reader: clientId })
+      clientId = `${name}.${++number}`
+      held.clear()
+    }
     const waiting: IPublishPacket[] = []
     const came = (packet: IPublishPacket, to: Wire | undefined): void => {
       // Some acknowledgements come late, and some never.
       if (random() < 0.9 || context.draining) acknowledge(to, packet)
       else waiting.push(packet)
     }
-    const reader = await openReader(context, random, { clientId: name, user, clean: false, came })
+    const reader = await openReader(context, random, { clientId, user, clean: false, came })
+    isUnsure = reader === undefined
     if (!reader) return
+    trims = context.trims
     const { wire, sub } = reader
     if (!wire.present) held.clear()
     // As most clients do: they subscribe at every connection, present or not.

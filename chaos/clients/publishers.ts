@@ -28,7 +28,7 @@ export async function publishOnce(context: Context, name: string, user: string, 
       const wire = await opened(context, random, { clientId: name, user, clean: true, received })
       if (!wire) return
       let messageId = 0
-      while (!wire.isOver && !(context.draining && underWay.size === 0)) {
+      while (!wire.isOver && !context.isDone(underWay.size)) {
         for (let burst = Math.floor(random() * 6); burst > 0 && !context.draining && underWay.size < windowSize; burst--) {
           messageId = (messageId % 50_000) + 1
           const message = newMessage(context, random, name, streams)
@@ -99,7 +99,7 @@ export async function publishExactlyOnce(context: Context, name: string, user: s
         if (released) wire.send({ cmd: 'pubrel', messageId: id })
         else publish(wire, message, id, conn, true)
       }
-      while (!wire.isOver && !(context.draining && underWay.size === 0)) {
+      while (!wire.isOver && !context.isDone(underWay.size)) {
         if (!context.draining && underWay.size < 6) {
           do messageId = (messageId % 100) + 1
           while (underWay.has(messageId))
@@ -112,7 +112,7 @@ export async function publishExactlyOnce(context: Context, name: string, user: s
       wire.destroy()
       await wire.closed
     },
-    () => context.draining && underWay.size === 0,
+    () => context.isDone(underWay.size),
   )
 
   function publish(to: Wire, message: Message, id: number, conn: number, dup: boolean): void {

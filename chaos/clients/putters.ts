@@ -36,7 +36,7 @@ export async function putAgain(context: Context, name: string, user: string, str
       if (!wire) return
       if ((await wire.subscribe(`reply/${name}/#`)) === 0) {
         for (const put of underWay.values()) send(wire, put, conn)
-        while (!wire.isOver && !(context.draining && underWay.size === 0)) {
+        while (!wire.isOver && !context.isDone(underWay.size)) {
           for (let burst = Math.floor(random() * 4); burst > 0 && !context.draining && underWay.size < 6; burst--) {
             const put = newPut(context, random, streams, believed)
             underWay.set(put.more.id, put)
@@ -48,7 +48,7 @@ export async function putAgain(context: Context, name: string, user: string, str
       wire.destroy()
       await wire.closed
     },
-    () => context.draining && underWay.size === 0,
+    () => context.isDone(underWay.size),
   )
 
   function send(to: Wire, put: Put, conn: number): void {

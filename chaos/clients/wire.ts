@@ -142,7 +142,10 @@ export class Wire {
 }
 
 function overWebSocket(port: number): Duplex {
-  return createWebSocketStream(new WebSocket(`ws://127.0.0.1:${port}/mqtt`, 'mqtt', { handshakeTimeout: connectMs }))
+  const stream = createWebSocketStream(new WebSocket(`ws://127.0.0.1:${port}/mqtt`, 'mqtt', { handshakeTimeout: connectMs }))
+  // It waits for the end of what is written, which nobody is there for.
+  stream.once('end', () => stream.destroy())
+  return stream
 }
 
 /** CONNACK said no. */

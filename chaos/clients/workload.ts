@@ -1,23 +1,17 @@
 /** Who takes part in a run, and how it comes to its end. */
 import { pause } from '../faults/nemesis.ts'
-import { missingParts } from '../faults/world.ts'
 import type { WillEvent } from '../record.ts'
 import { readerOf, relayStreams, streams, topicsOf, writerOf, type Context } from './context.ts'
 import { publishOverHttp, raceConditions, readOverHttp, readPage, readState, request } from './http.ts'
 import { beTwins, intrude, leaveWills, revokeGuests, withdrawGuests } from './others.ts'
+import { Patience } from './patience.ts'
 import { keep, lookIn } from './plain.ts'
 import { publishExactlyOnce, publishOnce, speakLive } from './publishers.ts'
 import { putAgain } from './putters.ts'
 import { follow, roam, SyncWire } from './sync.ts'
 
 const team = ['spaces/team']
-const drainMs = 90_000
-/** The others notice that a node has died, and publish its wills. */
-const willsMs = 40_000
-const catchUpMs = 120_000
-/** Where something was waited for in vain already, no more than that is waited for the rest. */
-const vainMs = 15_000
-
+const everyStream = [...streams, ...relayStreams]
 export class Workload {
   readonly #context: Context
   readonly #writers: Promise<void>[]
@@ -26,18 +20,16 @@ export class Workload {
   readonly #endsSeen = new Map<string, Set<string>>()
   /** Wills that are due. */
   readonly #wills = new Map<number, string>()
+  readonly #patience: Patience
   #failed: unknown
-
-  readonly #streams: readonly string[]
 
   constructor(context: Context) {
     this.#context = context
-    const without = missingParts(context.world.options)
-    this.#streams = without.includes('relay') ? streams : [...streams, ...relayStreams]
+    this.#patience = new Patience(context.recorder, ['follow-', 'kept-', 'final-'], context.slowness)
     context.recorder.listen((event) => {
       const text = event.k === 'got' ? event.e[6] : event.k === 'plain' ? event.text : ''
       const reader = event.k === 'got' || event.k === 'plain' ? this.#readerOf.get(event.sub) : undefined
-      if (event.k === 'open') this.#readerOf.set(event.sub, event.reader)
+      if (event.k === 'open') this.#readerOf.set(event.sub, event.reader.split('.')[0] ?? '')
       if (event.k === 'will') this.#due(event)
       for (const [m, start] of this.#wills) if (text.startsWith(start)) this.#wills.delete(m)
       if (reader !== undefined) for (const [end, seen] of this.#endsSeen) if (text === end) seen.add(reader)
@@ -66,11 +58,11 @@ export class Workload {
       beTwins(context, 'twin-a'),
       beTwins(context, 'twin-b'),
       beTwins(context, 'twin-c'),
-      ...(without.includes('relay') ? [] : ['put-r', 'put-s', 'put-t'].map((name) => putAgain(context, name, 'alice', ['outbox/alice']))),
-      ...(without.includes('members') ? [] : [withdrawGuests(context, 'w')]),
+      ...['put-r', 'put-s', 'put-t'].map((name) => putAgain(context, name, 'alice', ['outbox/alice'])),
+      withdrawGuests(context, 'w'),
     ].map(watch)
     this.#readers = [
-      ...this.#streams.map((stream) => follow(context, followerOf(stream), stream)),
+      ...everyStream.map((stream) => follow(context, followerOf(stream), stream)),
       roam(context, 'roam-a'),
       roam(context, 'roam-b'),
       keep(context, 'kept-alice', 'alice', ['users/alice', ...team]),
@@ -88,31 +80,46 @@ export class Workload {
     const context = this.#context
     const missing: string[] = []
     context.draining = true
-    if (!(await endsWithin(drainMs, Promise.all(this.#writers)))) missing.push('the end of what was being published')
+    const miss = (...what: readonly string[]): void => {
+      if (what.length > 0) this.#patience.lose()
+      missing.push(...what)
+    }
+    if (!(await this.#ends(Promise.all(this.#writers)))) {
+      miss('the end of what was being published')
+      context.isVain = true
+    }
     // Where a DISCONNECT was sent nobody knows whether a will comes: those are not waited for.
-    for (const deadline = performance.now() + willsMs; this.#wills.size > 0 && performance.now() < deadline;) await pause(50)
-    for (const stream of this.#streams) {
-      // Nobody but the relay writes to an inbox.
-      if (stream.startsWith('inbox/')) continue
-      const text = await this.#publishEnd(stream, missing.length > 0 ? vainMs : catchUpMs)
-      if (text === undefined) {
-        missing.push(`an entry that ${stream} takes`)
-        continue
-      }
-      const readers = readersOf(stream)
-      const seen = this.#endsSeen.get(text) ?? new Set()
-      const deadline = performance.now() + (missing.length > 0 ? vainMs : catchUpMs)
-      while (readers.some((reader) => !seen.has(reader)) && performance.now() < deadline) await pause(50)
-      for (const reader of readers) if (!seen.has(reader)) missing.push(`the last entry of ${stream} for ${reader}`)
-    }
-    const readNode = async ({ index }: { readonly index: number }): Promise<void> => {
-      for (const stream of this.#streams) missing.push(...(await this.#readAll(index, stream)))
-    }
-    await Promise.all(context.world.nodes.map(readNode))
+    const goesOn = this.#patience.begin()
+    while (this.#wills.size > 0 && goesOn()) await pause(50)
+    // Nobody but the relay writes to an inbox.
+    const written = everyStream.filter((stream) => !stream.startsWith('inbox/'))
+    miss(...(await Promise.all(written.map((stream) => this.#seeEnd(stream)))).flat())
+    const readings = context.world.nodes.flatMap(({ index }) => everyStream.map((stream) => this.#readAll(index, stream)))
+    miss(...(await Promise.all(readings)).flat())
     context.stopping = true
     await Promise.all([...this.#readers, ...this.#writers])
     if (this.#failed) throw this.#failed
     return missing
+  }
+
+  /** Whether the work comes to its end while there is patience. */
+  async #ends(work: Promise<unknown>): Promise<boolean> {
+    const goesOn = this.#patience.begin()
+    let isOver = false
+    const over = work.then(() => (isOver = true))
+    while (!isOver && goesOn()) await Promise.race([over, pause(100)])
+    return isOver
+  }
+
+  /** Whether everybody who has to have everything gets one more entry. */
+  async #seeEnd(stream: string): Promise<string[]> {
+    const goesOn = this.#patience.begin()
+    const text = await this.#publishEnd(stream, goesOn)
+    if (text === undefined) return [`an entry that ${stream} takes`]
+    const readers = readersOf(stream)
+    const seen = this.#endsSeen.get(text) ?? new Set()
+    while (readers.some((reader) => !seen.has(reader)) && goesOn()) await pause(50)
+    return readers.filter((reader) => !seen.has(reader)).map((reader) => `the last entry of ${stream} for ${reader}`)
   }
 
   #due({ m, what }: WillEvent): void {
@@ -123,18 +130,18 @@ export class Workload {
   /** Ends without waiting for anything that may never come. */
   async abandon(): Promise<void> {
     this.#context.draining = this.#context.stopping = true
-    await endsWithin(30_000, Promise.all([...this.#readers, ...this.#writers]))
+    await this.#ends(Promise.all([...this.#readers, ...this.#writers]))
   }
 
   /** Appends one more entry, for everybody to see that they have everything; undefined where it cannot be appended. */
-  async #publishEnd(stream: string, patienceMs: number): Promise<string | undefined> {
+  async #publishEnd(stream: string, goesOn: () => boolean): Promise<string | undefined> {
     const context = this.#context
     const random = context.random(`end of ${stream}`)
     const message = context.message(random, stream, `${topicsOf(stream)}/end`)
     const user = writerOf[stream] ?? readerOf(stream)
     this.#endsSeen.set(message.text, new Set())
     const id = `m${message.m}`
-    for (const deadline = performance.now() + patienceMs; performance.now() < deadline;) {
+    while (goesOn()) {
       const conn = context.connection()
       context.sending(message, { door: 'http', user, client: '~http' }, conn, { id })
       const body = { id, topic: message.topic.slice(stream.length + 1), text: message.text }
@@ -153,34 +160,34 @@ export class Workload {
   async #readAll(node: number, stream: string): Promise<string[]> {
     const context = this.#context
     const missing: string[] = []
+    const goesOn = this.#patience.begin()
     let after: string | undefined = 'earliest'
-    for (let tries = 0; after !== undefined && tries < 150; tries++) {
+    while (after !== undefined && goesOn()) {
       const page = await readPage(context, node, stream, { after, limit: 1_000, final: true })
       after = page?.upToDate === true ? undefined : (page?.next ?? after)
       if (!page) await pause(200)
     }
     if (after !== undefined) missing.push(`all pages of ${stream} from node ${node}`)
     let hasState = false
-    for (let tries = 0; !hasState && tries < 100; tries++) {
-      if (tries > 0) await pause(200)
+    while (!hasState && goesOn()) {
       hasState = await readState(context, node, stream, true)
+      if (!hasState) await pause(200)
     }
     if (!hasState) missing.push(`the state of ${stream} from node ${node}`)
-    const deadline = performance.now() + catchUpMs
     let hasReplayed = false
-    while (!hasReplayed && performance.now() < deadline) hasReplayed = await this.#replay(node, stream, deadline)
+    while (!hasReplayed && goesOn()) hasReplayed = await this.#replay(node, stream, goesOn)
     if (!hasReplayed) missing.push(`a replay of ${stream} from node ${node}`)
     return missing
   }
 
   /** The whole stream from its beginning; false where the connection could not be had, or ended before. */
-  async #replay(node: number, stream: string, deadline: number): Promise<boolean> {
-    const [user, reader] = [readerOf(stream), `final-${node}`]
+  async #replay(node: number, stream: string, goesOn: () => boolean): Promise<boolean> {
+    const [user, reader] = [readerOf(stream), `final-${node}-${stream.replace('/', '-')}`]
     const door = new SyncWire(this.#context)
     const wire = await door.open(reader, user, Math.random, { node })
     const following = wire && (await door.subscribe({ reader, user, stream, node, filter: '#', from: 'earliest', final: true }))
     const isCaughtUp = (): boolean => following?.caughtUpAt !== undefined
-    const isOver = (): boolean => !following || wire.isOver || isCaughtUp() || performance.now() > deadline
+    const isOver = (): boolean => !following || wire.isOver || isCaughtUp() || !goesOn()
     while (!isOver()) await pause(30)
     wire?.destroy()
     await wire?.closed
@@ -198,14 +205,4 @@ function readersOf(stream: string): string[] {
 
 function followerOf(stream: string): string {
   return `follow-${stream.replace('/', '-')}`
-}
-
-async function endsWithin(ms: number, work: Promise<unknown>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<false>((resolve) => (timer = setTimeout(() => resolve(false), ms)))
-  try {
-    return await Promise.race([work.then(() => true), late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

@@ -23,6 +23,7 @@ interface Fault {
 /** What a fault may keep a node from is over a while after it was mended: connections are made again, the log is read. */
 const recoveryMs = 3_000
 const triesMax = 15
+const restMs = { min: 500, max: 2_500 } as const
 const triesWithWrongClock = 3
 
 export class Nemesis {
@@ -30,6 +31,7 @@ export class Nemesis {
   readonly #faults: readonly Fault[]
   readonly counts = new Map<string, number>()
   #underWay = new Set<Promise<void>>()
+  #isOver = false
   /** One fault at a time for each process: the last one of each. */
   readonly #busy = new Map<Child, Promise<void>>()
 
@@ -50,7 +52,7 @@ export class Nemesis {
       add('database killed', () => this.#alone(database, () => this.#restart(database, 'SIGKILL', 1_500)))
       add('database frozen', () => this.#alone(database, () => this.#freeze(database, 4_000)))
       add('database way', () => this.#disturb(this.#way('database')))
-      add('answers lost', () => this.#disturb(this.#way('database'), 'lose answers', 1_000))
+      add('answers lost', () => this.#loseAnswers(this.#way('database')))
       if (options.store === 'mongo-stub') add('database lost', () => this.#alone(database, () => this.#loseMajority(database)))
     }
     if (redis) {
@@ -77,6 +79,7 @@ export class Nemesis {
       await pause(between(random, 300, theme.pauseMsMax))
       while (this.#underWay.size > 2) await Promise.race(this.#underWay)
     }
+    this.#isOver = true
     await Promise.all(this.#underWay)
   }
 
@@ -96,7 +99,11 @@ export class Nemesis {
 
   async #alone(child: Child, work: () => Promise<void>): Promise<void> {
     const before = this.#busy.get(child) ?? Promise.resolve()
-    const turn = before.then(work).then(() => pause(between(this.#parts.random, 500, 2_500))) // It has to do something before the next one.
+    const { random, theme } = this.#parts
+    // It has to do something before the next one.
+    const turn = before
+      .then(work)
+      .then(() => (this.#isOver ? undefined : pause(between(random, restMs.min, theme.restMsMax ?? restMs.max))))
     this.#busy.set(child, turn)
     await turn
   }
@@ -120,7 +127,7 @@ export class Nemesis {
   }
 
   async #restart(child: Child, signal: NodeJS.Signals, downMsMax: number): Promise<void> {
-    const downMs = between(this.#parts.random, 0, downMsMax)
+    const downMs = this.#downMs(downMsMax)
     if (!child.running) return
     // What a node does not do while it is down, nobody asks of it; what is behind the nodes, all of them wait for.
     const isBehind = child === this.#parts.world.database
@@ -128,6 +135,10 @@ export class Nemesis {
     await child.stop(signal)
     await pause(downMs)
     await this.#startAgain(child)
+  }
+
+  #downMs(max: number): number {
+    return between(this.#parts.random, 0, Math.min(max, this.#parts.theme.downMsMax ?? Infinity))
   }
 
   /** A node that cannot begin while its database is away is tried again and again, as whoever runs it would; so is a clock that it refuses set right. */
@@ -157,11 +168,10 @@ export class Nemesis {
     child.resume()
   }
 
-  async #disturb(proxy: FaultProxy, wanted?: 'lose answers', msMax = 5_000): Promise<void> {
+  async #disturb(proxy: FaultProxy): Promise<void> {
     const { random } = this.#parts
-    const ms = between(random, 200, msMax)
-    const kind =
-      wanted ?? pick(random, ['cut', 'delay', 'hold', 'half-open to', 'half-open from', 'refuse', 'lose answers', 'lose answers'] as const)
+    const ms = between(random, 200, 5_000)
+    const kind = pick(random, ['cut', 'delay', 'hold', 'half-open to', 'half-open from', 'refuse', 'lose answers', 'lose answers'] as const)
     const isBehind = proxy.name.endsWith('database')
     this.#tell(kind, `${proxy.name} for ${Math.round(ms)} ms`, isBehind ? { slowMs: ms + recoveryMs } : {})
     if (kind === 'cut') return proxy.cut()
@@ -172,6 +182,15 @@ export class Nemesis {
     else proxy.halfOpen(kind === 'half-open to' ? 'far' : 'near')
     await pause(ms)
     proxy.mend()
+  }
+
+  /** The database does what it was asked, and the node does not hear of it; it may ask again at once. */
+  async #loseAnswers(proxy: FaultProxy): Promise<void> {
+    const ms = between(this.#parts.random, 50, 300)
+    this.#tell('answers lost', `of ${proxy.name} for ${Math.round(ms)} ms`, { slowMs: ms + recoveryMs })
+    const end = proxy.loseInUse()
+    await pause(ms)
+    end()
   }
 
   async #shiftClock(node: Node): Promise<void> {
@@ -194,8 +213,8 @@ export class Nemesis {
   }
 
   async #cutPower(node: Node): Promise<void> {
-    const { world, random } = this.#parts
-    const downMs = between(random, 0, 1_000)
+    const { world } = this.#parts
+    const downMs = this.#downMs(1_000)
     if (!node.child.running) return
     await node.child.stop('SIGKILL')
     const lost = world.power?.lose(storeFolder(node)) ?? 0
@@ -212,7 +231,7 @@ export class Nemesis {
     await node.child.stop('SIGKILL')
     // Before the server is there again, for whoever meets the new beginning.
     this.#tell('trim', `${stream} to begin at ${first}`, { trimmed: { stream, first } })
-    const failed = world.trim(node, stream, first)
+    const failed = await world.trim(node, stream, first)
     if (failed !== undefined) this.#tell('trim refused', failed)
     await this.#startAgain(node.child)
   }

@@ -8,6 +8,8 @@ interface Pair {
   readonly far: Socket
   /** When the last chunk of each way is due, so that chunks keep their order. */
   readonly due: { up: number; down: number }
+  /** Chunks that passed from the far side. */
+  answers: number
 }
 
 export class FaultProxy {
@@ -66,6 +68,19 @@ export class FaultProxy {
     for (const { far } of this.#pairs) far.pause()
   }
 
+  /** As `loseAnswers`, for the connections in use, until the function is called; those that begin pass. */
+  loseInUse(): () => void {
+    // A driver that loses the connection it watches the server by, or one while it is opened, is kept from it for long: that is another fault.
+    const inUse = [...this.#pairs].filter(({ answers }) => answers > 5)
+    for (const { far } of inUse) far.pause()
+    return () => {
+      for (const { near, far } of inUse) {
+        near.destroy()
+        far.destroy()
+      }
+    }
+  }
+
   /** One side of each connection ends; the other one hears nothing of it, and never gets an answer again. */
   halfOpen(side: 'near' | 'far'): void {
     for (const pair of this.#pairs) {
@@ -107,7 +122,7 @@ export class FaultProxy {
     if (this.#refusing) return void near.destroy()
     const far = connect({ port: this.#targetPort, host: '127.0.0.1', noDelay: true })
     near.setNoDelay(true)
-    const pair: Pair = { near, far, due: { up: 0, down: 0 } }
+    const pair: Pair = { near, far, due: { up: 0, down: 0 }, answers: 0 }
     this.#pairs.add(pair)
     this.#forward(pair, near, far, 'up')
     this.#forward(pair, far, near, 'down')
@@ -123,12 +138,19 @@ export class FaultProxy {
   }
 
   #forward(pair: Pair, from: Socket, to: Socket, way: 'up' | 'down'): void {
+    const late: Buffer[] = []
     from.on('data', (bytes) => {
+      if (way === 'down') pair.answers++
       const now = performance.now()
       const due = Math.max(pair.due[way], now + this.#delayMs)
       pair.due[way] = due
-      if (due <= now) to.write(bytes)
-      else setTimeout(() => void (this.#pairs.has(pair) && to.write(bytes)), due - now)
+      if (due <= now && late.length === 0) return void to.write(bytes)
+      late.push(bytes)
+      // Timers that are due at one moment fire in any order: each lets the oldest chunk pass.
+      setTimeout(() => {
+        const oldest = late.shift()
+        if (oldest && this.#pairs.has(pair)) to.write(oldest)
+      }, due - now)
     })
   }
 }

@@ -45,20 +45,33 @@ export interface Theme {
   readonly weights: Readonly<Partial<Record<FaultKind, number>>>
   /** Between two faults at most, ms. */
   readonly pauseMsMax: number
+  /** How long what was killed is down at most, ms. Where it counts how often, not how long, a short time makes room for more. */
+  readonly downMsMax?: number
+  /** How long a process is left alone after a fault at most, ms. */
+  readonly restMsMax?: number
 }
 
-export type ThemeName = 'everything' | 'losses' | 'answers' | 'hints'
+export type ThemeName = 'everything' | 'losses' | 'answers' | 'majorities' | 'hints'
 
 const clusters = ['mongo', 'mongo-stub'] as const
 
 export const themes: readonly Theme[] = [
-  { name: 'losses', stores: ['level'], weights: { kill: 4, power: 6, trim: 6, clients: 2 }, pauseMsMax: 2_500 },
   {
-    name: 'answers',
-    stores: clusters,
-    weights: { 'answers lost': 8, 'database lost': 5, 'database way': 2, kill: 1 },
-    // Between two of them the database has to take something, or there is nothing whose outcome could be unknown.
-    pauseMsMax: 3_500,
+    name: 'losses',
+    stores: ['level'],
+    weights: { kill: 4, power: 6, trim: 4, clients: 1 },
+    pauseMsMax: 1_500,
+    downMsMax: 500,
+    restMsMax: 2_000,
+  },
+  // Between two of them the database has to take something, or there is nothing whose outcome could be unknown.
+  { name: 'answers', stores: clusters, weights: { 'answers lost': 1 }, pauseMsMax: 2_000 },
+  {
+    name: 'majorities',
+    stores: ['mongo-stub'],
+    weights: { 'database lost': 6, 'answers lost': 2, kill: 1 },
+    pauseMsMax: 3_000,
+    downMsMax: 500,
   },
   { name: 'hints', stores: clusters, weights: { 'redis killed': 8, 'redis way': 4, 'redis frozen': 2, clients: 3 }, pauseMsMax: 2_000 },
   { name: 'everything', stores: ['level', ...clusters], weights: usual, pauseMsMax: 3_500 },

@@ -1,7 +1,7 @@
 /** All processes of a run: nodes, database, Redis, and a proxy on each way between them and the clients. */
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -61,8 +61,8 @@ export interface World {
   readonly power: Power | undefined
   /** Everything runs, and nothing stands in the way. */
   mend(): Promise<void>
-  /** Lets a stream of a stopped server with the embedded store begin later; false where the command fails. */
-  trim(node: Node, stream: string, before: number): string | undefined
+  /** Lets a stream of a stopped server with the embedded store begin later; resolves with what the command says where it fails. */
+  trim(node: Node, stream: string, before: number): Promise<string | undefined>
   close(): Promise<void>
 }
 
@@ -74,7 +74,7 @@ export async function openWorld(options: WorldOptions): Promise<World> {
   const redis = store !== 'level' && hasRedis() ? redisChild(folder, await freePort()) : undefined
   const children = [database, redis].filter((child) => child !== undefined)
   const nodes: Node[] = []
-  for (let index = 0; index < options.nodes; index++) nodes.push(await makeNode({ index, folder, servers, database, redis, power }))
+  for (let index = 0; index < options.nodes; index++) nodes.push(await makeNode({ index, folder, store, servers, database, redis, power }))
   try {
     await Promise.all(children.map((child) => child.start()))
     // The first one makes what the store is known by.
@@ -104,10 +104,13 @@ export async function openWorld(options: WorldOptions): Promise<World> {
       }
       await Promise.all(nodes.map(setRight))
     },
-    trim(node, stream, before) {
+    async trim(node, stream, before) {
       const words = [join(servers, 'bin/tidemark.js'), 'trim', stream, '--before', `${before}`, '--data', node.data]
-      const { status, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' })
-      return status === 0 ? undefined : stderr
+      const child = spawn(process.execPath, words, { stdio: ['ignore', 'ignore', 'pipe'] })
+      let said = ''
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text))
+      const [code] = (await once(child, 'close')) as [number | null]
+      return code === 0 ? undefined : said
     },
     async close() {
       await Promise.all(nodes.map(({ child }) => child.stop()))
@@ -135,16 +138,20 @@ export async function startNode(node: Node, power: Power | undefined): Promise<v
   await node.child.start()
 }
 
+/** Of a node to its database. FerretDB reads whole collections, and several at once bring it down; with one, few commits are on their way when answers are lost. */
+const connectionsOf: Readonly<Record<StoreKind, number>> = { level: 0, mongo: 1, 'mongo-stub': 4 }
+
 interface NodeParts {
   readonly index: number
   readonly folder: string
+  readonly store: StoreKind
   readonly servers: string
   readonly database: Child | undefined
   readonly redis: Child | undefined
   readonly power: Power | undefined
 }
 
-async function makeNode({ index, folder, servers, database, redis, power }: NodeParts): Promise<Node> {
+async function makeNode({ index, folder, store, servers, database, redis, power }: NodeParts): Promise<Node> {
   const data = join(folder, `node${index}`)
   mkdirSync(data, { recursive: true })
   const [mqttPort, httpPort] = [await freePort(), await freePort()]
@@ -155,7 +162,7 @@ async function makeNode({ index, folder, servers, database, redis, power }: Node
   if (database) {
     const proxy = await FaultProxy.open(`node ${index} to database`, database.port)
     back.push(proxy)
-    settings['store'] = `mongodb://127.0.0.1:${proxy.port}/chaos?maxPoolSize=1&directConnection=true`
+    settings['store'] = `mongodb://127.0.0.1:${proxy.port}/chaos?maxPoolSize=${connectionsOf[store]}&directConnection=true`
   }
   if (redis) {
     const proxy = await FaultProxy.open(`node ${index} to redis`, redis.port)
@@ -198,10 +205,4 @@ async function freePort(): Promise<number> {
     await once(server, 'close')
     return port
   }
-}
-
-/** What the servers of these sources cannot do yet: it is left out of the run, and said to be. */
-export function missingParts({ servers }: WorldOptions): string[] {
-  const parts = { relay: 'dist/log/relay.js', members: 'dist/bridge/members.js' }
-  return Object.entries(parts).flatMap(([name, file]) => (existsSync(join(servers, file)) ? [] : [name]))
 }

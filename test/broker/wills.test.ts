@@ -55,6 +55,36 @@ describe('Wills', () => {
     expect((await again.log.stream('users/alice')).headSeq).to.equal(3)
   })
 
+  it('[P-4.27] is published once for whoever was welcomed, also where the server stops in the same moment', async () => {
+    const store = new MemoryStore()
+    const it = await testBroker({ store })
+    const welcomed: string[] = []
+    const opening = Array.from({ length: 60 }, async (_, number) => {
+      const payload = Buffer.from(`of ${number}`)
+      try {
+        await it.client('alice', { clientId: `${number}`, will: { ...will, payload } })
+        welcomed.push(payload.toString())
+      } catch (error) {
+        // Who came too late for the server is not its concern.
+        if (!(error instanceof Error)) throw error
+      }
+    })
+    await Promise.race(opening)
+    await it.close()
+    await Promise.all(opening)
+    const again = await testBroker({ store, folder: it.folder })
+    const reader = await again.client('alice', { clientId: 'reader' })
+    await reader.subscribe('sync@earliest/users/alice/#')
+    const { headSeq } = await again.log.stream('users/alice')
+    const published: unknown[] = []
+    while (published.length < headSeq) {
+      const { ctl, text } = JSON.parse((await reader.message()).text) as { readonly ctl?: string; readonly text?: string }
+      if (ctl === undefined) published.push(text)
+    }
+    expect(published).to.include.members(welcomed)
+    expect(new Set(published).size).to.equal(published.length)
+  })
+
   it('[P-4.27] is published once after an unclean stop', async () => {
     const inner = new MemoryStore()
     const store = new GatedStore(inner)

@@ -1,6 +1,6 @@
 /** The checker itself: it holds a record in which everything went well to be good, and finds each thing that goes wrong. */
 import { expect } from 'chai'
-import { check, judge, promises } from '../../chaos/checker/check.ts'
+import { check, isEnough, judge, promises } from '../../chaos/checker/check.ts'
 import { matches } from '../../chaos/checker/facts.ts'
 import { parsePosition } from '../../chaos/checker/positions.ts'
 import type { Event, Sighting } from '../../chaos/record.ts'
@@ -212,6 +212,55 @@ describe('the checker of the breaker', () => {
     expect(replayed?.violations).to.deep.equal([])
     const last = check(plus({ ...cut, t: 59.95 })(smallRecord())).find(({ name }) => name.startsWith('replay and history'))
     expect(last?.violations).to.not.deep.equal([])
+  })
+
+  it('[P-6.8] holds a reading to what stood when it began: a will that nobody waited for may come behind it', () => {
+    const will = Object.assign([...sixth], { 1: 'will-1', 6: 'm99 x' }) as unknown as Sighting
+    const behind = check(plus({ k: 'got', t: 59.99, sub: 1, e: will })(smallRecord())).find(({ name }) =>
+      name.startsWith('replay and history'),
+    )
+    expect(behind?.violations).to.deep.equal([])
+    const before = check(plus({ k: 'got', t: 49, sub: 1, e: will })(smallRecord())).find(({ name }) =>
+      name.startsWith('replay and history'),
+    )
+    expect(before?.violations).to.not.deep.equal([])
+  })
+
+  it('[P-4.12] [P-4.17] holds retained messages that a returning session had not got to the moment of its return', () => {
+    const verdictOf = (text: string): unknown => {
+      const retained: Event = { k: 'plain', t: 40.9, sub: 4, topic: 'users/alice/c', text, dup: false, retain: true }
+      return check(plus(retained)(smallRecord())).find(({ name }) => name.startsWith('plain sessions'))?.violations.length
+    }
+    expect(verdictOf('m4 x')).to.equal(0)
+    expect(verdictOf('m3 x')).to.equal(1)
+  })
+
+  it('[P-4.12] knows a deletion that alone came from a later one of the same topic', () => {
+    const deletes = (seq: number, t: number): Event[] => {
+      const { k, user, client } = late as Kind<'send'>
+      const [stream, topic, id] = ['users/alice', 'users/alice/c', `m${seq + 50}`]
+      const e: Sighting = [position(seq), id, 2_000 + seq, user, client, topic, '', 'd']
+      const sent = { m: seq + 50, t, conn: seq + 50, door: 'put', user, client, stream, topic, text: '', retain: true, id } as const
+      return [
+        { k, ...sent },
+        { k: 'got', t: t + 0.01, sub: 1, e },
+      ]
+    }
+    const reading: Event[] = [
+      { k: 'open', t: 59.61, sub: 50, door: 'plain', node: 0, reader: 'brief', user: 'alice', clean: true, present: false },
+      { k: 'subscribed', t: 59.63, call: 59.62, sub: 50, filter: 'users/alice/#', code: 1 },
+      { k: 'plain', t: 59.72, sub: 50, topic: 'users/alice/c', text: '', dup: false, retain: false },
+    ]
+    const about = check(plus(...reading, ...deletes(6, 59.7), ...deletes(7, 59.8))(smallRecord()))
+    const sessions = about.find(({ name }) => name.startsWith('plain sessions'))
+    expect(sessions?.violations.filter((violation) => violation.startsWith('brief'))).to.deep.equal([])
+  })
+
+  it('[P-8.6] says whether several rounds have seen enough', () => {
+    const long = check(smallRecord().map((event) => (event.k === 'run' ? { ...event, minutes: 0.1 } : event)))
+    expect(isEnough([])).to.equal(false)
+    expect(isEnough([long])).to.equal(false)
+    expect(isEnough([long, ...Array.from({ length: 60 }, () => check(smallRecord()))])).to.equal(true)
   })
 
   it('[P-10.25] gives more time where a fault kept the servers from it', () => {
