@@ -105,10 +105,10 @@ export class Workload {
   /** Whether the work comes to its end while there is patience. */
   async #ends(work: Promise<unknown>): Promise<boolean> {
     const goesOn = this.#patience.begin()
-    let isOver = false
-    const over = work.then(() => (isOver = true))
-    while (!isOver && goesOn()) await Promise.race([over, pause(100)])
-    return isOver
+    const state = { isOver: false }
+    const over = work.then(() => void (state.isOver = true))
+    while (!state.isOver && goesOn()) await Promise.race([over, pause(100)])
+    return state.isOver
   }
 
   /** Whether everybody who has to have everything gets one more entry. */
