@@ -81,7 +81,12 @@ function passMqtt(client: Socket, port: number, fault: Fault, sockets: Set<Socke
 }
 
 function passHttp(asked: IncomingMessage, response: ServerResponse, port: number, fault: Fault): void {
-  const { method = 'GET', url = '/', headers } = asked
+  // What comes compressed could not be changed.
+  const {
+    method = 'GET',
+    url = '/',
+    headers: { 'accept-encoding': _encodings, ...headers },
+  } = asked
   const onward = request({ host: '127.0.0.1', port, method, path: url, headers, agent: false }, (answer) => {
     const isStream = /event-stream/.test(answer.headers['content-type'] ?? '')
     const told = Object.fromEntries(Object.entries(answer.headers).map(([name, value]) => [name, String(value)]))
