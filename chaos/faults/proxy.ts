@@ -144,7 +144,10 @@ export class FaultProxy {
       const now = performance.now()
       const due = Math.max(pair.due[way], now + this.#delayMs)
       pair.due[way] = due
-      if (due <= now && late.length === 0) return void to.write(bytes)
+      if (due <= now && late.length === 0) {
+        to.write(bytes)
+        return
+      }
       late.push(bytes)
       // Timers that are due at one moment fire in any order: each lets the oldest chunk pass.
       setTimeout(() => {

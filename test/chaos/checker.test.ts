@@ -237,12 +237,12 @@ describe('the checker of the breaker', () => {
 
   it('[P-4.12] knows a deletion that alone came from a later one of the same topic', () => {
     const deletes = (seq: number, t: number): Event[] => {
-      const { k, user, client } = late as Kind<'send'>
+      const [user, client] = ['alice', 'once']
       const [stream, topic, id] = ['users/alice', 'users/alice/c', `m${seq + 50}`]
       const e: Sighting = [position(seq), id, 2_000 + seq, user, client, topic, '', 'd']
       const sent = { m: seq + 50, t, conn: seq + 50, door: 'put', user, client, stream, topic, text: '', retain: true, id } as const
       return [
-        { k, ...sent },
+        { k: 'send', ...sent },
         { k: 'got', t: t + 0.01, sub: 1, e },
       ]
     }
