@@ -105,10 +105,9 @@ export class Workload {
   /** Whether the work comes to its end while there is patience. */
   async #ends(work: Promise<unknown>): Promise<boolean> {
     const goesOn = this.#patience.begin()
-    const state = { isOver: false }
-    const over = work.then(() => void (state.isOver = true))
-    while (!state.isOver && goesOn()) await Promise.race([over, pause(100)])
-    return state.isOver
+    const over = work.then(() => true)
+    while (goesOn()) if (await Promise.race([over, pause(100).then(() => false)])) return true
+    return false
   }
 
   /** Whether everybody who has to have everything gets one more entry. */
