@@ -153,6 +153,7 @@ const copied = [
   'auth',
   'bridge',
   'broker',
+  'conformance',
   'delivery',
   'log',
   'protocol',
