@@ -90,8 +90,9 @@ export class LastingStore extends MemoryStore {
     return await super.add(items)
   }
 
+  /** As browsers count, what is replaced needs room beside what was there. */
   override async replace(items: readonly Waiting[]): Promise<void> {
-    await this.#write([])
+    await this.#write(items)
     return await super.replace(items)
   }
 
