@@ -1,8 +1,9 @@
 /** Pages for browser tests: TypeScript of this repository, bundled on the fly, served as a careful deployment would. */
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { build } from 'esbuild'
+import { build, type Plugin } from 'esbuild'
 import { root } from './source-files.ts'
 
 export interface PageOptions {
@@ -14,6 +15,8 @@ export interface PageOptions {
   readonly connectTo?: string
   /** Default: a free one. */
   readonly port?: number
+  /** Another release of the page: what stands in a file of it, by its path below the root. Throws where nothing is changed. */
+  readonly changes?: Readonly<Record<string, (source: string) => string>>
 }
 
 export interface ServedPage {
@@ -24,7 +27,7 @@ export interface ServedPage {
 
 /** Bundles and serves; everything but the bundle's files and the page is 404. */
 export async function servedPage(options: PageOptions): Promise<ServedPage> {
-  const files = await bundle(options.script)
+  const files = await bundle(options)
   const page = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Test</title><link rel="icon" href="data:,">
 <body>${options.body ?? ''}<script type="module" src="/page.js"></script></body></html>`
   const server = createServer((request, response) => {
@@ -51,7 +54,7 @@ function policy({ connectTo = 'http: ws: https: wss:' }: PageOptions): string {
 }
 
 /** Path → JavaScript. What is loaded later stands in files of its own. */
-async function bundle(script: PageOptions['script']): Promise<Map<string, string>> {
+async function bundle({ script, changes = {} }: PageOptions): Promise<Map<string, string>> {
   const entry =
     'file' in script
       ? { entryPoints: [{ in: script.file, out: 'page' }] }
@@ -63,6 +66,9 @@ async function bundle(script: PageOptions['script']): Promise<Map<string, string
     splitting: true,
     format: 'esm',
     platform: 'browser',
+    // `tidemark/client` from the sources.
+    conditions: ['tidemark-source'],
+    plugins: Object.entries(changes).map(([path, change]) => changing(path, change)),
     target: 'es2022',
     minify: false,
     write: false,
@@ -70,4 +76,18 @@ async function bundle(script: PageOptions['script']): Promise<Map<string, string
     logLevel: 'silent',
   })
   return new Map(outputFiles.map(({ path, text }) => [path, text]))
+}
+
+function changing(path: string, change: (source: string) => string): Plugin {
+  return {
+    name: `another ${path}`,
+    setup: (building) => {
+      building.onLoad({ filter: new RegExp(`/${path.replaceAll('.', '\\.')}$`) }, async (file) => {
+        const source = await readFile(file.path, 'utf8')
+        const contents = change(source)
+        if (contents === source) throw new Error(`${path} has nothing to be changed`)
+        return { contents, loader: 'ts' }
+      })
+    },
+  }
 }
