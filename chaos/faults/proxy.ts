@@ -49,6 +49,14 @@ export class FaultProxy {
     }
   }
 
+  /** As `cut`, but what was on its way is thrown away, and both sides hear of an error. */
+  reset(): void {
+    for (const { near, far } of this.#pairs) {
+      near.resetAndDestroy()
+      far.resetAndDestroy()
+    }
+  }
+
   delay(ms: number): void {
     this.#delayMs = ms
   }

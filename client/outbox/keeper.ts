@@ -71,8 +71,9 @@ export class Keeper {
     const { replaced, removed } = changes
     try {
       await this.#loaded()
-      if (replaced.length > 0) await this.#store.replace(replaced)
+      // What goes makes room. What has gone stays away, also where it was to be replaced.
       if (removed.length > 0) await this.#store.remove(removed)
+      if (replaced.length > 0) await this.#store.replace(replaced)
       changes.resolve()
     } catch (error) {
       changes.reject(error)

@@ -57,6 +57,8 @@ export class Lane {
   /** In a row. */
   #failures = 0
   #sinceUses = 0
+  /** How many are noted at once: fewer where the device has little room. */
+  #notedMax = usesMax
   #lastPos: string | undefined = undefined
 
   constructor(stream: string, parts: LaneParts) {
@@ -213,9 +215,29 @@ export class Lane {
       if (item.state === 'queued' && item.waiting.since === undefined && !this.#isHeld(item)) items.push(item)
     }
     const stamped = items.map(({ waiting }): Waiting => ({ ...waiting, since, uid: waiting.uid ?? uid }))
-    await this.#parts.replace(stamped)
-    for (const [index, item] of items.entries()) item.waiting = stamped[index] as Waiting
-    this.#sinceUses = items.length
+    const noted = await this.#note(stamped)
+    for (const [index, item] of items.slice(0, noted).entries()) item.waiting = stamped[index] as Waiting
+    this.#sinceUses = noted
+  }
+
+  /**
+   * Keeps as many of the first as there is room for, and says how many that are. Only sending makes room on a full
+   * device: there one at a time goes on without being noted, and might stand twice if the page ended just then and came
+   * back when the server has forgotten it.
+   */
+  async #note(items: readonly Waiting[]): Promise<number> {
+    for (;;) {
+      const count = Math.min(items.length, this.#notedMax)
+      try {
+        await this.#parts.replace(items.slice(0, count))
+        this.#notedMax = Math.min(usesMax, this.#notedMax * 2)
+        return count
+      } catch (error) {
+        if (asClientError(error, 'internal').code !== 'storage-full') throw error
+        if (count === 1) return 1
+        this.#notedMax = Math.ceil(count / 2)
+      }
+    }
   }
 
   async #headOr(link: Link, unreadable: string): Promise<string> {
@@ -230,7 +252,7 @@ export class Lane {
 
   /** [P-9.10] */
   async #lookUp(item: Item, link: Link): Promise<void> {
-    const { history, bounds, replace } = this.#parts
+    const { history, bounds } = this.#parts
     const { id, uid, topic, since = '' } = item.waiting
     const query = { topic: topic.slice(this.#stream.length + 1), limit: bounds.pageEntries }
     for (let after = since; ;) {
@@ -249,7 +271,7 @@ export class Lane {
       if (!page.upToDate) continue
       if (item.refusal) return this.#refuse(item, item.refusal)
       const again: Waiting = { ...item.waiting, since: after }
-      await replace([again])
+      await this.#note([again])
       item.waiting = again
       if (item.state === 'unknown') item.state = 'queued'
       return

@@ -139,9 +139,18 @@ export class Outbox {
     await this.#load()
     const found = (await this.#parts.store.load()).filter((waiting) => waiting.owner === owner)
     const adopted = found.map((waiting): Waiting => ({ ...waiting, owner: this.#parts.owner }))
-    if (adopted.length > 0) await this.#keeper.replace(adopted)
+    if (adopted.length > 0) await this.#noteAdopted(adopted)
     await this.#take(adopted)
     this.#pump()
+  }
+
+  /** On a device without room for that another tab may send them as well, which does no harm. */
+  async #noteAdopted(adopted: readonly Waiting[]): Promise<void> {
+    try {
+      await this.#keeper.replace(adopted)
+    } catch (error) {
+      if (asClientError(error, 'storage-unavailable').code !== 'storage-full') throw error
+    }
   }
 
   /** What is being written is written; what waits is sent in another life, where the store outlives this one. */
@@ -261,6 +270,8 @@ export class Outbox {
     item.waiting = { ...item.waiting, key }
     item.kept = true
     for (const caller of item.callers) caller.release()
+    // The store may have found only now that it cannot keep anything.
+    this.#kind.changed()
     // A refused one with this id is what this one repeats.
     void this.#refusals.dismiss(item.waiting.id)
     this.#lane(item.waiting.stream).pump()

@@ -33,7 +33,7 @@ export interface Refusal {
 }
 
 export interface OutboxStore {
-  /** Whether it outlives the process; final once `load` has resolved. */
+  /** Whether what is kept outlives the process. Known once `load` has resolved; it may cease to be so. */
   readonly durable: boolean
   /** Everything kept, by rising key. Opens the store where that has not happened; so does every other call. */
   load(): Promise<readonly Waiting[]>

@@ -61,11 +61,11 @@ export class Line implements ReaderActions {
     this.state = readerMachine[this.state][event](this, ...args)
   }
 
-  /** Entries between the cursor and the newest one told of. */
+  /** Entries between the cursor and the newest one told of; before the first page from `earliest` at most so many. */
   get behind(): number {
     const head = this.#newest()
-    if (head === '' || !isPosition(this.#cursor)) return 0
-    return Math.max(0, seqOf(head) - seqOf(this.#cursor))
+    if (head === '' || this.#cursor === '') return 0
+    return Math.max(0, seqOf(head) - (isPosition(this.#cursor) ? seqOf(this.#cursor) : 0))
   }
 
   get wanted(): Wanted | undefined {

@@ -61,6 +61,15 @@ describe('Line', () => {
     expect(entries(line)).to.deep.equal(['e2', 'e3', 'e4', 'e5'])
   })
 
+  it('knows from the beginning how much is missing', () => {
+    expect(joined(7).line.behind, 'now').to.equal(0)
+    expect(joined(7, { from: pos(2) }).line.behind).to.equal(5)
+    const { line } = joined(7, { from: 'earliest' })
+    expect(line.behind, 'at most').to.equal(7)
+    line.dispatch('page', { entries: [envelope(4)], next: pos(4), head: pos(7), first: pos(4), upToDate: false })
+    expect(line.behind).to.equal(3)
+  })
+
   it('of a narrower filter it says how far everything has come', () => {
     const { feed, line } = joined(3, {}, 'a/#')
     feed.at(pos(5))

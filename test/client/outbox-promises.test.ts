@@ -1,9 +1,11 @@
 /** The outbox: reloads, forgotten ids, full devices, several tabs and users, and what is no use publishing. */
 import { expect } from 'chai'
 import { ClientError } from '../../client/errors.ts'
+import { Keeper } from '../../client/outbox/keeper.ts'
 import { MemoryStore } from '../../client/outbox/memory-store.ts'
 import { makeWorld } from '../bridge/support.ts'
 import { HttpSession, httpHistory } from './http-session.ts'
+import { unsent } from './outbox-store-contract.ts'
 import { board, LastingStore, makeOutbox, settle } from './outbox-world.ts'
 
 describe('the outbox promises', () => {
@@ -159,6 +161,33 @@ describe('the outbox promises', () => {
       const told = await Promise.all(codes)
       expect(told).to.deep.equal(Array.from({ length: 300 }, (_, n) => (n < kept ? 'committed' : 'storage-full')))
       expect(world.server.stream(board).all).to.have.length(kept)
+    })
+
+    it('[P-9.9] a full device is emptied by sending, after a reload and by another tab as well, and noted as soon as there is room', async () => {
+      const store = new LastingStore()
+      const one = makeOutbox({ store })
+      for (let n = 1; n <= 100; n++) void one.outbox.publish(board, 'log', 'x'.repeat(100), { id: `id-${n}` })
+      await settle()
+      // Not even one more fits.
+      store.bytesMax = JSON.stringify(await store.load()).length
+      const two = makeOutbox({ server: one.server, store, owner: 'tab-2' })
+      two.attach()
+      await two.outbox.adopt('tab-1')
+      for (let round = 0; two.outbox.count.get() > 0 && round < 200; round++) await settle()
+      await settle()
+      expect(one.server.stream(board).all.map(({ id }) => id)).to.deep.equal(Array.from({ length: 100 }, (_, n) => `id-${n + 1}`))
+      expect(await store.load()).to.deep.equal([])
+      expect(two.settled).to.have.length(100)
+    })
+
+    it('what goes makes room before something is replaced', async () => {
+      const store = new LastingStore()
+      const keeper = new Keeper(store, async () => {})
+      const [first, second] = await store.add([unsent('one'), unsent('two')])
+      store.bytesMax = JSON.stringify(await store.load()).length + 40
+      const changed = [keeper.remove(first as number), keeper.replace([{ ...unsent('two'), key: second as number, since: 'later' }])]
+      await Promise.all(changed)
+      expect((await store.load()).map(({ id, since }) => [id, since])).to.deep.equal([['two', 'later']])
     })
 
     it('beyond the bounds it is outbox-full', async () => {

@@ -96,8 +96,9 @@ export class LastingStore extends MemoryStore {
     return this.#write(items, () => super.add(items))
   }
 
+  /** As browsers count, what is replaced needs room beside what was there. */
   override replace(items: readonly Waiting[]): Promise<void> {
-    return this.#write([], () => super.replace(items))
+    return this.#write(items, () => super.replace(items))
   }
 
   override remove(keys: readonly number[]): Promise<void> {

@@ -1,9 +1,10 @@
 /** Pages for browser tests: TypeScript of this repository, bundled on the fly, served as a careful deployment would. */
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { build } from 'esbuild'
+import { build, type Plugin } from 'esbuild'
 import { root } from './source-files.ts'
 
 export interface PageOptions {
@@ -17,6 +18,8 @@ export interface PageOptions {
   readonly port?: number
   /** A folder with a `node_modules` of packages that this repository does not have. */
   readonly packagesIn?: string
+  /** Another release of the page: what stands in a file of it, by its path below the root. Throws where nothing is changed. */
+  readonly changes?: Readonly<Record<string, (source: string) => string>>
 }
 
 export interface ServedPage {
@@ -54,7 +57,7 @@ function policy({ connectTo = 'http: ws: https: wss:' }: PageOptions): string {
 }
 
 /** Path → JavaScript. What is loaded later stands in files of its own. */
-async function bundle({ script, packagesIn }: PageOptions): Promise<Map<string, string>> {
+async function bundle({ script, packagesIn, changes = {} }: PageOptions): Promise<Map<string, string>> {
   const entry =
     'file' in script
       ? { entryPoints: [{ in: script.file, out: 'page' }] }
@@ -67,6 +70,9 @@ async function bundle({ script, packagesIn }: PageOptions): Promise<Map<string, 
     splitting: true,
     format: 'esm',
     platform: 'browser',
+    // `tidemark/client` from the sources.
+    conditions: ['tidemark-source'],
+    plugins: Object.entries(changes).map(([path, change]) => changing(path, change)),
     target: 'es2022',
     minify: false,
     write: false,
@@ -74,4 +80,18 @@ async function bundle({ script, packagesIn }: PageOptions): Promise<Map<string, 
     logLevel: 'silent',
   })
   return new Map(outputFiles.map(({ path, text }) => [path, text]))
+}
+
+function changing(path: string, change: (source: string) => string): Plugin {
+  return {
+    name: `another ${path}`,
+    setup: (building) => {
+      building.onLoad({ filter: new RegExp(`/${path.replaceAll('.', '\\.')}$`) }, async (file) => {
+        const source = await readFile(file.path, 'utf8')
+        const contents = change(source)
+        if (contents === source) throw new Error(`${path} has nothing to be changed`)
+        return { contents, loader: 'ts' }
+      })
+    },
+  }
 }
