@@ -27,7 +27,7 @@ export const busy = {
  * What a browser logs about a network that fails, and about requests that are refused; once, on a busy machine, of a preflight
  * without headers, for a reason that is not known. What a test holds is that the SDK copes: nothing missing, nothing twice.
  */
-const failing = /net::ERR_|WebSocket connection|status of (?:40[13]|50\d)|blocked by CORS policy/
+const failing = /net::ERR_|WebSocket|status of [45]\d\d|blocked by CORS policy|Failed to (?:fetch|load)/
 
 const issuer = 'https://app.example.org'
 
