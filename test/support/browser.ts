@@ -39,9 +39,10 @@ export function browsing(): Browsing {
     ;[profiles, expected, errors, lines] = [[], [], [], []]
     if (faults.length === 0) return
     const told = `the page logged errors:\n${[...new Set(faults)].join('\n')}`
+    // Said at once: a run that is cut off never comes to its summary.
+    console.log(told)
     // The test's own failure says more, and a failing hook would end the suite.
-    if (this.currentTest?.isFailed()) console.log(told)
-    else throw new Error(told)
+    if (!this.currentTest?.isFailed()) throw new Error(told)
   })
 
   const watch = (page: Page): void => {

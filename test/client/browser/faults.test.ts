@@ -7,8 +7,6 @@ import type { Tab } from './tab.ts'
 describe('browser: faults', function () {
   this.timeout(600_000)
   const world = new World()
-  // Everything fails here on purpose. Once, on a busy machine, a browser logged something else about it, and it is not known what.
-  beforeEach(() => world.browser.expectErrors(/./))
   const lanes = 8
 
   it('[P-8.8] [P-6.8] the server is killed and started again while the page publishes', async () => {
