@@ -5,6 +5,7 @@ import { objectIn, within, type Surroundings } from '../request.ts'
 import type { Put, PutAnswer } from '../wire.ts'
 import { ClockEstimate } from './clock.ts'
 import { Following } from './following.ts'
+import { pageSocket } from './page-socket.ts'
 import type { Credential, Session, SessionEvents, Transport } from './transport.ts'
 
 /** Filters in one SUBSCRIBE or UNSUBSCRIBE; more close the connection [P-13.8]. */
@@ -52,6 +53,7 @@ async function open(surroundings: Surroundings, credential: Credential, events: 
     connectTimeout: surroundings.bounds.openTimeoutMs,
     // The other kind runs in a worker made of a blob, which strict pages forbid.
     timerVariant: 'native',
+    ...(pageSocket && { createWebsocket: pageSocket }),
   })
   const session = new MqttSession(client, surroundings, credential, events)
   return new Promise((resolve, reject) => {
