@@ -21,11 +21,14 @@ export async function apply(options: ApplyOptions, write: Write): Promise<void> 
     const steps = new Steps(account, write)
     if (options.yes) await steps.rest()
     const found = await account.found()
-    write(comparison(deployment, wanted, found))
+    const { text, differs } = comparison(deployment, wanted, found)
+    write(text)
     if (!options.yes) throw notYet('apply')
     const values = keptStatus(wanted.values, found)
     const state = await steps.rollBack(await account.stack.look(), deployment)
-    const after = state ? await steps.change(state, { ...wanted, values }) : await steps.create(deployment, { ...wanted, values })
+    const isDone = state !== undefined && !differs
+    const change = { ...wanted, values }
+    const after = isDone ? state : state ? await steps.change(state, change) : await steps.create(deployment, change)
     write(`\nDone. ${settingsOf(deployment, after, await account.iot.endpoint())}`)
   })
 }

@@ -8,6 +8,7 @@ import { unreachable } from '../doctor/unreachable.ts'
 const keysMax = 2
 /** AWS: characters of a parameter of a template. */
 const parameterCharsMax = 4_096
+const bitsMin = 2_048
 const timeoutMs = 10_000
 
 interface Key {
@@ -53,13 +54,15 @@ function keysIn(text: string, place: string): readonly Key[] {
   return [...keys].sort((a, b) => (a.kid < b.kid ? -1 : 1))
 }
 
-function pemOf({ kty, n, e }: Key): string {
+function pemOf({ kid, kty, n, e }: Key): string {
   const key: JsonWebKey = { kty, n, e }
   try {
-    return createPublicKey({ key, format: 'jwk' }).export({ type: 'spki', format: 'pem' }).toString()
+    const publicKey = createPublicKey({ key, format: 'jwk' })
+    if ((publicKey.asymmetricKeyDetails?.modulusLength ?? 0) >= bitsMin) return publicKey.export({ type: 'spki', format: 'pem' }).toString()
   } catch (error) {
-    throw new SyncError('bad-request', 'one of the keys is no public key', {}, error)
+    throw new SyncError('bad-request', `the key ${kid} is no public key`, {}, error)
   }
+  throw new SyncError('bad-request', `the key ${kid} is too short: AWS takes RSA of 2,048 bits and more`)
 }
 
 async function textOf(place: string): Promise<string> {

@@ -22,7 +22,7 @@ export async function plan(options: PlanOptions, write: Write): Promise<void> {
     const { openAccount } = await import('./account.ts')
     const account = await openAccount(deployment)
     try {
-      write(comparison(deployment, wanted, await account.found()))
+      write(comparison(deployment, wanted, await account.found()).text)
     } finally {
       account.close()
     }
@@ -50,14 +50,20 @@ export function keptStatus(values: ParameterValues, { authorizerStatus }: Found)
   return authorizerStatus === undefined ? values : { ...values, AuthorizerStatus: authorizerStatus }
 }
 
-export function comparison(deployment: Deployment, wanted: Wanted, found: Found): string {
+export interface Comparison {
+  readonly text: string
+  readonly differs: boolean
+}
+
+/** Throws `Trouble` for a stack of the name that somebody else made. */
+export function comparison(deployment: Deployment, wanted: Wanted, found: Found): Comparison {
   const heading = headingOf(deployment)
   const after = resolved(deployment, { ...wanted, values: keptStatus(wanted.values, found) })
-  if (!found.stack) return `${heading}The account has nothing of it.\n\n${wholeText(after)}`
+  if (!found.stack) return { text: `${heading}The account has nothing of it.\n\n${wholeText(after)}`, differs: true }
   mustBeOurs(found.stack, deployment)
   const before = resolved(deployment, { template: found.stack.template, values: found.stack.parameters })
   const text = differenceText(before, after)
-  return `${heading}${text === '' ? 'Nothing to change.\n' : `Beside what is there:\n\n${text}`}`
+  return { text: `${heading}${text === '' ? 'Nothing to change.\n' : `Beside what is there:\n\n${text}`}`, differs: text !== '' }
 }
 
 /** Throws `Trouble` for a stack of the name that somebody else made. */

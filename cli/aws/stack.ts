@@ -9,7 +9,7 @@ import type { Deployment } from './deployment.ts'
 import { asked } from './refusals.ts'
 
 /** CloudFormation tells nobody when it is done: it is asked, first soon and then more seldom. */
-const pollMsMin = 200
+const pollMsMin = 100
 const pollMsMax = 5_000
 /** AWS is left to go on by itself after so long. */
 const followMsMax = 1_800_000

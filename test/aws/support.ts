@@ -7,6 +7,9 @@ import { account, region } from '../support/aws/sts.ts'
 
 export const place = { region, account, partition: 'aws' }
 
+/** The same as flags of every command. */
+export const placeFlags = ['--root', 'acme', '--region', region, '--account', account]
+
 /** Everything that the template can make. */
 export const everything: ParameterValues = {
   Root: 'acme',
@@ -38,4 +41,16 @@ export function newKey(kid: string): Key {
 
 export function jwksOf(...keys: readonly Key[]): string {
   return JSON.stringify({ keys: keys.map(({ kid, publicKey }) => ({ ...publicKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' })) })
+}
+
+/** Sets variables of this process; returns what takes that back. */
+export function withEnv(env: Readonly<Record<string, string>>): () => void {
+  const before = Object.keys(env).map((name) => [name, process.env[name]] as const)
+  Object.assign(process.env, env)
+  return () => {
+    for (const [name, value] of before) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+  }
 }
