@@ -114,7 +114,8 @@ export const alarms: Readonly<Record<string, Resource>> = {
       `Authorizer${metric}Alarm`,
       alarm({
         condition: 'HasAuthorizer',
-        purpose: metric === 'Errors' ? 'the authorizer fails, and lets nobody in' : 'Lambda throttles the authorizer: clients are turned away',
+        purpose:
+          metric === 'Errors' ? 'the authorizer fails, and lets nobody in' : 'Lambda throttles the authorizer: clients are turned away',
         name: `authorizer-${metric.toLowerCase()}`,
         namespace: 'AWS/Lambda',
         metric,

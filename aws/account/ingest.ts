@@ -1,13 +1,6 @@
 /** What clients publish, by rules into a queue: nothing is lost where the server is away. */
 import { arnOf, policy, ref, sub, trust, type Json, type Resource } from './cloudformation.ts'
-import {
-  deadLetterQueueName,
-  ingestDoors,
-  ingestQueueName,
-  ruleErrorQueueName,
-  ruleRoleName,
-  type IngestDoor,
-} from './names.ts'
+import { deadLetterQueueName, ingestDoors, ingestQueueName, ruleErrorQueueName, ruleRoleName, type IngestDoor } from './names.ts'
 
 /** As long as SQS keeps anything. */
 const retentionS = 1_209_600
@@ -90,10 +83,7 @@ export const ingest: Readonly<Record<string, Resource>> = {
     Properties: {
       RoleName: sub(ruleRoleName),
       Description: sub('The rules of Tidemark below ${Root}/: writing to their queues only'),
-      AssumeRolePolicyDocument: trust(
-        { Service: 'iot.amazonaws.com' },
-        { StringEquals: { 'aws:SourceAccount': ref('AWS::AccountId') } },
-      ),
+      AssumeRolePolicyDocument: trust({ Service: 'iot.amazonaws.com' }, { StringEquals: { 'aws:SourceAccount': ref('AWS::AccountId') } }),
       Policies: [
         {
           PolicyName: 'queues',

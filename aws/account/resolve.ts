@@ -122,7 +122,8 @@ class Resolver {
     if (value !== undefined) return value
     if (!(name in this.#template.Resources)) throw new Error(`the parameter ${name} has no value`)
     const { Type } = this.#resource(name)
-    if (Type === 'AWS::SQS::Queue') return `https://sqs.${region}.amazonaws.com${partition === 'aws-cn' ? '.cn' : ''}/${account}/${this.nameOf(name)}`
+    if (Type === 'AWS::SQS::Queue')
+      return `https://sqs.${region}.amazonaws.com${partition === 'aws-cn' ? '.cn' : ''}/${account}/${this.nameOf(name)}`
     return Type === 'AWS::IAM::ManagedPolicy' ? this.#arnOf(name) : this.nameOf(name)
   }
 

@@ -21,7 +21,8 @@ const parameters: Readonly<Record<string, Parameter>> = {
   ServerPrincipal: {
     Type: 'String',
     Default: '',
-    Description: 'ARN of the role or user that the server runs as. Without it whoever in the account may assume the role of clients by a policy',
+    Description:
+      'ARN of the role or user that the server runs as. Without it whoever in the account may assume the role of clients by a policy',
     AllowedPattern: '(arn:aws[a-z-]*:iam::\\d{12}:(role|user)/[\\w+=,.@/-]+)?',
   },
   BrokerIssuer: { Type: 'String', Default: '', Description: 'publicHttpUrl of the server, for the authorizer' },

@@ -130,7 +130,10 @@ class Steps {
     return succeeded(await this.#follow(deployment.stackName, new Set()), 'CREATE_COMPLETE')
   }
 
-  async change(state: StackState, { template, values }: { template: Wanted['template'] | undefined; values: ParameterValues }): Promise<StackState> {
+  async change(
+    state: StackState,
+    { template, values }: { template: Wanted['template'] | undefined; values: ParameterValues },
+  ): Promise<StackState> {
     this.#write('\n')
     const past = await this.#account.stack.pastEvents(state.id)
     if (!(await this.#account.stack.update(template, values))) return state

@@ -65,7 +65,8 @@ async function checkStack(stack: Stack, { stackName }: Deployment): Promise<Foun
   if (!state || isEmpty(state)) throw new Trouble(`there is no stack ${stackName}`, applying)
   if (!state.isOurs) throw new Trouble(`the stack ${stackName} is none of ours`, 'look whose it is, or choose another root')
   if (isBusy(state)) throw new Trouble(`${stackName} is being changed (${state.status})`, 'wait, and look again')
-  if (/FAILED/.test(state.status)) throw new Trouble(`${stackName} is ${state.status}: ${state.reason ?? 'no reason given'}`, `${applying} again`)
+  if (/FAILED/.test(state.status))
+    throw new Trouble(`${stackName} is ${state.status}: ${state.reason ?? 'no reason given'}`, `${applying} again`)
   return { said: `${stackName} is ${state.status}`, value: state }
 }
 
@@ -73,7 +74,10 @@ async function checkEndpoint(iot: Iot, configured: string | undefined): Promise<
   const value = await iot.endpoint()
   if (value === undefined) throw new Trouble('AWS names no endpoint', 'is AWS IoT Core offered in this region?')
   if (configured !== undefined && configured.toLowerCase() !== value.toLowerCase()) {
-    throw new Trouble(`the endpoint of this account is ${value}, not ${configured}`, 'correct awsIot.endpoint in the configuration of the server')
+    throw new Trouble(
+      `the endpoint of this account is ${value}, not ${configured}`,
+      'correct awsIot.endpoint in the configuration of the server',
+    )
   }
   return { said: value, value }
 }
@@ -98,7 +102,8 @@ async function checkRole(report: Report, { deployment, identity, state, endpoint
 async function checkAssume(deployment: Deployment, { outputs }: StackState): Promise<Found<AwsCredentials>> {
   const { root, region } = deployment
   const roleArn = outputs['ClientRoleArn']
-  if (roleArn === undefined) throw new Trouble('the stack does not say what the role of clients is called', 'run `tidemark aws apply` again')
+  if (roleArn === undefined)
+    throw new Trouble('the stack does not say what the role of clients is called', 'run `tidemark aws apply` again')
   const clientId = `${root}.doctor.${randomBytes(6).toString('hex')}`
   const sts = await Sts.open({ region, roleArn })
   try {
@@ -143,9 +148,14 @@ async function checkAuthorizer(
   const pems = await report.check('authorizer', async () => {
     const found = await iot.authorizer(name)
     if (!found) throw new Trouble(`there is no authorizer ${name}`, 'somebody deleted it: run `tidemark aws destroy` and `apply`')
-    if (found.status !== 'ACTIVE') throw new Trouble(`${name} is ${found.status ?? 'without a status'}: nobody gets in by it`, 'run `tidemark aws enable`')
-    if (found.signingDisabled === true) throw new Trouble(`${name} does not check signatures`, 'destroy and apply it: AWS cannot switch that on')
-    return { said: `${name} is ACTIVE, its token is called ${found.tokenKeyName}`, value: Object.values(found.tokenSigningPublicKeys ?? {}) }
+    if (found.status !== 'ACTIVE')
+      throw new Trouble(`${name} is ${found.status ?? 'without a status'}: nobody gets in by it`, 'run `tidemark aws enable`')
+    if (found.signingDisabled === true)
+      throw new Trouble(`${name} does not check signatures`, 'destroy and apply it: AWS cannot switch that on')
+    return {
+      said: `${name} is ACTIVE, its token is called ${found.tokenKeyName}`,
+      value: Object.values(found.tokenSigningPublicKeys ?? {}),
+    }
   })
   if (!pems) return
   await report.check('keys', () => checkKeys(parameters, pems, options.jwks))
@@ -159,7 +169,11 @@ async function checkAuthorizer(
 }
 
 /** Authorizer, function and server must have the same keys. */
-async function checkKeys(parameters: StackState['parameters'], pems: readonly string[], jwks: string | undefined): Promise<Found<undefined>> {
+async function checkKeys(
+  parameters: StackState['parameters'],
+  pems: readonly string[],
+  jwks: string | undefined,
+): Promise<Found<undefined>> {
   const own = [parameters['TokenSigningKey'], parameters['SecondTokenSigningKey']].flatMap((pem) => (pem ? [bare(pem)] : []))
   const held = pems.map(bare)
   if (own.some((pem) => !held.includes(pem)) || held.some((pem) => !own.includes(pem)))
@@ -169,10 +183,16 @@ async function checkKeys(parameters: StackState['parameters'], pems: readonly st
   const published = kidsOf((await keyParameters(jwks)).BrokerJwks)
   const missing = published.filter((kid) => !kids.includes(kid))
   if (missing.length > 0)
-    throw new Trouble(`the authorizer does not know the key ${missing.join(', ')} of the server`, 'run `tidemark aws keys`: tokens of that key are refused')
+    throw new Trouble(
+      `the authorizer does not know the key ${missing.join(', ')} of the server`,
+      'run `tidemark aws keys`: tokens of that key are refused',
+    )
   const old = kids.filter((kid) => !published.includes(kid))
   if (old.length > 0)
-    throw new Trouble(`the authorizer still has the key ${old.join(', ')}, which the server does not publish any more`, 'run `tidemark aws keys`')
+    throw new Trouble(
+      `the authorizer still has the key ${old.join(', ')}, which the server does not publish any more`,
+      'run `tidemark aws keys`',
+    )
   return { said: `${kids.length}, those of the server`, value: undefined }
 }
 

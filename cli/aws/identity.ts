@@ -25,7 +25,9 @@ export async function identityOf({ region }: Deployment): Promise<Identity> {
     { step: 'deserialize' },
   )
   try {
-    const { Account: account, Arn: arn } = await asked('STS does not know these credentials', () => client.send(new GetCallerIdentityCommand({})))
+    const { Account: account, Arn: arn } = await asked('STS does not know these credentials', () =>
+      client.send(new GetCallerIdentityCommand({})),
+    )
     if (account === undefined || arn === undefined) throw new Trouble('STS answered without an account', 'try again')
     return { account, arn, aheadMs: Number.isNaN(saidMs) ? 0 : saidMs }
   } finally {

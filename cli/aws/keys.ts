@@ -49,7 +49,10 @@ function keysIn(text: string, place: string): readonly Key[] {
   }
   if (keys.length === 0) throw new SyncError('bad-request', `${place} has no RSA key with a kid`)
   if (keys.length > keysMax) {
-    throw new SyncError('bad-request', `${place} has ${keys.length} keys, at most ${keysMax}: wait until the tokens of the oldest have ended`)
+    throw new SyncError(
+      'bad-request',
+      `${place} has ${keys.length} keys, at most ${keysMax}: wait until the tokens of the oldest have ended`,
+    )
   }
   return [...keys].sort((a, b) => (a.kid < b.kid ? -1 : 1))
 }

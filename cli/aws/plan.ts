@@ -82,4 +82,3 @@ export function resolved(deployment: Deployment, { template, values }: Wanted): 
 export function headingOf({ root, account, region, stackName }: Deployment): string {
   return `${root} in account ${account}, ${region}: stack ${stackName}\n`
 }
-

@@ -131,7 +131,12 @@ export class Stack {
    * Resolves when AWS rests, with the state; undefined where the stack is not there any more. Something that was just begun is
    * waited for. Throws `Trouble` after half an hour.
    */
-  async follow(id: string, past: Set<string>, tell: (event: StackEvent) => void, begun: 'now' | 'before' = 'now'): Promise<StackState | undefined> {
+  async follow(
+    id: string,
+    past: Set<string>,
+    tell: (event: StackEvent) => void,
+    begun: 'now' | 'before' = 'now',
+  ): Promise<StackState | undefined> {
     const beganMs = performance.now()
     let hasBegun = begun === 'before'
     for (let pauseMs = pollMsMin; ; pauseMs = Math.min(pauseMs * 1.5, pollMsMax)) {

@@ -41,7 +41,9 @@ export function define(command: Command): void {
 
   addPlaceOptions(command.command('destroy').description('Remove what apply made, and nothing else.'))
     .option(...yes)
-    .action((options: PlaceOptions & { readonly yes?: boolean }) => told(async () => (await import('../aws/apply.ts')).destroy(options, write)))
+    .action((options: PlaceOptions & { readonly yes?: boolean }) =>
+      told(async () => (await import('../aws/apply.ts')).destroy(options, write)),
+    )
 
   command
     .command('template')

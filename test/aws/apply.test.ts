@@ -53,7 +53,9 @@ describe('tidemark aws', function () {
 
     it('makes the stack, tells each step, and ends with what the server needs to know', async () => {
       const stdout = await applied(...place)
-      expect(stdout).to.match(/ {2}CREATE_IN_PROGRESS {2,}AWS::CloudFormation::Stack {2}tidemark-acme\n {2}CREATE_COMPLETE {2,}AWS::IAM::Role {2}ClientRole\n/)
+      expect(stdout).to.match(
+        / {2}CREATE_IN_PROGRESS {2,}AWS::CloudFormation::Stack {2}tidemark-acme\n {2}CREATE_COMPLETE {2,}AWS::IAM::Role {2}ClientRole\n/,
+      )
       expect(stdout).to.match(/ {2}CREATE_COMPLETE {2,}AWS::CloudFormation::Stack {2}tidemark-acme\n\nDone\. /)
       const settings = JSON.parse(/^\{[\s\S]*^\}$/m.exec(stdout)?.[0] ?? '') as object
       expect(settings).to.deep.equal({
@@ -78,7 +80,9 @@ describe('tidemark aws', function () {
       expect(stdout).to.match(/ {2}CREATE_FAILED {2,}AWS::IAM::ManagedPolicy {2}ServerPolicy: the limit of policies is reached\n/)
       expect(stderr).to.match(/^tidemark: the stack ended as ROLLBACK_COMPLETE\n {2}→ the steps above say which resource failed/)
       const again = await applied(...place)
-      expect(again).to.match(/What is left of an attempt that failed \(ROLLBACK_COMPLETE\) goes first:\n[\s\S]+ DELETE_COMPLETE[\s\S]+ CREATE_COMPLETE/)
+      expect(again).to.match(
+        /What is left of an attempt that failed \(ROLLBACK_COMPLETE\) goes first:\n[\s\S]+ DELETE_COMPLETE[\s\S]+ CREATE_COMPLETE/,
+      )
       expect(plane.stack(name)?.status).to.equal('CREATE_COMPLETE')
     })
 
@@ -110,7 +114,10 @@ describe('tidemark aws', function () {
       plane.asked.length = 0
       for (const command of ['apply', 'destroy']) {
         const { code, stderr } = await aws(command, ...place, '--yes')
-        expect([code, stderr.split('\n')[0]]).to.deep.equal([1, 'tidemark: there is a stack tidemark-acme that this command did not make for acme'])
+        expect([code, stderr.split('\n')[0]]).to.deep.equal([
+          1,
+          'tidemark: there is a stack tidemark-acme that this command did not make for acme',
+        ])
       }
       expect(plane.changes).to.deep.equal([])
     })
@@ -208,7 +215,10 @@ describe('tidemark aws', function () {
       expect(plane.stack(name)).to.equal(undefined)
       expect(plane.authorizers.get('another')?.status).to.equal('ACTIVE')
       const again = await aws('destroy', ...place, '--yes')
-      expect([again.code, again.stdout]).to.deep.equal([0, `acme in account ${account}, ${region}: stack tidemark-acme\nThere is nothing of it.\n`])
+      expect([again.code, again.stdout]).to.deep.equal([
+        0,
+        `acme in account ${account}, ${region}: stack tidemark-acme\nThere is nothing of it.\n`,
+      ])
     })
 
     it('says what is in the way, and ends when run again', async () => {

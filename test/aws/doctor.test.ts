@@ -44,7 +44,11 @@ describe('tidemark aws doctor', function () {
   }
   const applyWithAuthorizer = async (): Promise<void> => {
     await apply('--jwks', jwks, '--issuer', 'https://sync.example')
-    plane.authorizers.set('acme-authorizer', { status: 'ACTIVE', signingDisabled: false, tokenSigningPublicKeys: { first: pem(keys.first) } })
+    plane.authorizers.set('acme-authorizer', {
+      status: 'ACTIVE',
+      signingDisabled: false,
+      tokenSigningPublicKeys: { first: pem(keys.first) },
+    })
   }
   const doctor = (...args: string[]): Promise<Run> => inProcess(['aws', 'doctor', ...place, ...args])
   /** Runs it, and expects the check to fail with this, and with advice. */
@@ -75,14 +79,19 @@ describe('tidemark aws doctor', function () {
       expect(gateway.asked[0]).to.match(/^\/mqtt\?X-Amz-Algorithm=.*&X-Amz-Security-Token=t$/)
       // As a client shows it, and whole as the password.
       const [header, payload, signature] = token.split('.') as [string, string, string]
-      expect(plane.shown).to.deep.include({ token: `${header}.${payload}`, tokenSignature: Buffer.from(signature, 'base64url').toString('base64') })
+      expect(plane.shown).to.deep.include({
+        token: `${header}.${payload}`,
+        tokenSignature: Buffer.from(signature, 'base64url').toString('base64'),
+      })
       const { clientId, password } = plane.shown?.['mqttContext'] as { readonly clientId: string; readonly password: string }
       expect([clientId, Buffer.from(password, 'base64').toString()]).to.deep.equal(['acme.alice.phone', token])
 
       gateway.status = 403
       const refused = await tidemark(['aws', 'doctor', ...place], { env })
       expect(refused.code).to.equal(1)
-      expect(refused.stdout).to.match(/^ {2}FAIL {2}connection {2}\S+ answers 403 to a signed URL\n +→ STS gave these credentials a moment ago/m)
+      expect(refused.stdout).to.match(
+        /^ {2}FAIL {2}connection {2}\S+ answers 403 to a signed URL\n +→ STS gave these credentials a moment ago/m,
+      )
       expect(gateway.asked, 'one more and no loop').to.have.length(2)
     } finally {
       await gateway.close()
@@ -117,7 +126,13 @@ describe('tidemark aws doctor', function () {
 
   it('says that the server is configured with the endpoint of another account', async () => {
     await apply()
-    await fails('endpoint', /the endpoint of this account is 127\.0\.0\.1:1, not other\.example/, /correct awsIot\.endpoint/, '--endpoint', 'other.example')
+    await fails(
+      'endpoint',
+      /the endpoint of this account is 127\.0\.0\.1:1, not other\.example/,
+      /correct awsIot\.endpoint/,
+      '--endpoint',
+      'other.example',
+    )
     plane.endpoint = undefined
     await fails('endpoint', /AWS names no endpoint/, /offered in this region/)
   })
@@ -172,14 +187,23 @@ describe('tidemark aws doctor', function () {
   it('says that the authorizer refuses a token, and that a token is none', async () => {
     await applyWithAuthorizer()
     plane.verdict = { isAuthenticated: false }
-    await fails('test', /acme-authorizer refuses the token/, /its log says why: \/aws\/lambda\/acme-authorizer/, '--token', await tokenOf(keys.first.privateKey))
+    await fails(
+      'test',
+      /acme-authorizer refuses the token/,
+      /its log says why: \/aws\/lambda\/acme-authorizer/,
+      '--token',
+      await tokenOf(keys.first.privateKey),
+    )
     await fails('test', /is no JWT/, /access_token/, '--token', 'nonsense')
     expect((await doctor()).stdout).to.match(/^ {2}– {5}test +the authorizer was shown no token/m)
   })
 })
 
 async function tokenOf(key: ReturnType<typeof newKey>['privateKey']): Promise<string> {
-  return await new SignJWT({ client_id: 'acme=2Ealice=2Ephone' }).setProtectedHeader({ alg: 'RS256', kid: 'one' }).setSubject('alice').sign(key)
+  return await new SignJWT({ client_id: 'acme=2Ealice=2Ephone' })
+    .setProtectedHeader({ alg: 'RS256', kid: 'one' })
+    .setSubject('alice')
+    .sign(key)
 }
 
 /** The door of the device gateway, over TLS: it lets everybody in, or answers with a status. */

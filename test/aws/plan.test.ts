@@ -39,7 +39,10 @@ describe('tidemark aws plan', function () {
         expect(stdout).to.match(new RegExp(`^ +${line}$`, 'm'))
       expect(stdout).to.include(`- arn:aws:iot:eu-west-1:123456789012:topic/acme/put/*\n`)
       // The same watch sees the sockets of a command that opens some.
-      const asking = await tidemark(['aws', 'plan', ...place, '--compare'], { command, env: { AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'y' } })
+      const asking = await tidemark(['aws', 'plan', ...place, '--compare'], {
+        command,
+        env: { AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'y' },
+      })
       expect(asking.code).to.equal(1)
       expect(asking.stderr).to.include('a socket was opened')
     })
@@ -133,10 +136,14 @@ describe('tidemark aws plan', function () {
       plane.account = '999999999999'
       const other = await compare(...place)
       expect(other.code).to.equal(1)
-      expect(other.stderr).to.match(/the credentials are those of account 999999999999 \(\S+\), not of 123456789012\n {2}→ use other credentials/)
+      expect(other.stderr).to.match(
+        /the credentials are those of account 999999999999 \(\S+\), not of 123456789012\n {2}→ use other credentials/,
+      )
       expect(plane.asked).to.deep.equal(['GetCallerIdentity'])
       plane.refusals.push({ action: 'GetCallerIdentity', status: 403, code: 'ExpiredToken', message: 'expired' })
-      expect((await compare(...place)).stderr).to.match(/STS does not know these credentials: ExpiredToken\w*: expired\n {2}→ the credentials have expired/)
+      expect((await compare(...place)).stderr).to.match(
+        /STS does not know these credentials: ExpiredToken\w*: expired\n {2}→ the credentials have expired/,
+      )
     })
 
     it('says where AWS cannot be reached', async () => {

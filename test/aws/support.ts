@@ -40,7 +40,9 @@ export function newKey(kid: string): Key {
 }
 
 export function jwksOf(...keys: readonly Key[]): string {
-  return JSON.stringify({ keys: keys.map(({ kid, publicKey }) => ({ ...publicKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' })) })
+  return JSON.stringify({
+    keys: keys.map(({ kid, publicKey }) => ({ ...publicKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' })),
+  })
 }
 
 /** Sets variables of this process; returns what takes that back. */

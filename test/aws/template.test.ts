@@ -83,7 +83,9 @@ describe('the CloudFormation template', function () {
     for (const { properties } of rules) {
       const { Actions, ErrorAction } = properties['TopicRulePayload'] as { readonly Actions: object[]; readonly ErrorAction: object }
       const RoleArn = `arn:aws:iam::${account}:role/a-b-ingest-${region}`
-      const to = (queue: string): object => ({ Sqs: { QueueUrl: `https://sqs.${region}.amazonaws.com/${account}/${queue}`, RoleArn, UseBase64: false } })
+      const to = (queue: string): object => ({
+        Sqs: { QueueUrl: `https://sqs.${region}.amazonaws.com/${account}/${queue}`, RoleArn, UseBase64: false },
+      })
       expect(Actions).to.deep.equal([to('a-b-ingest')])
       expect(ErrorAction).to.deep.equal(to('a-b-ingest-rule-errors'))
     }
@@ -120,7 +122,9 @@ describe('the CloudFormation template', function () {
       return { both: verdictOf([policiesOf('ClientRole'), session]), session: verdictOf([session]) }
     }
     const topics = ['put', 'users', 'spaces', 'outbox', 'inbox', 'sync', 'reply', 'tap', '$aws', ''].flatMap((door) =>
-      ['alice/x', 'bob/x', 'b/x', 'users/alice/x', 'spaces/b/x', 'acme=2Ealice=2Ephone/1', '#', '+/x', '*'].map((rest) => `${door}/${rest}`),
+      ['alice/x', 'bob/x', 'b/x', 'users/alice/x', 'spaces/b/x', 'acme=2Ealice=2Ephone/1', '#', '+/x', '*'].map(
+        (rest) => `${door}/${rest}`,
+      ),
     )
     const clients = ['alice.phone', 'bob.phone', 'alice.laptop', '*']
     // Each action of what it is asked about.
@@ -130,14 +134,18 @@ describe('the CloudFormation template', function () {
       ),
       ...topics.map((topic) => ({ action: 'iot:Subscribe', resource: arn('topicfilter', `${root}/${topic}`) })),
       ...topics.map((topic) => ({ action: 'iot:Subscribe', resource: arn('topicfilter', `$share/g/${root}/${topic}`) })),
-      ...['iot:Connect', 'iot:DeleteConnection'].flatMap((action) => clients.map((name) => ({ action, resource: arn('client', `${root}.${name}`) }))),
+      ...['iot:Connect', 'iot:DeleteConnection'].flatMap((action) =>
+        clients.map((name) => ({ action, resource: arn('client', `${root}.${name}`) })),
+      ),
     ])
 
     it('[P-10.32] the fence and a session policy let a client do exactly what the session policy says, and it can subscribe to', () => {
       const { both, session } = withSession([...defaults, 'publish:spaces/b/#', 'subscribe:spaces/b/#'])
       const differ = requests.filter(({ action, resource }) => both(action, resource) !== session(action, resource))
       // A session may hear puts, for shortness; nobody can subscribe to them, so that the fence does without.
-      const expected = requests.filter(({ action, resource }) => action === 'iot:Receive' && session(action, resource) && /:topic\/acme\/put\//.test(resource))
+      const expected = requests.filter(
+        ({ action, resource }) => action === 'iot:Receive' && session(action, resource) && /:topic\/acme\/put\//.test(resource),
+      )
       expect(expected.length).to.be.greaterThan(0)
       expect(differ).to.deep.equal(expected)
       expect(requests.filter(({ action, resource }) => both(action, resource)).length).to.be.within(15, requests.length / 10)
@@ -145,10 +153,13 @@ describe('the CloudFormation template', function () {
 
     it('[P-10.32] the fence alone reaches this root and its doors, retains nothing, and keeps clients out of what only the server says', () => {
       const may = role()
-      for (const { action, resource } of requests.filter(({ resource: one }) => !/:(?:topic|topicfilter)\/acme\/|:client\/acme\./.test(one)))
+      for (const { action, resource } of requests.filter(
+        ({ resource: one }) => !/:(?:topic|topicfilter)\/acme\/|:client\/acme\./.test(one),
+      ))
         expect(may(action, resource), `${action} ${resource}`).to.equal(false)
       for (const door of publishedDoors) expect(may('iot:Publish', arn('topic', `acme/${door}/alice/x`)), door).to.equal(true)
-      for (const door of ['sync', 'reply', 'inbox', 'tap']) expect(may('iot:Publish', arn('topic', `acme/${door}/alice/x`)), door).to.equal(false)
+      for (const door of ['sync', 'reply', 'inbox', 'tap'])
+        expect(may('iot:Publish', arn('topic', `acme/${door}/alice/x`)), door).to.equal(false)
       for (const door of receivedDoors) expect(may('iot:Receive', arn('topic', `acme/${door}/alice/x`)), door).to.equal(true)
       expect(may('iot:RetainPublish', arn('topic', 'acme/users/alice/x'))).to.equal(false)
       expect(may('iot:Connect', arn('client', 'svc.acme.bridge-1'))).to.equal(false)
@@ -195,7 +206,9 @@ describe('the CloudFormation template', function () {
 
     it('only whom it should trusts each role', () => {
       const trusts = (id: string, values = everything): object => {
-        const { Statement } = propertiesOf(resolvedWith(values), id)['AssumeRolePolicyDocument'] as { readonly Statement: readonly object[] }
+        const { Statement } = propertiesOf(resolvedWith(values), id)['AssumeRolePolicyDocument'] as {
+          readonly Statement: readonly object[]
+        }
         expect(Statement).to.have.length(1)
         return Statement[0] as object
       }

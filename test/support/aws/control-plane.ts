@@ -24,7 +24,13 @@ interface StandInStack {
   parameters: Readonly<Record<string, string>>
   tags: Readonly<Record<string, string>>
   resources: string[]
-  readonly events: { readonly id: string; readonly resource: string; readonly type: string; readonly status: string; readonly reason?: string }[]
+  readonly events: {
+    readonly id: string
+    readonly resource: string
+    readonly type: string
+    readonly status: string
+    readonly reason?: string
+  }[]
   /** What comes next, some of it with each look at the stack. */
   pending: (() => void)[]
 }
@@ -51,7 +57,12 @@ export class ControlPlane {
   readonly stacks: StandInStack[] = []
   readonly authorizers = new Map<string, StandInAuthorizer>()
   /** What an authorizer says to a token. */
-  verdict: Readonly<Record<string, unknown>> = { isAuthenticated: true, principalId: 'p', policyDocuments: ['{}'], disconnectAfterInSeconds: 3600 }
+  verdict: Readonly<Record<string, unknown>> = {
+    isAuthenticated: true,
+    principalId: 'p',
+    policyDocuments: ['{}'],
+    disconnectAfterInSeconds: 3600,
+  }
   /** The last request of TestInvokeAuthorizer. */
   shown: Readonly<Record<string, unknown>> | undefined
   readonly #server: Server
@@ -113,7 +124,11 @@ export class ControlPlane {
     try {
       return xml(200, `<${action}Response><${action}Result>${this.#do(action, form)}</${action}Result></${action}Response>`)
     } catch (error) {
-      return xmlError(400, error instanceof Exists ? 'AlreadyExistsException' : 'ValidationError', error instanceof Error ? error.message : String(error))
+      return xmlError(
+        400,
+        error instanceof Exists ? 'AlreadyExistsException' : 'ValidationError',
+        error instanceof Error ? error.message : String(error),
+      )
     }
   }
 
@@ -173,7 +188,8 @@ export class ControlPlane {
   }
 
   #update(stack: StandInStack, form: URLSearchParams): string {
-    if (!/^(?:CREATE|UPDATE|UPDATE_ROLLBACK)_COMPLETE$/.test(stack.status)) throw new Error(`Stack:${stack.id} is in ${stack.status} state and can not be updated.`)
+    if (!/^(?:CREATE|UPDATE|UPDATE_ROLLBACK)_COMPLETE$/.test(stack.status))
+      throw new Error(`Stack:${stack.id} is in ${stack.status} state and can not be updated.`)
     const before = JSON.stringify([stack.body, stack.parameters])
     this.#take(stack, form)
     if (JSON.stringify([stack.body, stack.parameters]) === before) throw new Error('No updates are to be performed.')
@@ -220,7 +236,9 @@ export class ControlPlane {
       }
       this.failing.delete(resource)
       event(resource, `${kind}_FAILED`, reason)
-      stack.pending = [() => become(kind === 'CREATE' ? 'ROLLBACK_COMPLETE' : kind === 'UPDATE' ? 'UPDATE_ROLLBACK_FAILED' : 'DELETE_FAILED')]
+      stack.pending = [
+        () => become(kind === 'CREATE' ? 'ROLLBACK_COMPLETE' : kind === 'UPDATE' ? 'UPDATE_ROLLBACK_FAILED' : 'DELETE_FAILED'),
+      ]
     })
     stack.pending = [...steps, () => become(`${kind}_COMPLETE`)]
   }
@@ -233,7 +251,10 @@ export class ControlPlane {
 
   #rest(method: string, path: string, text: string): Answer {
     const [, kind = '', name = '', what] = path.split('/')
-    const action = kind === 'endpoint' ? 'DescribeEndpoint' : { GET: 'DescribeAuthorizer', PUT: 'UpdateAuthorizer', POST: `TestInvokeAuthorizer` }[method] ?? method
+    const action =
+      kind === 'endpoint'
+        ? 'DescribeEndpoint'
+        : ({ GET: 'DescribeAuthorizer', PUT: 'UpdateAuthorizer', POST: `TestInvokeAuthorizer` }[method] ?? method)
     this.asked.push(action)
     const refusal = this.#refusal(action)
     if (refusal) return jsonError(refusal.status, refusal.code, refusal.message)
@@ -263,10 +284,19 @@ function described({ name, id, status, parameters, tags, body }: StandInStack): 
     `<${kind}>${Object.entries(pairs)
       .map((pair) => `<member>${member(pair)}</member>`)
       .join('')}</${kind}>`
-  const outputs = Object.fromEntries(Object.keys((JSON.parse(body) as Body).Outputs).map((key) => [key, key === 'ClientRoleArn' ? `arn:aws:iam::${account}:role/acme-client-${region}` : `the ${key}`]))
+  const outputs = Object.fromEntries(
+    Object.keys((JSON.parse(body) as Body).Outputs).map((key) => [
+      key,
+      key === 'ClientRoleArn' ? `arn:aws:iam::${account}:role/acme-client-${region}` : `the ${key}`,
+    ]),
+  )
   return [
     `<StackName>${name}</StackName><StackId>${id}</StackId><CreationTime>2026-01-01T00:00:00Z</CreationTime><StackStatus>${status}</StackStatus>`,
-    list('Parameters', ([key, value]) => `<ParameterKey>${key}</ParameterKey><ParameterValue>${escaped(value)}</ParameterValue>`, parameters),
+    list(
+      'Parameters',
+      ([key, value]) => `<ParameterKey>${key}</ParameterKey><ParameterValue>${escaped(value)}</ParameterValue>`,
+      parameters,
+    ),
     list('Outputs', ([key, value]) => `<OutputKey>${key}</OutputKey><OutputValue>${escaped(value)}</OutputValue>`, outputs),
     list('Tags', ([key, value]) => `<Key>${key}</Key><Value>${value}</Value>`, tags),
   ].join('')
@@ -277,7 +307,10 @@ function xml(status: number, body: string): Answer {
 }
 
 function xmlError(status: number, code: string, message: string): Answer {
-  return xml(status, `<ErrorResponse><Error><Type>Sender</Type><Code>${code}</Code><Message>${escaped(message)}</Message></Error></ErrorResponse>`)
+  return xml(
+    status,
+    `<ErrorResponse><Error><Type>Sender</Type><Code>${code}</Code><Message>${escaped(message)}</Message></Error></ErrorResponse>`,
+  )
 }
 
 function json(body: object): Answer {
