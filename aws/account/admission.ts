@@ -2,6 +2,8 @@
 import { either, policy, ref, sub, trust, arnOf, type Json, type JsonObject, type Resource } from './cloudformation.ts'
 import {
   authorizerName,
+  bridgedDoors,
+  bridgeRoleName,
   clientRoleName,
   functionName,
   functionRoleName,
@@ -32,8 +34,24 @@ const fence = policy(
   { Effect: 'Allow', Action: 'iot:Receive', Resource: topics('topic', receivedDoors) },
 )
 
+/** The bridge takes in what clients publish, by shared subscriptions, says what the log has, and hears who comes and goes. */
+const bridgeFence = policy(
+  { Effect: 'Allow', Action: 'iot:Connect', Resource: sub(`${iot}:client/svc.\${Root}.*`) },
+  {
+    Effect: 'Allow',
+    Action: 'iot:Subscribe',
+    Resource: [sub(`${iot}:topicfilter/$share/tidemark/\${Root}/*`), sub(`${iot}:topicfilter/$aws/events/*`)],
+  },
+  { Effect: 'Allow', Action: 'iot:Receive', Resource: [sub(`${iot}:topic/\${Root}/*`), sub(`${iot}:topic/$aws/events/*`)] },
+  { Effect: 'Allow', Action: 'iot:Publish', Resource: topics('topic', bridgedDoors) },
+)
+
+const trustOfServer = trust({
+  AWS: either('HasServerPrincipal', ref('ServerPrincipal'), sub('arn:${AWS::Partition}:iam::${AWS::AccountId}:root')),
+})
+
 const exchange: readonly JsonObject[] = [
-  { Sid: 'Admit', Effect: 'Allow', Action: 'sts:AssumeRole', Resource: arnOf('ClientRole') },
+  { Sid: 'Admit', Effect: 'Allow', Action: 'sts:AssumeRole', Resource: [arnOf('ClientRole'), arnOf('BridgeRole')] },
   { Sid: 'Revoke', Effect: 'Allow', Action: 'iot:DeleteConnection', Resource: sub(`${iot}:client/\${Root}.*`) },
 ]
 
@@ -52,10 +70,19 @@ export const clientAdmission: Readonly<Record<string, Resource>> = {
       RoleName: sub(clientRoleName),
       Description: sub('Clients of Tidemark below ${Root}/: the outer fence around their session policies'),
       MaxSessionDuration: sessionSecondsMax,
-      AssumeRolePolicyDocument: trust({
-        AWS: either('HasServerPrincipal', ref('ServerPrincipal'), sub('arn:${AWS::Partition}:iam::${AWS::AccountId}:root')),
-      }),
+      AssumeRolePolicyDocument: trustOfServer,
       Policies: [{ PolicyName: 'fence', PolicyDocument: fence }],
+    },
+  },
+  BridgeRole: {
+    Type: 'AWS::IAM::Role',
+    Metadata: { Purpose: 'assumed by the server for its own connections' },
+    Properties: {
+      RoleName: sub(bridgeRoleName),
+      Description: sub('The bridge of Tidemark below ${Root}/: the outer fence around its session policies'),
+      MaxSessionDuration: sessionSecondsMax,
+      AssumeRolePolicyDocument: trustOfServer,
+      Policies: [{ PolicyName: 'fence', PolicyDocument: bridgeFence }],
     },
   },
   ServerPolicy: {

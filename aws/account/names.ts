@@ -2,6 +2,7 @@
 
 /** Of the template's texts: CloudFormation puts the values in. */
 export const clientRoleName = '${Root}-client-${AWS::Region}'
+export const bridgeRoleName = '${Root}-bridge-${AWS::Region}'
 export const serverPolicyName = '${Root}-server-${AWS::Region}'
 export const functionRoleName = '${Root}-authorizer-${AWS::Region}'
 export const ruleRoleName = '${Root}-ingest-${AWS::Region}'
@@ -20,6 +21,9 @@ export type IngestDoor = (typeof ingestDoors)[number]
 /** First levels below the root that clients of the fence may ever publish to, and be sent. */
 export const publishedDoors = ['put', 'users', 'spaces', 'outbox'] as const
 export const receivedDoors = ['users', 'spaces', 'outbox', 'inbox', 'sync', 'reply'] as const
+
+/** First levels below the root on which the server itself says something. */
+export const bridgedDoors = ['sync', 'reply', 'users', 'spaces', 'outbox', 'inbox'] as const
 
 /** The stack that `tidemark aws apply` makes. */
 export function stackName(root: string): string {

@@ -69,7 +69,7 @@ class Resolver {
   nameOf(id: string): string {
     const { property } = this.#namingOf(id)
     // What only ties others together has no name of its own.
-    return property === undefined ? id : String(this.value(this.#resource(id).Properties[property] ?? id))
+    return property === undefined ? id : this.#textOf(this.#resource(id).Properties[property] ?? id)
   }
 
   propertiesOf(id: string): JsonObject {
@@ -89,9 +89,9 @@ class Resolver {
   #call(name: string, argument: Json): Json | undefined {
     switch (name) {
       case 'Ref':
-        return this.#ref(String(argument))
+        return this.#ref(argument as string)
       case 'Fn::Sub':
-        return String(argument).replaceAll(/\$\{([^}]+)\}/g, (_whole, key: string) => String(this.#ref(key)))
+        return (argument as string).replaceAll(/\$\{([^}]+)\}/g, (_whole, key: string) => this.#textOf({ Ref: key }))
       case 'Fn::If': {
         const [condition, then, otherwise] = argument as readonly [string, Json, Json]
         return this.value(this.holds(condition) ? then : otherwise)
@@ -102,7 +102,7 @@ class Resolver {
       }
       case 'Fn::Split': {
         const [separator, text] = argument as readonly [string, Json]
-        return String(this.value(text)).split(separator)
+        return this.#textOf(text).split(separator)
       }
       case 'Fn::GetAtt': {
         const [id, attribute] = argument as readonly [string, string]
@@ -111,6 +111,13 @@ class Resolver {
       default:
         throw new Error(`${name} is not known here`)
     }
+  }
+
+  /** Throws where it is no text. */
+  #textOf(json: Json): string {
+    const value = this.value(json)
+    if (typeof value !== 'string') throw new Error(`${JSON.stringify(json)} is no text`)
+    return value
   }
 
   #ref(name: string): Json | undefined {

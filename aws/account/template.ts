@@ -22,7 +22,7 @@ const parameters: Readonly<Record<string, Parameter>> = {
     Type: 'String',
     Default: '',
     Description:
-      'ARN of the role or user that the server runs as. Without it whoever in the account may assume the role of clients by a policy',
+      'ARN of the role or user that the server runs as. Without it whoever in the account may assume the roles of clients and bridge by a policy',
     AllowedPattern: '(arn:aws[a-z-]*:iam::\\d{12}:(role|user)/[\\w+=,.@/-]+)?',
   },
   BrokerIssuer: { Type: 'String', Default: '', Description: 'publicHttpUrl of the server, for the authorizer' },
@@ -87,6 +87,7 @@ export function accountTemplate(authorizerCode: string): Template {
     Resources: { ...clientAdmission, ...authorizerAdmission(authorizerCode), ...ingest, ...alarms },
     Outputs: {
       ClientRoleArn: { Description: 'awsIot.roleArn of the server', Value: arnOf('ClientRole') },
+      BridgeRoleArn: { Description: 'What the bridge of the server assumes', Value: arnOf('BridgeRole') },
       ServerPolicyArn: { Description: 'To be attached to what the server runs as', Value: ref('ServerPolicy') },
       AuthorizerName: {
         Description: 'awsIot.authorizer of the server, in place of roleArn',

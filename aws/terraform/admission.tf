@@ -1,6 +1,6 @@
 # How clients come in: the role that they assume, what the server may do about it, and the custom authorizer.
 
-data "aws_iam_policy_document" "client_trust" {
+data "aws_iam_policy_document" "server_trust" {
   statement {
     effect  = "Allow"
     actions = ["sts:AssumeRole"]
@@ -62,7 +62,7 @@ resource "aws_iam_role" "client" {
   name                 = "${var.root}-client-${local.region}"
   description          = "Clients of Tidemark below ${var.root}/: the outer fence around their session policies"
   max_session_duration = 3600
-  assume_role_policy   = data.aws_iam_policy_document.client_trust.json
+  assume_role_policy   = data.aws_iam_policy_document.server_trust.json
   tags                 = local.tags
 }
 
@@ -72,12 +72,66 @@ resource "aws_iam_role_policy" "fence" {
   policy = data.aws_iam_policy_document.fence.json
 }
 
+# The bridge takes in what clients publish, by shared subscriptions, says what the log has, and hears who comes and goes.
+data "aws_iam_policy_document" "bridge_fence" {
+  statement {
+    effect    = "Allow"
+    actions   = ["iot:Connect"]
+    resources = ["${local.iot}:client/svc.${var.root}.*"]
+  }
+
+  statement {
+    effect  = "Allow"
+    actions = ["iot:Subscribe"]
+    resources = [
+      "${local.iot}:topicfilter/$share/tidemark/${var.root}/*",
+      "${local.iot}:topicfilter/$aws/events/*",
+    ]
+  }
+
+  statement {
+    effect  = "Allow"
+    actions = ["iot:Receive"]
+    resources = [
+      "${local.iot}:topic/${var.root}/*",
+      "${local.iot}:topic/$aws/events/*",
+    ]
+  }
+
+  statement {
+    effect  = "Allow"
+    actions = ["iot:Publish"]
+    resources = [
+      "${local.iot}:topic/${var.root}/sync/*",
+      "${local.iot}:topic/${var.root}/reply/*",
+      "${local.iot}:topic/${var.root}/users/*",
+      "${local.iot}:topic/${var.root}/spaces/*",
+      "${local.iot}:topic/${var.root}/outbox/*",
+      "${local.iot}:topic/${var.root}/inbox/*",
+    ]
+  }
+}
+
+resource "aws_iam_role" "bridge" {
+  name                 = "${var.root}-bridge-${local.region}"
+  description          = "The bridge of Tidemark below ${var.root}/: the outer fence around its session policies"
+  max_session_duration = 3600
+  assume_role_policy   = data.aws_iam_policy_document.server_trust.json
+  tags                 = local.tags
+}
+
+resource "aws_iam_role_policy" "bridge_fence" {
+  name   = "fence"
+  role   = aws_iam_role.bridge.id
+  policy = data.aws_iam_policy_document.bridge_fence.json
+}
+
 data "aws_iam_policy_document" "server" {
   statement {
     sid       = "Admit"
     effect    = "Allow"
     actions   = ["sts:AssumeRole"]
-    resources = [aws_iam_role.client.arn]
+    resources = [aws_iam_role.client.arn, aws_iam_role.bridge.arn]
   }
 
   statement {

@@ -3,6 +3,11 @@ output "client_role_arn" {
   value       = aws_iam_role.client.arn
 }
 
+output "bridge_role_arn" {
+  description = "What the bridge of the server assumes."
+  value       = aws_iam_role.bridge.arn
+}
+
 output "server_policy_arn" {
   description = "To be attached to what the server runs as."
   value       = aws_iam_policy.server.arn

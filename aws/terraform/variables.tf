@@ -9,7 +9,7 @@ variable "root" {
 }
 
 variable "server_principal" {
-  description = "ARN of the role or user that the server runs as. Without it whoever in the account may assume the role of clients by a policy."
+  description = "ARN of the role or user that the server runs as. Without it whoever in the account may assume the roles of clients and bridge by a policy."
   type        = string
   default     = ""
 }

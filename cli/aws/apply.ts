@@ -184,5 +184,6 @@ function settingsOf({ root, region, account }: Deployment, { outputs }: StackSta
   const policy = `Attach ${outputs['ServerPolicyArn']} to what the server runs as.\n`
   const authorizer = outputs['AuthorizerName']
   const instead = authorizer === undefined ? '' : `For the custom authorizer "authorizer": "${authorizer}" stands in place of roleArn.\n`
-  return `${policy}The configuration of the server:\n\n${byRole}\n\n${instead}`
+  const bridge = `The bridge of the server assumes ${outputs['BridgeRoleArn']}.\n`
+  return `${policy}${bridge}The configuration of the server:\n\n${byRole}\n\n${instead}`
 }

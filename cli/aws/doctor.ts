@@ -1,6 +1,6 @@
 /** `tidemark aws doctor`: whether the account is as the server needs it, and in words what is not. */
 import { randomBytes } from 'node:crypto'
-import WebSocket from 'ws'
+import { WebSocket } from 'ws'
 import { Sts } from '../../auth/aws-iot/sts.ts'
 import { sessionPolicy } from '../../auth/aws-iot/policy.ts'
 import { presignedUrl, type AwsCredentials } from '../../auth/aws-iot/presign.ts'

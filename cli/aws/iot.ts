@@ -1,5 +1,5 @@
 /** What `tidemark aws` asks of AWS IoT Core's control plane. */
-import type { AuthorizerDescription, IoTClient } from '@aws-sdk/client-iot'
+import type * as Sdk from '@aws-sdk/client-iot'
 import { decodeJwt } from 'jose'
 import { decodeName } from '../../protocol/names.ts'
 import { Trouble } from '../doctor/report.ts'
@@ -16,17 +16,15 @@ export interface AuthorizerVerdict {
   readonly disconnectAfterS: number | undefined
 }
 
-type Sdk = typeof import('@aws-sdk/client-iot')
-
 export class Iot {
-  readonly #sdk: Sdk
-  readonly #client: IoTClient
+  readonly #sdk: typeof Sdk
+  readonly #client: Sdk.IoTClient
 
   static async open({ region }: Deployment): Promise<Iot> {
     return new Iot(await import('@aws-sdk/client-iot'), region)
   }
 
-  private constructor(sdk: Sdk, region: string) {
+  private constructor(sdk: typeof Sdk, region: string) {
     this.#sdk = sdk
     this.#client = new sdk.IoTClient({ region })
   }
@@ -40,7 +38,7 @@ export class Iot {
   }
 
   /** Undefined where there is none of that name. */
-  async authorizer(authorizerName: string): Promise<AuthorizerDescription | undefined> {
+  async authorizer(authorizerName: string): Promise<Sdk.AuthorizerDescription | undefined> {
     return await asked('the authorizer cannot be looked at', async () => {
       try {
         const { authorizerDescription } = await this.#client.send(new this.#sdk.DescribeAuthorizerCommand({ authorizerName }))

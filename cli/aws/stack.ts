@@ -1,5 +1,5 @@
 /** The stack of CloudFormation that holds everything of one deployment. */
-import type { CloudFormationClient, Parameter, Stack as FoundStack } from '@aws-sdk/client-cloudformation'
+import type * as Sdk from '@aws-sdk/client-cloudformation'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Template } from '../../aws/account/cloudformation.ts'
 import { stackTag } from '../../aws/account/names.ts'
@@ -37,18 +37,16 @@ export interface StackEvent {
   readonly reason: string | undefined
 }
 
-type Sdk = typeof import('@aws-sdk/client-cloudformation')
-
 export class Stack {
-  readonly #sdk: Sdk
-  readonly #client: CloudFormationClient
+  readonly #sdk: typeof Sdk
+  readonly #client: Sdk.CloudFormationClient
   readonly #deployment: Deployment
 
   static async open(deployment: Deployment): Promise<Stack> {
     return new Stack(await import('@aws-sdk/client-cloudformation'), deployment)
   }
 
-  private constructor(sdk: Sdk, deployment: Deployment) {
+  private constructor(sdk: typeof Sdk, deployment: Deployment) {
     this.#sdk = sdk
     this.#client = new sdk.CloudFormationClient({ region: deployment.region })
     this.#deployment = deployment
@@ -171,7 +169,7 @@ export class Stack {
         this.#client.send(new this.#sdk.DescribeStackEventsCommand({ StackName: id, NextToken })),
       )
       for (const { EventId, LogicalResourceId, ResourceType, ResourceStatus, ResourceStatusReason } of StackEvents) {
-        if (EventId === undefined || past.has(EventId)) return events.reverse()
+        if (EventId === undefined || past.has(EventId)) return events.toReversed()
         events.push({
           eventId: EventId,
           resource: LogicalResourceId ?? '',
@@ -183,10 +181,10 @@ export class Stack {
       if (next === undefined) break
       token = next
     }
-    return events.reverse()
+    return events.toReversed()
   }
 
-  #stateOf({ StackId, StackStatus, StackStatusReason, Parameters = [], Outputs = [], Tags = [] }: FoundStack): StackState {
+  #stateOf({ StackId, StackStatus, StackStatusReason, Parameters = [], Outputs = [], Tags = [] }: Sdk.Stack): StackState {
     return {
       id: StackId ?? this.#deployment.stackName,
       status: StackStatus ?? '',
@@ -208,7 +206,7 @@ export function isEmpty({ status }: StackState): boolean {
   return ['ROLLBACK_COMPLETE', 'ROLLBACK_FAILED', 'CREATE_FAILED', 'REVIEW_IN_PROGRESS', 'DELETE_COMPLETE'].includes(status)
 }
 
-function parametersOf(values: ParameterValues): Parameter[] {
+function parametersOf(values: ParameterValues): Sdk.Parameter[] {
   return Object.entries(values).map(([ParameterKey, ParameterValue]) => ({ ParameterKey, ParameterValue }))
 }
 

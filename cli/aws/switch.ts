@@ -9,13 +9,13 @@ import type { Write } from './plan.ts'
 export async function switchAuthorizer(options: PlaceOptions, status: AuthorizerStatus, write: Write): Promise<void> {
   const deployment = deploymentOf(options)
   const name = authorizerNameOf(deployment)
-  const { iot, close } = await openAccount(deployment)
+  const account = await openAccount(deployment)
   try {
-    const found = await iot.authorizer(name)
+    const found = await account.iot.authorizer(name)
     if (!found) throw new Trouble(`there is no authorizer ${name}`, 'make one: `tidemark aws apply` with --jwks and --issuer')
-    if (found.status !== status) await iot.setStatus(name, status)
+    if (found.status !== status) await account.iot.setStatus(name, status)
     write(`${name} ${found.status === status ? 'was' : 'is'} ${status}${found.status === status ? ' already' : ''}.\n`)
   } finally {
-    close()
+    account.close()
   }
 }

@@ -83,8 +83,8 @@ describe('tidemark aws doctor', function () {
         token: `${header}.${payload}`,
         tokenSignature: Buffer.from(signature, 'base64url').toString('base64'),
       })
-      const { clientId, password } = plane.shown?.['mqttContext'] as { readonly clientId: string; readonly password: string }
-      expect([clientId, Buffer.from(password, 'base64').toString()]).to.deep.equal(['acme.alice.phone', token])
+      const { mqttContext } = plane.shown as { readonly mqttContext: { readonly clientId: string; readonly password: string } }
+      expect([mqttContext.clientId, Buffer.from(mqttContext.password, 'base64').toString()]).to.deep.equal(['acme.alice.phone', token])
 
       gateway.status = 403
       const refused = await tidemark(['aws', 'doctor', ...place], { env })

@@ -42,14 +42,22 @@ describe('an account as moto knows it', function () {
     // moto has no authorizers, not even calls about them.
     const plane = await ControlPlane.start()
     const back = withEnv({ AWS_ENDPOINT_URL_IOT: plane.env['AWS_ENDPOINT_URL'] as string })
-    await everythingMade(before).finally(() => (back(), plane.close()))
+    try {
+      await everythingMade(before)
+    } finally {
+      back()
+      await plane.close()
+    }
   })
 
   async function everythingMade(before: Contents): Promise<void> {
     const applied = await inProcess(['aws', 'apply', ...all, '--yes'])
     expect(applied.code, applied.stdout + applied.stderr).to.equal(0)
     const after = await contents(server)
-    expect(after.roles).to.have.members([...before.roles, ...['client', 'authorizer', 'ingest'].map((name) => `acme-${name}-${region}`)])
+    expect(after.roles).to.have.members([
+      ...before.roles,
+      ...['client', 'bridge', 'authorizer', 'ingest'].map((name) => `acme-${name}-${region}`),
+    ])
     expect(after.queues).to.have.members(['acme-other', 'acme-ingest', 'acme-ingest-dead', 'acme-ingest-rule-errors'])
     expect(after.functions).to.deep.equal(['acme-authorizer'])
     expect(after.logGroups).to.include('/aws/lambda/acme-authorizer')

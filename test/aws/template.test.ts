@@ -171,10 +171,11 @@ describe('the CloudFormation template', function () {
       expect(requests.filter(({ action, resource }) => may(action, resource) !== role()(action, resource))).to.deep.equal([])
     })
 
-    it('the server may assume that role, close connections of this root and read its queue, and nothing else', () => {
+    it('the server may assume the roles of clients and bridge, close connections of this root and read its queue, and nothing else', () => {
       const may = verdictOf([policiesOf('ServerPolicy')])
       const allowed = [
         ['sts:AssumeRole', `arn:aws:iam::${account}:role/acme-client-${region}`],
+        ['sts:AssumeRole', `arn:aws:iam::${account}:role/acme-bridge-${region}`],
         ['iot:DeleteConnection', arn('client', 'acme.alice.phone')],
         ['sqs:ReceiveMessage', `arn:aws:sqs:${region}:${account}:acme-ingest`],
         ['sqs:DeleteMessage', `arn:aws:sqs:${region}:${account}:acme-ingest`],
@@ -191,6 +192,33 @@ describe('the CloudFormation template', function () {
       for (const [action, resource] of denied) expect(may(action, resource), action).to.equal(false)
       const without = propertiesOf(resolvedWith({ Root: 'acme' }), 'ServerPolicy')['PolicyDocument'] as unknown as IamDocument
       expect(verdictOf([[without]])('sqs:ReceiveMessage', `arn:aws:sqs:${region}:${account}:acme-ingest`)).to.equal(false)
+    })
+
+    it('the bridge may be what services are called, share subscriptions of this root, hear of connections, and say what the log has', () => {
+      const may = verdictOf([policiesOf('BridgeRole')])
+      const allowed = [
+        ['iot:Connect', arn('client', 'svc.acme.bridge-in-1')],
+        ['iot:Subscribe', arn('topicfilter', '$share/tidemark/acme/put/#')],
+        ['iot:Subscribe', arn('topicfilter', '$aws/events/presence/disconnected/#')],
+        ['iot:Receive', arn('topic', 'acme/put/users/alice/x')],
+        ['iot:Receive', arn('topic', '$aws/events/subscriptions/subscribed/acme.alice.phone')],
+        ['iot:Publish', arn('topic', 'acme/sync/users/alice/x')],
+        ['iot:Publish', arn('topic', 'acme/reply/acme=2Ealice=2Ephone/1')],
+      ] as const
+      for (const [action, resource] of allowed) expect(may(action, resource), `${action} ${resource}`).to.equal(true)
+      const denied = [
+        ['iot:Connect', arn('client', 'acme.alice.phone')],
+        ['iot:Connect', arn('client', 'svc.other.bridge-in-1')],
+        ['iot:Subscribe', arn('topicfilter', 'acme/#')],
+        ['iot:Subscribe', arn('topicfilter', '$share/tidemark/other/#')],
+        ['iot:Subscribe', arn('topicfilter', '$aws/rules/x')],
+        ['iot:Receive', arn('topic', 'other/put/x')],
+        // What it publishes there it would take in again.
+        ['iot:Publish', arn('topic', 'acme/put/users/alice/x')],
+        ['iot:Publish', arn('topic', '$aws/events/x')],
+        ['iot:RetainPublish', arn('topic', 'acme/users/alice/x')],
+      ] as const
+      for (const [action, resource] of denied) expect(may(action, resource), `${action} ${resource}`).to.equal(false)
     })
 
     it('rules may write to their two queues, the function to its log', () => {
@@ -216,6 +244,7 @@ describe('the CloudFormation template', function () {
       const assume = { Effect: 'Allow', Action: 'sts:AssumeRole' }
       expect(trusts('ClientRole')).to.deep.equal({ ...assume, Principal: { AWS: `arn:aws:iam::${account}:root` } })
       expect(trusts('ClientRole', { ...everything, ServerPrincipal: server })).to.deep.equal({ ...assume, Principal: { AWS: server } })
+      expect(trusts('BridgeRole', { ...everything, ServerPrincipal: server })).to.deep.equal({ ...assume, Principal: { AWS: server } })
       expect(trusts('AuthorizerRole')).to.deep.equal({ ...assume, Principal: { Service: 'lambda.amazonaws.com' } })
       expect(trusts('RuleRole')).to.deep.equal({
         ...assume,

@@ -30,6 +30,7 @@ describe('the Terraform module', function () {
   it('has the roles, with whom they trust and what they may do', () => {
     for (const [id, name, inline] of [
       ['ClientRole', 'client', 'fence'],
+      ['BridgeRole', 'bridge', 'bridge_fence'],
       ['AuthorizerRole', 'authorizer', 'log'],
       ['RuleRole', 'rule', 'queues'],
     ] as const) {
@@ -46,9 +47,9 @@ describe('the Terraform module', function () {
     }
     const server = module.resource('aws_iam_policy', 'server')
     expect(server['name']).to.equal(propertiesOf(resolved, 'ServerPolicy')['ManagedPolicyName'])
-    expect(module.document(server['policy'])).to.deep.equal(comparable(propertiesOf(resolved, 'ServerPolicy')['PolicyDocument'] as Json))
-    expect(module.names('aws_iam_role')).to.have.length(3)
-    expect([...module.names('aws_iam_role_policy'), ...module.names('aws_iam_policy')]).to.have.length(4)
+    expect(module.document(server['policy'])).to.deep.equal(comparable(propertiesOf(resolved, 'ServerPolicy')['PolicyDocument']))
+    expect(module.names('aws_iam_role')).to.have.length(4)
+    expect([...module.names('aws_iam_role_policy'), ...module.names('aws_iam_policy')]).to.have.length(5)
   })
 
   it('has the queues', () => {
@@ -130,11 +131,20 @@ describe('the Terraform module', function () {
     const all = module.alarms()
     const wanted = [...resolved.resources.values()].filter(({ type }) => type === 'AWS::CloudWatch::Alarm')
     expect(all.size).to.equal(wanted.length)
-    for (const { properties } of wanted) {
-      const { AlarmName, AlarmDescription, Namespace, MetricName, Dimensions, Statistic, EvaluationPeriods, Threshold, ...rest } =
-        properties
+    for (const { name, properties } of wanted) {
+      const {
+        AlarmName: _name,
+        AlarmDescription,
+        Namespace,
+        MetricName,
+        Dimensions,
+        Statistic,
+        EvaluationPeriods,
+        Threshold,
+        ...rest
+      } = properties
       const [{ Name, Value }] = Dimensions as readonly [{ readonly Name: string; readonly Value: string }]
-      expect(all.get(String(AlarmName).slice('a-b-'.length)), String(AlarmName)).to.deep.equal({
+      expect(all.get(name.slice('a-b-'.length)), name).to.deep.equal({
         description: AlarmDescription,
         namespace: Namespace,
         metric: MetricName,
@@ -160,6 +170,7 @@ describe('the Terraform module', function () {
       )
     const others = [
       'aws_iam_role_policy.fence',
+      'aws_iam_role_policy.bridge_fence',
       'aws_iam_role_policy.log',
       'aws_iam_role_policy.queues',
       'aws_cloudwatch_metric_alarm.alarm',
@@ -179,6 +190,7 @@ describe('the Terraform module', function () {
 /** What is what, beside alarms. */
 const counterparts: Readonly<Record<string, string>> = {
   ClientRole: 'aws_iam_role.client',
+  BridgeRole: 'aws_iam_role.bridge',
   ServerPolicy: 'aws_iam_policy.server',
   AuthorizerLogs: 'aws_cloudwatch_log_group.authorizer',
   AuthorizerRole: 'aws_iam_role.authorizer',
@@ -313,6 +325,7 @@ function substitutions(): [from: string | RegExp, to: string][] {
     [/merge\(\s*\{ (first = [^}]+) \},\s*\{ (second = [^}]+) \},\s*\)/g, '{ $1, $2 }'],
     [/(aws_iam_role\.\w+)\[0\]/g, '$1'],
     ...role('client', 'ClientRole'),
+    ...role('bridge', 'BridgeRole'),
     ...role('authorizer', 'AuthorizerRole'),
     ...role('rule', 'RuleRole'),
     ...queue('ingest', 'IngestQueue'),

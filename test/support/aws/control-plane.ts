@@ -89,6 +89,8 @@ export class ControlPlane {
       AWS_ACCESS_KEY_ID: 'AKIASTANDIN',
       AWS_SECRET_ACCESS_KEY: 'secret',
       AWS_EC2_METADATA_DISABLED: 'true',
+      // It warns of Node 20 once in a process, on stderr.
+      AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
     }
   }
 

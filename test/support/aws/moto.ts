@@ -36,7 +36,13 @@ export async function startMoto(): Promise<Moto> {
   const url = `http://127.0.0.1:${port}`
   return {
     url,
-    env: { AWS_ENDPOINT_URL: url, AWS_ACCESS_KEY_ID: 'AKIAMOTO', AWS_SECRET_ACCESS_KEY: 'secret', AWS_EC2_METADATA_DISABLED: 'true' },
+    env: {
+      AWS_ENDPOINT_URL: url,
+      AWS_ACCESS_KEY_ID: 'AKIAMOTO',
+      AWS_SECRET_ACCESS_KEY: 'secret',
+      AWS_EC2_METADATA_DISABLED: 'true',
+      AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true',
+    },
     async close() {
       child.kill('SIGKILL')
       await exited
