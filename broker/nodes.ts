@@ -40,6 +40,8 @@ export class Nodes {
   readonly #others = new Map<string, { readonly sign: string; readonly sinceMs: number }>()
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> = Promise.resolve()
+  /** Seeing to what a dead node left behind, one at a time: it takes as long as it takes, and this node lives meanwhile. */
+  #inheriting: Promise<void> | undefined
   #stopped = false
 
   constructor(parts: NodesParts) {
@@ -68,6 +70,7 @@ export class Nodes {
     this.#stopped = true
     clearTimeout(this.#timer)
     await this.#running
+    await this.#inheriting
     await this.#parts.documents.remove(collection, this.#name, this.#generation)
   }
 
@@ -89,8 +92,8 @@ export class Nodes {
   async #live(): Promise<void> {
     try {
       if (!(await this.#hasBeaten())) return await this.#beginAnew()
-      await this.#watch()
       await this.#parts.beaten()
+      await this.#watch()
     } catch (error) {
       this.#parts.logger.warn({ error }, 'this node cannot be seen by others, nor see them; it is tried again')
     }
@@ -133,19 +136,25 @@ export class Nodes {
       const sign = `${generation} ${record.beat}`
       const other = this.#others.get(name)
       if (other?.sign !== sign) this.#others.set(name, { sign, sinceMs: nowMs })
-      else if (nowMs - other.sinceMs > limits.nodeDeadMs) await this.#inherit(name)
+      else if (nowMs - other.sinceMs > limits.nodeDeadMs) {
+        this.#inheriting ??= this.#inherit(name).finally(() => (this.#inheriting = undefined))
+      }
     }
   }
 
-  /** Two nodes may do this at once: what is seen to twice is found seen to. */
+  /** Two nodes may do this at once: what is seen to twice is found seen to. Never rejects: what failed is found with a later beat. */
   async #inherit(dead: string): Promise<void> {
     const { documents, logger, clock } = this.#parts
     logger.warn({ node: dead }, 'another node is dead: what it left behind is seen to')
-    const { value, generation } = await documents.claim(collection, dead, this.#name)
-    this.#others.delete(dead)
-    await this.#parts.inherit(dead)
-    const { beat = 0 } = (value ?? {}) as Partial<NodeRecord>
-    await documents.put(collection, dead, { beat, deadMs: clock.now() } satisfies NodeRecord, generation)
+    try {
+      const { value, generation } = await documents.claim(collection, dead, this.#name)
+      this.#others.delete(dead)
+      await this.#parts.inherit(dead)
+      const { beat = 0 } = (value ?? {}) as Partial<NodeRecord>
+      await documents.put(collection, dead, { beat, deadMs: clock.now() } satisfies NodeRecord, generation)
+    } catch (error) {
+      logger.warn({ error, node: dead }, 'what a dead node left behind could not be seen to; it is tried again')
+    }
   }
 
   async #forget(name: string, deadMs: number): Promise<void> {

@@ -1,9 +1,12 @@
 /** Nodes that die, freeze and wake up, and client ids that move between nodes with no hint to tell of it. */
 import { expect } from 'chai'
+import { Nodes } from '../../broker/nodes.ts'
 import { Tenures } from '../../broker/tenures.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
+import { systemClock } from '../../seams/clock.ts'
 import { noHints } from '../../seams/hints.ts'
-import type { Limits } from '../../seams/limits.ts'
+import { defaultLimits, type Limits } from '../../seams/limits.ts'
+import { silentLogger } from '../../seams/logger.ts'
 import { abandon, testBroker } from '../support/broker.ts'
 import { calls, GatedStore } from '../support/gated-store.ts'
 import { hintHub } from '../support/hints.ts'
@@ -23,7 +26,7 @@ import {
 } from '../support/nodes.ts'
 import { mongoBackings } from '../support/mongo/backings.ts'
 import type { RawClient } from '../support/raw-mqtt.ts'
-import { within } from '../support/waiting.ts'
+import { Inbox, within } from '../support/waiting.ts'
 
 const will = { topic: 'users/alice/will', payload: Buffer.from('gone'), qos: 1 as const, retain: false }
 const never = 3_600_000
@@ -150,6 +153,43 @@ for (const { name: place, deadMs, store } of [
       expect(await pair.inner.documents.list('wills', { limit: 10 })).to.deep.equal([])
     })
   })
+
+describe('Nodes', () => {
+  it('[P-4.26] [P-14.8] a node that sees to what a dead one left lives meanwhile: it beats, and makes way', async () => {
+    const inner = new MemoryStore({ shared: true })
+    const limits = { ...defaultLimits, nodeBeatMs: 5, nodeDeadMs: 100 }
+    const beats = new Inbox<string>()
+    const inherited = new Inbox<string>()
+    const heirs: (() => void)[] = []
+    const node = (name: string, store: MemoryStore | GatedStore): Nodes =>
+      new Nodes({
+        documents: store.documents,
+        limits,
+        clock: systemClock,
+        logger: silentLogger,
+        inherit: (dead) => {
+          inherited.add(dead)
+          return new Promise((resolve) => heirs.push(resolve))
+        },
+        fenced: () => beats.add(`${name} fenced`),
+        beaten: async () => beats.add(name),
+      })
+    const gates = new GatedStore(inner)
+    const [frozen, heir] = [node('frozen', gates), node('heir', inner)]
+    await frozen.start()
+    await heir.start()
+    const { name: dead } = frozen
+    const gate = gates.hold(calls('documents.put', 'nodes'))
+    await inherited.take((name) => name === dead, 'the dead to be seen to', longMs)
+    // Longer than it takes to be taken for dead.
+    for (let count = 0; count < 60; count++) await beats.take((who) => who === 'heir', 'a beat', longMs)
+    expect(heirs).to.have.length(1)
+    heirs[0]?.()
+    gate.release()
+    await beats.take((who) => who === 'frozen fenced', 'the frozen one to find itself fenced', longMs)
+    await Promise.all([frozen.stop(), heir.stop()])
+  })
+})
 
 describe('Tenures', () => {
   afterEach(closeAllNodes)
