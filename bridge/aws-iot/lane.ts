@@ -1,5 +1,5 @@
 /**
- * What is sent to AWS IoT Core over one connection, in order, within its rate: answers first, then envelopes and copies. What was not
+ * What is sent to AWS IoT Core over one connection, in order, within its rate: answers first, then envelopes, then copies. What was not
  * acknowledged when a connection ended is sent again by the next.
  */
 import type { MqttClient } from 'mqtt'
@@ -36,7 +36,8 @@ export class Lane {
   readonly #parts: LaneParts
   #client: MqttClient | undefined
   #answers: Waiting[] = []
-  #others: Waiting[] = []
+  #envelopes: Waiting[] = []
+  #copies: Waiting[] = []
   #open = new Set<Waiting>()
   #bytes = 0
   readonly #owed = new Set<string>()
@@ -50,7 +51,7 @@ export class Lane {
   }
 
   get messages(): number {
-    return this.#answers.length + this.#others.length + this.#open.size
+    return this.#waiting + this.#open.size
   }
 
   get bytes(): number {
@@ -59,7 +60,7 @@ export class Lane {
 
   /** How long the oldest message has been waiting. */
   get lagMs(): number {
-    const oldest = [this.#open.values().next().value, this.#answers[0], this.#others[0]].flatMap((one) => (one ? [one.sinceMs] : []))
+    const oldest = [this.#open.values().next().value, this.#answers[0], this.#envelopes[0], this.#copies[0]].flatMap((one) => (one ? [one.sinceMs] : []))
     return oldest.length === 0 ? 0 : performance.now() - Math.min(...oldest)
   }
 
@@ -72,8 +73,7 @@ export class Lane {
     }
     this.#bytes += bytes
     const waiting = { ...message, sinceMs: performance.now() }
-    if (message.stream === undefined) this.#answers.push(waiting)
-    else this.#others.push(waiting)
+    this.#queueOf(message).push(waiting)
     this.#pump()
   }
 
@@ -86,8 +86,7 @@ export class Lane {
     this.#client = undefined
     const again = [...this.#open]
     this.#open.clear()
-    this.#answers.unshift(...again.filter(({ stream }) => stream === undefined))
-    this.#others.unshift(...again.filter(({ stream }) => stream !== undefined))
+    for (const message of again.reverse()) this.#queueOf(message).unshift(message)
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#tellDrained()
@@ -100,14 +99,14 @@ export class Lane {
 
   #pump(): void {
     const client = this.#client
-    while (client && this.#open.size < awsInFlightMax && this.#answers.length + this.#others.length > 0) {
+    while (client && this.#open.size < awsInFlightMax && this.#waiting > 0) {
       if (!this.#mayPublish()) return
-      const message = (this.#answers.shift() ?? this.#others.shift()) as Waiting
+      const message = (this.#answers.shift() ?? this.#envelopes.shift() ?? this.#copies.shift()) as Waiting
       this.#open.add(message)
       client.publish(message.topic, message.payload as string, { qos: message.qos }, (error) => {
         // Of a connection that is over: it was taken back by `lost`.
         if (this.#client !== client || !this.#open.delete(message)) return
-        if (error) return void this.#takeBack(message)
+        if (error) return void this.#queueOf(message).unshift(message)
         this.sent++
         this.#bytes -= message.payload.length
         this.#relieve()
@@ -121,9 +120,13 @@ export class Lane {
     for (const tell of this.#drained.splice(0)) tell()
   }
 
-  #takeBack(message: Waiting): void {
-    if (message.stream === undefined) this.#answers.unshift(message)
-    else this.#others.unshift(message)
+  get #waiting(): number {
+    return this.#answers.length + this.#envelopes.length + this.#copies.length
+  }
+
+  #queueOf({ stream, qos }: Outgoing): Waiting[] {
+    if (stream === undefined) return this.#answers
+    return qos === 1 ? this.#envelopes : this.#copies
   }
 
   #mayPublish(): boolean {

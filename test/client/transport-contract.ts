@@ -1,5 +1,6 @@
 /** What every way to the server must do, over a real server: client/transport/transport.ts. */
 import { expect } from 'chai'
+import * as mocha from 'mocha'
 import { connectAsync } from 'mqtt'
 import { ClientError } from '../../client/errors.ts'
 import { seqOf } from '../../client/position.ts'
@@ -13,13 +14,32 @@ import { credentialFrom, failureOf, Heard, surroundings } from './rig.ts'
 const board = 'spaces/board-7/#'
 const spaces = { 'board-7': 'write', 'board-8': 'write' } as const
 
-export function transportContract(name: string, make: (surroundings: Surroundings) => Transport): void {
+export interface ContractWorld {
+  /** Default one of this process. */
+  readonly server?: () => Promise<TestServer>
+  /** Titles of what this transport does otherwise, or what cannot be tried with it, and why: they are not run. */
+  readonly differs?: Readonly<Record<string, string>>
+  /** Of a token that shall end during a test. */
+  readonly shortLifeMs?: number
+}
+
+export function transportContract(
+  name: string,
+  make: (surroundings: Surroundings) => Transport,
+  { server: start = testServer, differs = {}, shortLifeMs = 2_000 }: ContractWorld = {},
+): void {
+  const titles = new Set<string>()
+  const it = (title: string, run: () => Promise<void>): void => {
+    titles.add(title)
+    if (!Object.hasOwn(differs, title)) mocha.it(title, run)
+  }
+
   describe(`transport contract: ${name}`, () => {
     let server: TestServer
     let proxy: FaultProxy
     const open: Heard[] = []
 
-    before(async () => void (server = await testServer()))
+    before(async () => void (server = await start()))
     after(() => server.stop())
     beforeEach(async () => void (proxy = await FaultProxy.open('client', server.ports.http)))
     afterEach(() => {
@@ -27,6 +47,10 @@ export function transportContract(name: string, make: (surroundings: Surrounding
       proxy.close()
     })
 
+    mocha.it('differs in nothing that is not in it', () => expect([...titles]).to.include.members(Object.keys(differs)))
+
+    /** As a client asks for it again. */
+    const idOf = ({ credential }: Heard): string => credential.aws?.clientId ?? credential.clientId
     const viaProxy = (): string => `http://127.0.0.1:${proxy.port}`
 
     /** A session of the user; `url` of the server or the proxy. */
@@ -162,15 +186,16 @@ export function transportContract(name: string, make: (surroundings: Surrounding
       const startedMs = performance.now()
       const writer = await session('bob')
       // A busy machine takes longer to renew, too.
-      const lifeMs = 2_000 + 10 * Math.ceil(performance.now() - startedMs)
+      const lifeMs = shortLifeMs + 10 * Math.ceil(performance.now() - startedMs)
       const endsMs = Date.now() + lifeMs
       const reader = await session('alice', server.urls.http, surroundings(), lifeMs)
       await reader.follow(board)
       await reader.session.renew(
-        await credentialFrom(server.urls.http, await server.token('alice', { spaces }), reader.credential.clientId),
+        await credentialFrom(server.urls.http, await server.token('alice', { spaces }), idOf(reader)),
       )
       for (let n = 0; Date.now() < endsMs + 500; n++) {
         await writer.session.put('spaces/board-7/renew', { id: `renew-${endsMs}-${n}`, data: n })
+        await reader.count(board, n + 1)
       }
       await writer.session.put('spaces/board-7/renew', { id: `renew-${endsMs}-last`, data: 'last' })
       await reader.told.until(() => reader.entries(board).some((entry) => entry.data === 'last'), 'the last entry')
@@ -188,7 +213,7 @@ export function transportContract(name: string, make: (surroundings: Surrounding
     it('[P-10.24] a token of another user renews nothing, and the session goes on', async () => {
       const reader = await session('alice')
       await reader.follow(board)
-      const other = await credentialFrom(server.urls.http, await server.token('bob', { spaces }), reader.credential.clientId)
+      const other = await credentialFrom(server.urls.http, await server.token('bob', { spaces }), idOf(reader))
       const refused = await failureOf(reader.session.renew(other))
       expect(refused.code).to.equal('forbidden')
       await reader.session.probe()

@@ -15,7 +15,7 @@ export interface Switches {
   duplicate: boolean
   /** So many deliveries to one connection are held, and let go in another order; 0: none. */
   reorder: number
-  /** Deliveries that never come, at QoS 0 only. */
+  /** Deliveries that never come. AWS may do so at QoS 0, and at QoS 1 after an hour of trying, which is not waited for here. */
   lose: (message: DeviceMessage, clientId: string) => boolean
 }
 
@@ -223,7 +223,7 @@ export class DeviceGateway {
     const { connection } = kept
     const { switches } = this
     if (!connection?.may('iot:Receive', 'topic', message.topic)) return
-    if (message.qos === 0 && switches.lose(message, connection.clientId)) return
+    if (switches.lose(message, connection.clientId)) return
     const send = (): void => {
       if (message.qos === 1) kept.open.add(message)
       connection.deliver(message, () => void kept.open.delete(message))
