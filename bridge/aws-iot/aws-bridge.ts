@@ -126,7 +126,7 @@ export class AwsBridge {
     clearInterval(this.#tick)
     await Promise.all(this.#workers.map((worker) => worker.close()))
     this.#sequenced.close()
-    await Promise.all(this.#lanes.map(({ connection }) => connection?.close()))
+    await Promise.all(this.#lanes.map(async ({ connection }) => await connection?.close()))
     this.#admission.close()
   }
 

@@ -60,7 +60,9 @@ export class Lane {
 
   /** How long the oldest message has been waiting. */
   get lagMs(): number {
-    const oldest = [this.#open.values().next().value, this.#answers[0], this.#envelopes[0], this.#copies[0]].flatMap((one) => (one ? [one.sinceMs] : []))
+    const oldest = [this.#open.values().next().value, this.#answers[0], this.#envelopes[0], this.#copies[0]].flatMap((one) =>
+      one ? [one.sinceMs] : [],
+    )
     return oldest.length === 0 ? 0 : performance.now() - Math.min(...oldest)
   }
 
@@ -86,7 +88,7 @@ export class Lane {
     this.#client = undefined
     const again = [...this.#open]
     this.#open.clear()
-    for (const message of again.reverse()) this.#queueOf(message).unshift(message)
+    for (const message of again.toReversed()) this.#queueOf(message).unshift(message)
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#tellDrained()
@@ -99,14 +101,18 @@ export class Lane {
 
   #pump(): void {
     const client = this.#client
-    while (client && this.#open.size < awsInFlightMax && this.#waiting > 0) {
+    if (!client) return
+    while (this.#open.size < awsInFlightMax && this.#waiting > 0) {
       if (!this.#mayPublish()) return
       const message = (this.#answers.shift() ?? this.#envelopes.shift() ?? this.#copies.shift()) as Waiting
       this.#open.add(message)
-      client.publish(message.topic, message.payload as string, { qos: message.qos }, (error) => {
+      client.publish(message.topic, message.payload, { qos: message.qos }, (error) => {
         // Of a connection that is over: it was taken back by `lost`.
         if (this.#client !== client || !this.#open.delete(message)) return
-        if (error) return void this.#queueOf(message).unshift(message)
+        if (error) {
+          this.#queueOf(message).unshift(message)
+          return
+        }
         this.sent++
         this.#bytes -= message.payload.length
         this.#relieve()

@@ -1,5 +1,5 @@
 /** One MQTT connection to AWS IoT Core by mqtt.js, which is loaded when the first one is opened [P-20.13]. */
-import type { MqttClient } from 'mqtt'
+import type { connect, MqttClient } from 'mqtt'
 import { asClientError, ClientError } from '../errors.ts'
 import type { Surroundings } from '../request.ts'
 import type { AwsCredential, Credential } from './transport.ts'
@@ -31,9 +31,9 @@ export class AwsLink {
     events: AwsLinkEvents,
     signal: AbortSignal,
   ): Promise<AwsLink> {
-    const { connect } = await loaded()
+    const connectMqtt = await loaded()
     if (signal.aborted) throw asClientError(signal.reason, 'closed')
-    const client = connect(mqttUrl, {
+    const client = connectMqtt(mqttUrl, {
       protocolVersion: 4,
       clean: true,
       clientId,
@@ -99,10 +99,10 @@ export class AwsLink {
   }
 }
 
-async function loaded(): Promise<typeof import('mqtt')> {
+async function loaded(): Promise<typeof connect> {
   try {
     // The file for browsers has no other export than the default one.
-    return (await import('mqtt')).default
+    return (await import('mqtt')).default.connect
   } catch (thrown) {
     throw new ClientError('network', 'mqtt.js could not be loaded', {}, thrown)
   }

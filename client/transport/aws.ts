@@ -23,7 +23,8 @@ export function awsTransport(surroundings: Surroundings): Transport {
     async open(credential, events, outer) {
       const aws = awsOf(credential)
       const now = timers.now()
-      if (now >= aws.urlEndsAtMs || suspects.has(credential)) throw new ClientError('token-expired', 'the signed URL has ended, or is not taken')
+      if (now >= aws.urlEndsAtMs || suspects.has(credential))
+        throw new ClientError('token-expired', 'the signed URL has ended, or is not taken')
       const session = new AwsSession(surroundings, credential, events, denials)
       try {
         await within(timers, bounds.openTimeoutMs, late, (signal) => session.connect(credential, signal), outer)
@@ -117,7 +118,7 @@ class AwsSession implements Session {
     if (!mended) return
     mended.close()
     this.#filters.delete(filter)
-    if (!this.#joining.delete(filter)) this.#link?.unsubscribe([`${this.#aws.root}/sync/${filter}`])
+    if (!this.#joining.delete(filter)) this.#link?.unsubscribe(this.#wiresOf(filter))
   }
 
   put(topic: string, put: Put): Promise<PutAnswer> {
@@ -138,8 +139,14 @@ class AwsSession implements Session {
       const waiting: Waiting = {
         topic,
         payload,
-        resolve: (answer) => void (settle(), resolve(answer)),
-        reject: (error) => void (settle(), reject(error)),
+        resolve: (answer) => {
+          settle()
+          resolve(answer)
+        },
+        reject: (error) => {
+          settle()
+          reject(error)
+        },
       }
       this.#puts.set(put.id, [...(this.#puts.get(put.id) ?? []), waiting])
       this.#send(waiting)
@@ -245,29 +252,44 @@ class AwsSession implements Session {
     for (const filter of filters) {
       if (!this.#filters.has(filter)) continue
       // AWS would close the connection.
-      if (!this.#isGranted('subscribe', filter) || this.#denials.isDenied(filter) || this.#filters.size > this.#credential.filtersMax) this.#refuse(filter)
+      if (!this.#isGranted('subscribe', filter) || this.#denials.isDenied(filter) || this.#held > this.#credential.filtersMax)
+        this.#refuse(filter)
       else good.push(filter)
     }
     const alone = good.filter((filter) => this.#denials.isSuspect(filter))
     const together = good.filter((filter) => !this.#denials.isSuspect(filter))
     this.#line = this.#line.then(async () => {
-      for (let at = 0; at < together.length; at += filtersPerPacketMax) await this.#subscribe(together.slice(at, at + filtersPerPacketMax))
+      // Each may take two.
+      const step = filtersPerPacketMax / 2
+      for (let at = 0; at < together.length; at += step) await this.#subscribe(together.slice(at, at + step))
       for (const filter of alone) await this.#subscribe([filter])
     })
+  }
+
+  /** Subscriptions, with that of the answers. */
+  get #held(): number {
+    return [...this.#filters.keys()].reduce((count, filter) => count + this.#wiresOf(filter).length, 1)
+  }
+
+  /** To AWS `notes/#` does not match `notes`; a stream has no topic of its own. */
+  #wiresOf(filter: string): string[] {
+    const wire = `${this.#aws.root}/sync/${filter}`
+    return filter.endsWith('/#') && filter.split('/').length > 3 ? [wire, wire.slice(0, -'/#'.length)] : [wire]
   }
 
   async #subscribe(filters: readonly string[]): Promise<void> {
     const link = this.#link
     if (!link || this.#isOver) return
     this.#asked = filters
-    const wires = filters.map((filter) => `${this.#aws.root}/sync/${filter}`)
+    const wires = filters.flatMap((filter) => this.#wiresOf(filter))
     // Without an answer the session is over, or another connection subscribes to them all.
     const granted = await link.subscribe(wires, 0).catch(() => undefined)
     if (!granted || this.#link !== link) return
     this.#asked = []
-    for (const [at, filter] of filters.entries()) {
+    for (const filter of filters) {
       this.#denials.answered(filter)
-      if (granted[at]) this.#filters.get(filter)?.begin()
+      const isGranted = this.#wiresOf(filter).every((wire) => granted[wires.indexOf(wire)])
+      if (isGranted) this.#filters.get(filter)?.begin()
       else if (this.#filters.has(filter)) this.#refuse(filter)
     }
   }

@@ -26,7 +26,8 @@ export class Denials {
   /** The connection was closed while these had no answer. */
   cut(filters: readonly string[]): void {
     const [only] = filters
-    if (only !== undefined && filters.length === 1 && this.#suspects.has(only)) this.#deniedUntilMs.set(only, this.#timers.now() + this.#pauseMs)
+    if (only !== undefined && filters.length === 1 && this.#suspects.has(only))
+      this.#deniedUntilMs.set(only, this.#timers.now() + this.#pauseMs)
     for (const filter of filters) this.#suspects.add(filter)
   }
 

@@ -189,7 +189,8 @@ export class Mended {
     }
     if (code === 'unauthorized' || code === 'token-expired') return this.#parts.failed(error)
     if (error.retry === 'no') {
-      if (this.#pos !== '') return this.#end({ ctl: 'ended', reason: this.#stream.startsWith('spaces/') ? 'withdrawn' : 'grant', pos: this.#pos })
+      if (this.#pos !== '')
+        return this.#end({ ctl: 'ended', reason: this.#stream.startsWith('spaces/') ? 'withdrawn' : 'grant', pos: this.#pos })
       this.close()
       return this.#parts.refused()
     }

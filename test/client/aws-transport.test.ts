@@ -36,7 +36,8 @@ transportContract('aws-iot', awsTransport, {
   differs: {
     '[P-3.2] shows ephemeral messages, once': 'QoS 0 reaches plain subscribers only',
     '[P-10.23] a session that is not renewed ends with its token': 'AWS keeps the connection; the policy denies what is done over it',
-    '[P-10.25] a revoked token ends the session as unauthorized': 'AWS keeps the connection until the token ends; HTTP and puts refuse at once',
+    '[P-10.25] a revoked token ends the session as unauthorized':
+      'AWS keeps the connection until the token ends; HTTP and puts refuse at once',
     '[P-12.10] a token that the server does not accept is told from a server that is not there': 'AWS refuses without a word',
     '[P-8.8] a connection that is cut says so once, with every put that has no answer': noProxy,
     '[P-8.8] a server that does not answer any more is given up after the time-outs': noProxy,
@@ -75,7 +76,8 @@ describe('AWS IoT Core and the SDK', function () {
   }
 
   async function fill(writer: Heard, count: number): Promise<void> {
-    for (let n = 0; n < count; n++) expect(await writer.session.put('spaces/board-7/n', { id: `fill-${n}`, data: n })).to.have.property('pos')
+    for (let n = 0; n < count; n++)
+      expect(await writer.session.put('spaces/board-7/n', { id: `fill-${n}`, data: n })).to.have.property('pos')
   }
 
   for (const [name, change] of [
@@ -92,7 +94,10 @@ describe('AWS IoT Core and the SDK', function () {
       await fill(writer, 25)
       for (const filter of [board, 'spaces/board-7/+']) {
         await reader.count(filter, 25)
-        expect(reader.entries(filter).map(({ data }) => data), filter).to.deep.equal(Array.from({ length: 25 }, (_, n) => n))
+        expect(
+          reader.entries(filter).map(({ data }) => data),
+          filter,
+        ).to.deep.equal(Array.from({ length: 25 }, (_, n) => n))
       }
     })
   }

@@ -1,6 +1,5 @@
 /** What every way to the server must do, over a real server: client/transport/transport.ts. */
 import { expect } from 'chai'
-import * as mocha from 'mocha'
 import { connectAsync } from 'mqtt'
 import { ClientError } from '../../client/errors.ts'
 import { seqOf } from '../../client/position.ts'
@@ -31,7 +30,7 @@ export function transportContract(
   const titles = new Set<string>()
   const it = (title: string, run: () => Promise<void>): void => {
     titles.add(title)
-    if (!Object.hasOwn(differs, title)) mocha.it(title, run)
+    if (!Object.hasOwn(differs, title)) globalThis.it(title, run)
   }
 
   describe(`transport contract: ${name}`, () => {
@@ -47,7 +46,7 @@ export function transportContract(
       proxy.close()
     })
 
-    mocha.it('differs in nothing that is not in it', () => expect([...titles]).to.include.members(Object.keys(differs)))
+    globalThis.it('differs in nothing that is not in it', () => expect([...titles]).to.include.members(Object.keys(differs)))
 
     /** As a client asks for it again. */
     const idOf = ({ credential }: Heard): string => credential.aws?.clientId ?? credential.clientId
@@ -138,6 +137,13 @@ export function transportContract(
       expect(reader.entries('spaces/board-7/cards/#').map((entry) => entry.id)).to.deep.equal(['twice-1'])
     })
 
+    it('[P-6.3] a filter below a level is for the topic of that level, too', async () => {
+      const [reader, writer] = [await session('alice'), await session('bob')]
+      await reader.follow('spaces/board-7/deep/#')
+      await writer.session.put('spaces/board-7/deep', { id: 'deep-1', data: 1 })
+      expect((await reader.count('spaces/board-7/deep/#', 1))[0]?.id).to.equal('deep-1')
+    })
+
     it('[P-6.1] a filter that is left tells nothing more; followed again it begins at the head', async () => {
       const [reader, writer] = [await session('alice'), await session('bob')]
       await reader.follow(board)
@@ -190,9 +196,7 @@ export function transportContract(
       const endsMs = Date.now() + lifeMs
       const reader = await session('alice', server.urls.http, surroundings(), lifeMs)
       await reader.follow(board)
-      await reader.session.renew(
-        await credentialFrom(server.urls.http, await server.token('alice', { spaces }), idOf(reader)),
-      )
+      await reader.session.renew(await credentialFrom(server.urls.http, await server.token('alice', { spaces }), idOf(reader)))
       for (let n = 0; Date.now() < endsMs + 500; n++) {
         await writer.session.put('spaces/board-7/renew', { id: `renew-${endsMs}-${n}`, data: n })
         await reader.count(board, n + 1)

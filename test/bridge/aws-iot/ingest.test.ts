@@ -122,7 +122,7 @@ describe('what clients publish at AWS IoT Core', function () {
     await server.restart()
     await within(appended(server, 'users/alice', 10), 'all ten')
     const entries = await entriesOf(server, 'users/alice')
-    expect(entries.map(({ data }) => data).sort()).to.deep.equal(Array.from({ length: 10 }, (_, n) => n))
+    expect(entries.map(({ data }) => data)).to.have.members(Array.from({ length: 10 }, (_, n) => n))
   })
 
   it('[P-20.2] flows on behind what no log can hold', async () => {

@@ -82,28 +82,19 @@ export class DeviceConnection {
 
   #packet(packet: Packet): void {
     if (this.#isConnected === (packet.cmd === 'connect')) return this.close(`${packet.cmd} at the wrong time`)
-    switch (packet.cmd) {
-      case 'connect':
-        return this.#connect(packet)
-      case 'publish':
-        return this.#publish(packet)
-      case 'subscribe':
-        return this.#subscribe(packet)
-      case 'unsubscribe':
-        this.#gateway.unsubscribe(this, packet.unsubscriptions)
-        return this.#send({ cmd: 'unsuback', messageId: packet.messageId as number, granted: [] } as unknown as Packet)
-      case 'puback': {
-        const acknowledged = this.#unacked.get(packet.messageId as number)
-        this.#unacked.delete(packet.messageId as number)
-        return acknowledged?.()
-      }
-      case 'pingreq':
-        return this.#send({ cmd: 'pingresp' })
-      case 'disconnect':
-        return this.#socket.close()
-      default:
-        return this.close(`${packet.cmd} is not supported`)
+    if (packet.cmd === 'connect') return this.#connect(packet)
+    if (packet.cmd === 'publish') return this.#publish(packet)
+    if (packet.cmd === 'subscribe') return this.#subscribe(packet)
+    if (packet.cmd === 'pingreq') return this.#send({ cmd: 'pingresp' })
+    if (packet.cmd === 'disconnect') return this.#socket.close()
+    if (packet.cmd === 'unsubscribe') {
+      this.#gateway.unsubscribe(this, packet.unsubscriptions)
+      return this.#send({ cmd: 'unsuback', messageId: packet.messageId as number, granted: [] } as unknown as Packet)
     }
+    if (packet.cmd !== 'puback') return this.close(`${packet.cmd} is not supported`)
+    const acknowledged = this.#unacked.get(packet.messageId as number)
+    this.#unacked.delete(packet.messageId as number)
+    acknowledged?.()
   }
 
   #connect({ clientId, clean, protocolVersion }: IConnectPacket): void {
@@ -125,7 +116,7 @@ export class DeviceConnection {
     if (bytes.length > payloadBytesMax) return this.close(`a payload of ${bytes.length} bytes`)
     if (!this.may('iot:Publish', 'topic', topic)) return this.close(`Publish is denied: ${topic}`)
     if (retain && !this.may('iot:RetainPublish', 'topic', topic)) return this.close(`RetainPublish is denied: ${topic}`)
-    this.#gateway.publish({ topic, payload: bytes, qos: qos as 0 | 1 })
+    this.#gateway.publish({ topic, payload: bytes, qos })
     if (qos === 1) this.#send({ cmd: 'puback', messageId: messageId as number })
   }
 
