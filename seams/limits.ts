@@ -288,3 +288,5 @@ export const awsPrincipalsMax = 10_000
 export const awsReadersMax = 100_000
 /** Readers are looked through this often: an `at` may be so much late. */
 export const awsAtTickMs = 1_000
+/** A message from AWS over which we fail so often is given up: it is not the store's fault. */
+export const awsInternalTriesMax = 5

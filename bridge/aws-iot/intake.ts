@@ -11,7 +11,7 @@ import { asSyncError, SyncError } from '../../protocol/errors.ts'
 import { formatPosition } from '../../protocol/positions.ts'
 import { quote, streamOfTopic, type TopicRules } from '../../protocol/topics.ts'
 import type { Clock } from '../../seams/clock.ts'
-import { awsRetryMsMax, awsRetryMsMin, type Limits } from '../../seams/limits.ts'
+import { awsInternalTriesMax, awsRetryMsMax, awsRetryMsMin, type Limits } from '../../seams/limits.ts'
 import type { Logger } from '../../seams/logger.ts'
 import type { Telemetry } from '../../seams/telemetry.ts'
 import { topicBelow } from '../target.ts'
@@ -34,9 +34,6 @@ export interface IntakeParts {
 
 /** What the store may do later: nobody is told, and the message is not acknowledged. */
 const later: ReadonlySet<string> = new Set(['store-unavailable', 'stopping', 'clock-skew', 'internal'])
-
-/** A message that makes us fail so often is not the store's fault. */
-const internalTriesMax = 5
 
 export class Intake {
   entries = 0
@@ -64,7 +61,7 @@ export class Intake {
         return
       } catch (thrown) {
         const error = asSyncError(thrown)
-        const isOver = !later.has(error.code) || (error.code === 'internal' && tries >= internalTriesMax)
+        const isOver = !later.has(error.code) || (error.code === 'internal' && tries >= awsInternalTriesMax)
         if (isOver) return this.#refuse(topic.startsWith('put/') ? 'put' : 'plain', topic, error)
         this.#parts.logger.warn({ topic, code: error.code, reason: error.message }, `a message waits to be appended: ${error.message}`)
         await pause(Math.min(awsRetryMsMax, awsRetryMsMin * 2 ** Math.min(tries, 20)), undefined, { signal })
