@@ -49,7 +49,9 @@ export async function buildApplication(parts: RouteParts): Promise<App> {
     refusals.answerProblem(new SyncError('not-found', 'no route has this path and method'), request, reply),
   )
   readJson(app)
-  judgeRequests(app, parts, refusals)
+  judgeOrigins(app, parts, refusals)
+  await allowOrigins(app, parts)
+  refuseWhileStopping(app, parts)
   await describe(app, parts)
   entriesRoutes(app, parts)
   stateRoutes(app, parts)
@@ -92,8 +94,8 @@ function readJson(app: App): void {
   })
 }
 
-/** What comes before every route, in this order. */
-function judgeRequests(app: App, { authority, clock, corsOrigins, allowedHosts, life }: RouteParts, refusals: Refusals): void {
+/** Who asks comes first: no other page learns more than that it may not. */
+function judgeOrigins(app: App, { authority, clock, corsOrigins, allowedHosts }: RouteParts, refusals: Refusals): void {
   const origins = new Origins({ developmentMode: authority.developmentMode, corsOrigins, allowedHosts })
   app.decorateRequest('principal', undefined)
   app.decorateRequest('receivedMs', 0)
@@ -101,28 +103,36 @@ function judgeRequests(app: App, { authority, clock, corsOrigins, allowedHosts, 
     request.receivedMs = clock.now()
     const problem = origins.problemOf(request.raw)
     if (problem !== undefined) return refusals.answerProblem(new SyncError('forbidden', problem), request, reply)
-    if (life.stopping && request.url !== '/healthz') throw new SyncError('stopping', 'the server is stopping')
     // Without these two it is no preflight, and no route has this method.
     const { origin, 'access-control-request-method': asked } = request.headers
     if (request.method === 'OPTIONS' && (origin === undefined || asked === undefined)) return reply.callNotFound()
+  })
+}
+
+/** Before anything that refuses: a page reads a refusal only if its headers say that it may. */
+async function allowOrigins(app: App, { authority, corsOrigins }: RouteParts): Promise<void> {
+  if (corsOrigins.length === 0 || authority.developmentMode) return
+  await app.register(cors, {
+    origin: [...corsOrigins],
+    credentials: false,
+    methods: ['GET', 'POST', 'DELETE'],
+    allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Position', 'Last-Event-ID'],
+    exposedHeaders: ['Retry-After', 'WWW-Authenticate'],
+    maxAge: 600,
+  })
+}
+
+function refuseWhileStopping(app: App, { life }: RouteParts): void {
+  app.addHook('onRequest', async (request) => {
+    if (life.stopping && request.url !== '/healthz') throw new SyncError('stopping', 'the server is stopping')
   })
   app.addHook('onSend', async (_request, reply) => {
     if (life.stopping) reply.header('connection', 'close')
   })
 }
 
-/** CORS and the description of the API; both must know before the routes are added. */
-async function describe(app: App, { authority, corsOrigins, version }: RouteParts): Promise<void> {
-  if (corsOrigins.length > 0 && !authority.developmentMode) {
-    await app.register(cors, {
-      origin: [...corsOrigins],
-      credentials: false,
-      methods: ['GET', 'POST', 'DELETE'],
-      allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Position', 'Last-Event-ID'],
-      exposedHeaders: ['Retry-After', 'WWW-Authenticate'],
-      maxAge: 600,
-    })
-  }
+/** Before the routes are added: it must see them. */
+async function describe(app: App, { version }: RouteParts): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',

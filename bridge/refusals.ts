@@ -46,6 +46,8 @@ export class Refusals {
   /** Answers what is no request at all, and ends the connection. */
   answerRaw(thrown: NodeJS.ErrnoException, socket: Socket): void {
     if (thrown.code === 'ECONNRESET' || socket.destroyed) return void socket.destroy()
+    // Opened ahead, as browsers do, and not used: an answer would be taken for that of a request that comes at this moment.
+    if (socket.bytesRead === 0) return void socket.destroy()
     const error = understandRaw(thrown.code)
     this.#metrics.refused('http', error.code)
     this.#logger.warn({ code: error.code, reason: error.message }, 'something that is no HTTP request was refused')

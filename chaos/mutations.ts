@@ -151,6 +151,7 @@ const copied = [
   'bin',
   'cli',
   'auth',
+  'aws',
   'bridge',
   'broker',
   'conformance',

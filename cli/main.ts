@@ -29,6 +29,7 @@ const commands: Readonly<Record<string, CommandEntry>> = {
   'check-config': { summary: 'print the resolved configuration', load: () => import('./commands/check-config.ts') },
   doctor: { summary: 'do what a client does, and say in words what is wrong', load: () => import('./commands/doctor.ts') },
   conformance: { summary: 'try on a deployment what the protocol promises', load: () => import('./commands/conformance.ts') },
+  aws: { summary: 'set up, change and look at an AWS account for AWS IoT Core', load: () => import('./commands/aws.ts') },
   bench: { summary: 'put a running server under load and tell how it fared', load: () => import('./commands/bench.ts') },
 }
 

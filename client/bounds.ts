@@ -47,6 +47,8 @@ export const bounds = {
   /** What waits in the outbox, in bytes of JSON, and as entries. */
   outboxBytesMax: 50 * 1024 * 1024,
   outboxEntriesMax: 100_000,
+  /** What is settled goes from the device's store after that at the latest, so that many go at once. */
+  settledKeptMs: 100,
   /** Opening what the device keeps; after that, what waits is kept in memory. */
   storageOpenTimeoutMs: 5_000,
   /** Refused publishes that the app has not dismissed; of more the oldest are dropped, with a warning. */

@@ -117,7 +117,7 @@ class TidemarkClient implements Client {
       positionOf: (stream) => this.#feeds.positionOf(stream),
       codec,
       packetBytesMax: () => credentials.present?.packetBytesMax,
-      entryOf: (stream, envelope) => entryOf(stream, envelope, { codec }),
+      entryOf: async (stream, envelope) => await entryOf(stream, envelope, { codec }),
       onWarning,
     })
     this.outbox = this.#outbox.view

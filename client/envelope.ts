@@ -42,30 +42,30 @@ export function matcherBelow(filter: string): (topic: string) => boolean {
   return (topic) => parsed.matches(topic)
 }
 
-export async function entryOf(stream: string, envelope: Envelope, parts: EntryParts): Promise<Entry> {
+/** At once, unless a codec has to be asked. */
+export function entryOf(stream: string, envelope: Envelope, parts: EntryParts): Entry | Promise<Entry> {
   const wire = clearOf(stream, envelope)
-  const whole = {
-    pos: envelope.pos ?? '',
-    seq: envelope.pos === undefined ? 0 : seqOf(envelope.pos),
-    id: envelope.id ?? '',
-    ts: envelope.ts,
-    from: envelope.from,
-    client: envelope.client,
-    stream,
-    retain: envelope.retain ?? false,
-    deleted: envelope.deleted ?? false,
-    ephemeral: envelope.ephemeral ?? false,
-    snapshot: parts.snapshot ?? false,
-    pending: false,
-    ...receiptOf(envelope, parts),
-  }
   // What the server writes is not encoded by anybody [P-4.29].
-  if (!parts.codec || wire.topic.startsWith('$')) return { ...whole, ...wire }
+  if (!parts.codec || wire.topic.startsWith('$')) return entryWith(stream, envelope, parts, wire)
+  return decoded(stream, envelope, parts, parts.codec, wire)
+}
+
+async function decoded(stream: string, envelope: Envelope, parts: EntryParts, codec: Codec, wire: Clear): Promise<Entry> {
   try {
-    return { ...whole, ...(await parts.codec.decode(stream, wire)) }
+    return entryWith(stream, envelope, parts, await codec.decode(stream, wire))
   } catch (thrown) {
-    return { ...whole, ...wire, data: undefined, error: asClientError(thrown, 'undecodable') }
+    const unread = entryWith(stream, envelope, parts, { ...wire, data: undefined })
+    return { ...unread, error: asClientError(thrown, 'undecodable') }
   }
+}
+
+function entryWith(stream: string, envelope: Envelope, parts: EntryParts, { topic, data, format }: Clear): Entry {
+  const { pos = '', id = '', ts, from, client, retain = false, deleted = false, ephemeral = false } = envelope
+  const { snapshot = false } = parts
+  const seq = pos === '' ? 0 : seqOf(pos)
+  const entry = { pos, seq, id, ts, from, client, topic, stream, retain, deleted, ephemeral, data, format, snapshot, pending: false }
+  const receipt = receiptOf(envelope, parts)
+  return receipt ? { ...entry, receipt } : entry
 }
 
 function clearOf(stream: string, envelope: Envelope): Clear {
@@ -76,9 +76,9 @@ function clearOf(stream: string, envelope: Envelope): Clear {
   return { topic, format: 'json', data: envelope.data }
 }
 
-function receiptOf({ hops, arrivedMs }: Envelope, { clockOffset }: EntryParts): { receipt?: Receipt } {
-  if (!hops || !clockOffset || arrivedMs === undefined) return {}
-  return { receipt: { ...hops, delivered: arrivedMs + clockOffset.offsetMs, deliveredErrorMs: clockOffset.errorMs } }
+function receiptOf({ hops, arrivedMs }: Envelope, { clockOffset }: EntryParts): Receipt | undefined {
+  if (!hops || !clockOffset || arrivedMs === undefined) return undefined
+  return { ...hops, delivered: arrivedMs + clockOffset.offsetMs, deliveredErrorMs: clockOffset.errorMs }
 }
 
 function bytesOf(base64: string): Uint8Array {

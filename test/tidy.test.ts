@@ -14,7 +14,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   broker: ['delivery', 'log', 'auth', 'protocol', 'seams'],
   bridge: ['delivery', 'log', 'auth', 'protocol', 'seams'],
   // `tidemark bench` runs the loads of bench/.
-  cli: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench', 'conformance'],
+  // `tidemark aws` makes in an account what aws/account describes.
+  cli: ['broker', 'bridge', 'delivery', 'log', 'hints', 'auth', 'protocol', 'seams', 'bench', 'conformance', 'aws'],
   client: ['protocol'],
   // What is put into an account, apart from the server.
   aws: ['auth', 'protocol', 'seams'],

@@ -1,5 +1,5 @@
 /** What waits, in the browser's IndexedDB; in memory where the browser does not let us. */
-import { openDB, type DBSchema, type IDBPDatabase, type IDBPObjectStore } from 'idb'
+import { openDB, unwrap, type DBSchema, type IDBPDatabase, type IDBPObjectStore } from 'idb'
 import { asClientError, ClientError } from '../errors.ts'
 import type { Timers } from '../seams.ts'
 import { MemoryStore } from './memory-store.ts'
@@ -49,13 +49,17 @@ export class IndexedDbStore implements OutboxStore {
 
   add(items: readonly Omit<Waiting, 'key'>[]): Promise<readonly number[]> {
     return this.#with(
-      (database) =>
-        written(database, (waiting) =>
-          items.map((item) => {
-            const { key: _, ...unkeyed } = item as Waiting
-            return waiting.add(unkeyed as Waiting)
-          }),
-        ),
+      async (database) => {
+        const transaction = database.transaction('waiting', 'readwrite')
+        // Without a promise for each: they are many, and the transaction says it for all.
+        const waiting = unwrap(transaction.store)
+        const requests = items.map((item) => {
+          const { key: _, ...unkeyed } = item as Waiting
+          return waiting.add(unkeyed)
+        })
+        await transaction.done
+        return requests.map(({ result }) => result as number)
+      },
       (memory) => memory.add(items),
     )
   }
@@ -72,7 +76,7 @@ export class IndexedDbStore implements OutboxStore {
   remove(keys: readonly number[]): Promise<void> {
     return this.#with(
       async (database) => {
-        await written(database, (waiting) => keys.map((key) => waiting.delete(key)))
+        await written(database, (waiting) => rangesOf(keys).map(([first, last]) => waiting.delete(IDBKeyRange.bound(first, last))))
       },
       (memory) => memory.remove(keys),
     )
@@ -147,4 +151,15 @@ async function written<T>(database: Database, change: (waiting: Writable) => Pro
   changes.catch(() => undefined)
   await transaction.done
   return await changes
+}
+
+/** Keys that follow each other, as those of one page mostly do: one request for all of them. */
+function rangesOf(keys: readonly number[]): [number, number][] {
+  const ranges: [number, number][] = []
+  for (const key of [...keys].sort((one, other) => one - other)) {
+    const range = ranges.at(-1)
+    if (range && key - range[1] <= 1) range[1] = key
+    else ranges.push([key, key])
+  }
+  return ranges
 }

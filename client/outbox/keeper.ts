@@ -1,6 +1,17 @@
 /** Gathers what one turn writes to the store, and everything that comes while that is on its way. */
 import { asClientError, type ClientError } from '../errors.ts'
+import type { Timers } from '../seams.ts'
 import type { OutboxStore, Waiting } from './store.ts'
+
+export interface KeeperParts {
+  readonly store: OutboxStore
+  /** Nothing is written before what was left by an earlier life has been read. */
+  readonly loaded: () => Promise<void>
+  readonly timers: Timers
+  /** How long what is settled may stay, so that many go at once. */
+  readonly settledKeptMs: number
+  readonly onWarning: (warning: ClientError) => void
+}
 
 /** One to be kept, and whom to tell. */
 export interface Arrival {
@@ -10,19 +21,19 @@ export interface Arrival {
 }
 
 /** More would make one transaction long, and what comes after it late. */
-const arrivalsPerWrite = 500
+const perWriteMax = 500
 
 export class Keeper {
-  readonly #store: OutboxStore
-  /** Nothing is written before what was left by an earlier life has been read. */
-  readonly #loaded: () => Promise<void>
+  readonly #parts: KeeperParts
   #arrivals: Arrival[] = []
   #changes: Changes = noChanges()
+  /** Keys of what is settled and still there. */
+  #settled: number[] = []
+  #cancelForget: (() => void) | undefined = undefined
   #running: Promise<void> | undefined = undefined
 
-  constructor(store: OutboxStore, loaded: () => Promise<void>) {
-    this.#store = store
-    this.#loaded = loaded
+  constructor(parts: KeeperParts) {
+    this.#parts = parts
   }
 
   add(arrival: Arrival): void {
@@ -33,7 +44,19 @@ export class Keeper {
   replace(items: readonly Waiting[]): Promise<void> {
     if (items.length === 0) return Promise.resolve()
     this.#changes.replaced.push(...items)
+    // What goes makes room.
+    this.#goSettled()
     return this.#run()
+  }
+
+  /**
+   * Settled: removed soon, and nobody waits for that. Where it does not come to pass, another life sends it again and finds it there.
+   * Until then it is in nobody's way: what needs its room takes it.
+   */
+  forget(key: number): void {
+    this.#settled.push(key)
+    if (this.#settled.length >= perWriteMax) return this.#forgetSettled()
+    this.#cancelForget ??= this.#parts.timers.after(this.#parts.settledKeptMs, () => this.#forgetSettled())
   }
 
   remove(key: number): Promise<void> {
@@ -43,7 +66,22 @@ export class Keeper {
 
   /** Resolves when nothing is left to write; never rejects. */
   async idle(): Promise<void> {
+    this.#forgetSettled()
     while (this.#running) await this.#running
+  }
+
+  #forgetSettled(): void {
+    if (!this.#goSettled()) return
+    this.#run().catch((error: unknown) => this.#parts.onWarning(asClientError(error, 'storage-unavailable')))
+  }
+
+  /** With the changes that stand now; tells whether there is any. */
+  #goSettled(): boolean {
+    this.#cancelForget?.()
+    this.#cancelForget = undefined
+    const settled = this.#settled.splice(0)
+    this.#changes.removed.push(...settled)
+    return settled.length > 0
   }
 
   /** Resolves or rejects with the changes that stand now. */
@@ -59,7 +97,7 @@ export class Keeper {
     await Promise.resolve() // The rest of the turn has its say first.
     while (this.#arrivals.length > 0 || this.#changes.replaced.length > 0 || this.#changes.removed.length > 0) {
       const changes = this.#changes
-      const arrivals = this.#arrivals.splice(0, arrivalsPerWrite)
+      const arrivals = this.#arrivals.splice(0, perWriteMax)
       this.#changes = noChanges()
       await Promise.all([this.#add(arrivals), this.#change(changes)])
     }
@@ -70,10 +108,10 @@ export class Keeper {
   async #change(changes: Changes): Promise<void> {
     const { replaced, removed } = changes
     try {
-      await this.#loaded()
-      // What goes makes room. What has gone stays away, also where it was to be replaced.
-      if (removed.length > 0) await this.#store.remove(removed)
-      if (replaced.length > 0) await this.#store.replace(replaced)
+      await this.#parts.loaded()
+      // What has gone stays away, also where it was to be replaced.
+      if (removed.length > 0) await this.#parts.store.remove(removed)
+      if (replaced.length > 0) await this.#parts.store.replace(replaced)
       changes.resolve()
     } catch (error) {
       changes.reject(error)
@@ -84,10 +122,11 @@ export class Keeper {
   async #add(arrivals: readonly Arrival[]): Promise<boolean> {
     let keys: readonly number[] = []
     try {
-      await this.#loaded()
-      if (arrivals.length > 0) keys = await this.#store.add(arrivals.map(({ item }) => item))
+      await this.#parts.loaded()
+      if (arrivals.length > 0) keys = await this.#parts.store.add(arrivals.map(({ item }) => item))
     } catch (thrown) {
       const error = asClientError(thrown, 'storage-unavailable')
+      if (error.code === 'storage-full' && (await this.#makeRoom())) return await this.#add(arrivals)
       const half = error.code === 'storage-full' ? Math.floor(arrivals.length / 2) : 0
       if (half > 0 && (await this.#add(arrivals.slice(0, half)))) return await this.#add(arrivals.slice(half))
       for (const arrival of arrivals.slice(half)) arrival.failed(error)
@@ -95,6 +134,19 @@ export class Keeper {
     }
     for (const [index, arrival] of arrivals.entries()) arrival.kept(keys[index] as number)
     return true
+  }
+
+  /** Whether something that is settled has gone. */
+  async #makeRoom(): Promise<boolean> {
+    const settled = this.#settled.splice(0)
+    if (settled.length === 0) return false
+    try {
+      await this.#parts.store.remove(settled)
+      return true
+    } catch (error) {
+      this.#parts.onWarning(asClientError(error, 'storage-unavailable'))
+      return false
+    }
   }
 }
 

@@ -62,8 +62,8 @@ export class Outbox {
 
   constructor(parts: OutboxParts) {
     this.#parts = parts
-    const { store, onWarning } = parts
-    this.#keeper = new Keeper(store, () => this.#load())
+    const { store, bounds, onWarning } = parts
+    this.#keeper = new Keeper({ ...parts, loaded: () => this.#load(), settledKeptMs: bounds.settledKeptMs })
     this.#refusals = new Refusals({ ...parts, keeper: this.#keeper })
     this.#laneParts = {
       ...parts,
@@ -206,7 +206,7 @@ export class Outbox {
 
   /** Two pages have used one id. */
   async #refuseTwin(waiting: Waiting, other: Waiting): Promise<void> {
-    if (sameContent(waiting, other)) await this.#remove(waiting.key)
+    if (sameContent(waiting, other)) this.#keeper.forget(waiting.key)
     else this.#tellRefused(waiting, await this.#refusals.add(waiting, new ClientError('id-reused')))
   }
 
@@ -289,7 +289,7 @@ export class Outbox {
     this.#settled.emit({ ...this.#pendingOf(item.waiting), outcome: 'committed', pos, duplicate })
     this.#counted()
     for (const { resolve } of item.callers) resolve({ id: item.waiting.id, pos, duplicate })
-    void this.#remove(item.waiting.key)
+    this.#keeper.forget(item.waiting.key)
   }
 
   /** Noted before it is told: what the app has been told to be refused must not be sent again by the next life. */
@@ -313,11 +313,6 @@ export class Outbox {
   #leave(item: Item): void {
     this.#pending.delete(item.waiting.id)
     this.#bytes -= item.bytes
-  }
-
-  /** Where this fails it is sent again in the next life, and found to be there. */
-  #remove(key: number): Promise<void> {
-    return this.#keeper.remove(key).catch((error: unknown) => this.#parts.onWarning(asClientError(error, 'storage-unavailable')))
   }
 
   #changed(stream: string): void {

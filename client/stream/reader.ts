@@ -47,6 +47,7 @@ export class Reader implements EntryReader {
   #wake: (() => void) | undefined
   /** Calls of `next` are answered one after the other. */
   #turn: Promise<unknown> = Promise.resolve()
+  #underWay = 0
   #error: ClientError | undefined
   #isOver = false
 
@@ -87,9 +88,12 @@ export class Reader implements EntryReader {
   }
 
   next(): Promise<IteratorResult<Entry, undefined>> {
-    const answer = this.#turn.then(() => this.#next())
-    this.#turn = answer.catch(() => undefined)
-    return answer
+    if (this.#underWay > 0) return this.#queued(this.#turn.then(() => this.#next()))
+    this.#confirm()
+    const ready = this.#ready()
+    // Of a long history the next one is there nearly every time: then nothing is waited for.
+    if (ready && !(ready instanceof Promise)) return Promise.resolve({ done: false, value: this.#handOut(ready) })
+    return this.#queued(this.#whenReady(ready))
   }
 
   return(): Promise<IteratorResult<Entry, undefined>> {
@@ -130,17 +134,24 @@ export class Reader implements EntryReader {
     if (feeds.hasSession) this.#told((line) => line.dispatch('opened'))
   }
 
-  async #next(): Promise<IteratorResult<Entry, undefined>> {
+  /** Calls that come meanwhile wait for it. */
+  #queued(answer: Promise<IteratorResult<Entry, undefined>>): Promise<IteratorResult<Entry, undefined>> {
+    const done = (): void => void this.#underWay--
+    this.#underWay++
+    this.#turn = answer.then(done, done)
+    return answer
+  }
+
+  #next(): Promise<IteratorResult<Entry, undefined>> {
     this.#confirm()
-    for (;;) {
+    return this.#whenReady(this.#ready())
+  }
+
+  async #whenReady(begun: Entry | Promise<Entry> | undefined): Promise<IteratorResult<Entry, undefined>> {
+    for (let ready = begun; ; ready = this.#ready()) {
+      const entry = ready && (await ready)
       if (this.#isOver) return { done: true, value: undefined }
-      const item = this.#line?.queue.shift()
-      if (item) {
-        if (this.#line?.wanted) this.#drained(this.#line)
-        const entry = await this.#handOut(item)
-        if (entry && !this.#isOver) return { done: false, value: entry }
-        continue
-      }
+      if (entry) return { done: false, value: this.#handOut(entry) }
       const error = this.#error ?? this.#line?.error
       if (error) {
         this.#end()
@@ -150,28 +161,40 @@ export class Reader implements EntryReader {
     }
   }
 
-  async #handOut(item: Item): Promise<Entry | undefined> {
-    const { onReset, onProgress } = this.#options
-    switch (item.kind) {
-      case 'entry':
-        return await this.#entry(item.envelope, item.snapshot)
-      case 'at':
-        this.#position = item.pos
-        return undefined
-      case 'reset':
-        if (onReset) this.#parts.call(() => onReset({ reason: item.reason, first: item.first, head: item.head }))
-        return undefined
-      case 'live':
-        if (onProgress) this.#parts.call(() => onProgress({ behind: 0, live: true }))
-        return undefined
-      default:
-        return item satisfies never
+  /** The first entry in the queue; what stands before it takes effect. */
+  #ready(): Entry | Promise<Entry> | undefined {
+    for (;;) {
+      const item = this.#line?.queue.shift()
+      if (!item) return undefined
+      if (this.#line?.wanted) this.#drained(this.#line)
+      if (item.kind === 'entry') return this.#decoded(item.envelope, item.snapshot)
+      this.#pass(item)
     }
   }
 
-  async #entry(envelope: Envelope, snapshot: boolean): Promise<Entry> {
+  #pass(item: Exclude<Item, { kind: 'entry' }>): void {
+    const { onReset, onProgress } = this.#options
+    switch (item.kind) {
+      case 'at':
+        this.#position = item.pos
+        return
+      case 'reset':
+        if (onReset) this.#parts.call(() => onReset({ reason: item.reason, first: item.first, head: item.head }))
+        return
+      case 'live':
+        if (onProgress) this.#parts.call(() => onProgress({ behind: 0, live: true }))
+        return
+      default:
+        item satisfies never
+    }
+  }
+
+  #decoded(envelope: Envelope, snapshot: boolean): Entry | Promise<Entry> {
     const { codec, clockOffset } = this.#parts
-    const entry = await entryOf(this.#stream, envelope, { codec, clockOffset: clockOffset(), snapshot })
+    return entryOf(this.#stream, envelope, { codec, clockOffset: clockOffset(), snapshot })
+  }
+
+  #handOut(entry: Entry): Entry {
     if (entry.pos !== '') this.#handed = entry.pos
     return entry
   }

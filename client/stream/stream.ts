@@ -76,7 +76,7 @@ export class LiveStream implements Stream {
       ...(options.untilMs === undefined ? {} : { until: options.untilMs }),
     }
     const page = await history.entries(this.name, query, options.signal)
-    return { ...page, entries: await Promise.all(page.entries.map((envelope) => entryOf(this.name, envelope, { codec }))) }
+    return { ...page, entries: await Promise.all(page.entries.map(async (envelope) => await entryOf(this.name, envelope, { codec }))) }
   }
 
   #openState(prefix: string, optimistic: boolean, release: () => boolean): LiveState {

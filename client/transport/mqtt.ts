@@ -5,6 +5,7 @@ import { objectIn, within, type Surroundings } from '../request.ts'
 import type { Put, PutAnswer } from '../wire.ts'
 import { ClockEstimate } from './clock.ts'
 import { Following } from './following.ts'
+import { pageSocket } from './page-socket.ts'
 import type { Credential, Session, SessionEvents, Transport } from './transport.ts'
 
 /** Filters in one SUBSCRIBE or UNSUBSCRIBE; more close the connection [P-13.8]. */
@@ -52,6 +53,7 @@ async function open(surroundings: Surroundings, credential: Credential, events: 
     connectTimeout: surroundings.bounds.openTimeoutMs,
     // The other kind runs in a worker made of a blob, which strict pages forbid.
     timerVariant: 'native',
+    ...(pageSocket && { createWebsocket: pageSocket }),
   })
   const session = new MqttSession(client, surroundings, credential, events)
   return new Promise((resolve, reject) => {
@@ -87,6 +89,10 @@ interface Waiting<Result> {
   reject(error: ClientError): void
 }
 
+interface WaitingPut extends Waiting<PutAnswer> {
+  readonly sinceMs: number
+}
+
 class MqttSession implements Session {
   readonly #client: MqttClient
   readonly #surroundings: Surroundings
@@ -98,7 +104,8 @@ class MqttSession implements Session {
   /** To be followed (true) or no longer followed, told to the server at the end of this turn. */
   readonly #changes = new Map<string, boolean>()
   /** In the order sent; the same id may be under way twice. */
-  readonly #puts = new Map<string, Waiting<PutAnswer>[]>()
+  readonly #puts = new Map<string, WaitingPut[]>()
+  #endWatch: (() => void) | undefined
   readonly #renewals: Waiting<void>[] = []
   #badPut = 'the server takes it for no put'
   #revoked: ClientError | undefined
@@ -133,9 +140,13 @@ class MqttSession implements Session {
     const payload = JSON.stringify(put)
     const refusal = this.#refusalOf(topic, payload)
     if (refusal) return Promise.resolve({ id: put.id, ...refusal })
-    return this.#roundTrip('a put', this.#surroundings.bounds.putTimeoutMs, (waiting) => {
-      const same = this.#puts.get(put.id) ?? []
-      this.#puts.set(put.id, [...same, waiting])
+    if (this.#isOver) return Promise.reject(new ClientError('network', 'the session is over'))
+    return new Promise((resolve, reject) => {
+      const waiting = { resolve, reject, sinceMs: this.#surroundings.timers.now() }
+      const same = this.#puts.get(put.id)
+      if (same) same.push(waiting)
+      else this.#puts.set(put.id, [waiting])
+      this.#watchPuts()
       this.#client.publish(`put/${topic}`, payload, { qos: 1 }, (error) => {
         // The answer comes before the PUBACK; without one it was a put that the server could not name [P-5.15].
         if (!error && this.#puts.get(put.id)?.includes(waiting))
@@ -168,6 +179,7 @@ class MqttSession implements Session {
   end(reason: ClientError | undefined): void {
     if (this.#isOver) return
     this.#isOver = true
+    this.#endWatch?.()
     this.#client.end(true)
     const error = reason ?? new ClientError('network', 'the session was closed')
     for (const waiting of [...[...this.#puts.values()].flat(), ...this.#renewals]) waiting.reject(error)
@@ -232,22 +244,37 @@ class MqttSession implements Session {
   }
 
   #answer(id: string, answer: PutAnswer): void {
-    const [first, ...rest] = this.#puts.get(id) ?? []
-    if (rest.length > 0) this.#puts.set(id, rest)
-    else this.#puts.delete(id)
+    const waiting = this.#puts.get(id)
+    const first = waiting?.shift()
+    if (waiting?.length === 0) this.#puts.delete(id)
     first?.resolve(answer)
+  }
+
+  /** One timer, for the oldest: puts are many. */
+  #watchPuts(): void {
+    if (this.#endWatch) return
+    const { timers, bounds } = this.#surroundings
+    const [oldest] = this.#puts.values()
+    const leftMs = (oldest?.[0]?.sinceMs ?? 0) + bounds.putTimeoutMs - timers.now()
+    this.#endWatch = timers.after(Math.max(0, leftMs), () => {
+      this.#endWatch = undefined
+      const [late] = this.#puts.values()
+      if (!late?.[0]) return
+      if (timers.now() - late[0].sinceMs < bounds.putTimeoutMs) return this.#watchPuts()
+      this.end(new ClientError('network', `no answer to a put within ${bounds.putTimeoutMs} ms`))
+    })
   }
 
   /** What the server would close the connection for, and every later one that tries again. */
   #refusalOf(topic: string, payload: string): { readonly error: string; readonly reason: string } | undefined {
     const { packetBytesMax, topicBytesMax, topicLevelsMax } = this.#credential
     const wire = `put/${topic}`
-    if (wire.split('/').length > topicLevelsMax || bytesOf(wire) > topicBytesMax || /[+#\0\p{Surrogate}]/u.test(topic)) {
+    if (wire.split('/').length > topicLevelsMax || isLonger(wire, topicBytesMax) || /[+#\0\p{Surrogate}]/u.test(topic)) {
       return { error: 'bad-topic', reason: `a topic that is too long or has characters that no topic may have` }
     }
-    // No character takes more than three bytes.
-    if (payload.length * 3 <= packetBytesMax || bytesOf(payload) <= packetBytesMax) return undefined
-    return { error: 'payload-too-large', reason: `more than ${packetBytesMax} bytes as JSON` }
+    return isLonger(payload, packetBytesMax)
+      ? { error: 'payload-too-large', reason: `more than ${packetBytesMax} bytes as JSON` }
+      : undefined
   }
 
   /** Rejects with `network` and ends the session where no answer comes in time. */
@@ -269,8 +296,9 @@ class MqttSession implements Session {
   }
 }
 
-function bytesOf(text: string): number {
-  return new TextEncoder().encode(text).length
+function isLonger(text: string, bytesMax: number): boolean {
+  // No character takes more than three bytes.
+  return text.length * 3 > bytesMax && new TextEncoder().encode(text).length > bytesMax
 }
 
 function chunksOf(filters: readonly string[]): string[][] {

@@ -1,5 +1,7 @@
 /** Who may ask: tokens, grants, hosts and origins. */
 import { expect } from 'chai'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { ask, askRaw, history, makeWorld, refusals, speak, type World } from './support.ts'
 
 const entries = '/v1/streams/users/alice/entries'
@@ -231,6 +233,28 @@ describe('bridge: access', () => {
         expect(answer.headers.get('access-control-allow-credentials')).to.equal(null)
         expect(answer.headers.get('vary')).to.match(/Origin/i)
       }
+    })
+
+    it('it may read that the server is stopping, and ask for it [P-11.1] [P-12.24]', async () => {
+      const begun = ['GET', 'OPTIONS'].map((method) => {
+        const socket = connect(world.port, '127.0.0.1')
+        socket.write(`${method} ${entries} HTTP/1.1\r\nhost: x\r\n`)
+        return socket
+      })
+      // Once this is answered, the server has read what came before.
+      await ask(world, '/healthz')
+      const closing = world.bridge.close()
+      const [answer, preflight] = await Promise.all(
+        begun.map(async (socket) => {
+          socket.write(`origin: ${origin}\r\naccess-control-request-method: GET\r\n\r\n`)
+          return await text(socket)
+        }),
+      )
+      await closing
+      expect(answer).to.match(/^HTTP\/1\.1 503 /)
+      expect(answer).to.include('"code":"stopping"')
+      expect(preflight).to.match(/^HTTP\/1\.1 204 /)
+      for (const said of [answer, preflight]) expect(said?.toLowerCase()).to.include(`access-control-allow-origin: ${origin}\r\n`)
     })
 
     it('its preflight names the methods and headers; the preflight of another is refused [P-11.1]', async () => {

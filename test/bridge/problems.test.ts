@@ -123,6 +123,12 @@ describe('bridge: failures of HTTP itself', () => {
     })
   }
 
+  it('a connection that is opened ahead and not used is ended without an answer', async () => {
+    await world.close()
+    world = await makeWorld({ limits: { connectTimeoutMs: 300, holdTimeoutMs: 20_000 } })
+    expect(await speak(world, '')).to.equal('')
+  })
+
   it('a body that trickles in byte by byte is cut off as well', async () => {
     await world.close()
     world = await makeWorld({ limits: { connectTimeoutMs: 300, holdTimeoutMs: 600 } })

@@ -49,6 +49,11 @@ describe('npx tidemark', function () {
     expect(token.stdout).to.match(/^[\w-]+\.[\w-]+\.[\w-]+\n$/)
     const { stdout: markdown } = await tidemark(['check-config', '--markdown'], installed)
     expect(markdown === readFileSync(join(checkout, 'docs', 'CONFIGURATION.md'), 'utf8')).to.equal(true)
+    const account = await tidemark(['aws', 'plan', '--root', 'acme', '--region', 'eu-west-1', '--account', '123456789012'], installed)
+    expect(account.stdout, account.stderr).to.match(/\n\d+ to add\.\n$/)
+    const terraform = await tidemark(['aws', 'terraform', 'module'], installed)
+    expect(terraform.code, terraform.stderr).to.equal(0)
+    expect(readdirSync(join(folder, 'module'))).to.include.members(['main.tf', 'authorizer.mjs'])
     const usage = await tidemark(['serve', '--nonsense'], installed)
     expect(usage.code).to.equal(2)
 

@@ -1,11 +1,9 @@
 /** The outbox: reloads, forgotten ids, full devices, several tabs and users, and what is no use publishing. */
 import { expect } from 'chai'
 import { ClientError } from '../../client/errors.ts'
-import { Keeper } from '../../client/outbox/keeper.ts'
 import { MemoryStore } from '../../client/outbox/memory-store.ts'
 import { makeWorld } from '../bridge/support.ts'
 import { HttpSession, httpHistory } from './http-session.ts'
-import { unsent } from './outbox-store-contract.ts'
 import { board, LastingStore, makeOutbox, settle } from './outbox-world.ts'
 
 describe('the outbox promises', () => {
@@ -57,7 +55,7 @@ describe('the outbox promises', () => {
       expect(one.server.stream(board).all).to.have.length(0)
       await two.outbox.view.dismiss('one')
       await two.outbox.publish(board, 'log', 'mended', { id: 'two' })
-      await settle()
+      await two.forgotten()
       expect((await one.store.load()).map(({ id }) => id)).to.deep.equal(['three'])
       expect(two.outbox.view.refused.get().map(({ id }) => id)).to.deep.equal(['three'])
     })
@@ -174,20 +172,10 @@ describe('the outbox promises', () => {
       two.attach()
       await two.outbox.adopt('tab-1')
       for (let round = 0; two.outbox.count.get() > 0 && round < 200; round++) await settle()
-      await settle()
+      await two.forgotten()
       expect(one.server.stream(board).all.map(({ id }) => id)).to.deep.equal(Array.from({ length: 100 }, (_, n) => `id-${n + 1}`))
       expect(await store.load()).to.deep.equal([])
       expect(two.settled).to.have.length(100)
-    })
-
-    it('what goes makes room before something is replaced', async () => {
-      const store = new LastingStore()
-      const keeper = new Keeper(store, async () => {})
-      const [first, second] = await store.add([unsent('one'), unsent('two')])
-      store.bytesMax = JSON.stringify(await store.load()).length + 40
-      const changed = [keeper.remove(first as number), keeper.replace([{ ...unsent('two'), key: second as number, since: 'later' }])]
-      await Promise.all(changed)
-      expect((await store.load()).map(({ id, since }) => [id, since])).to.deep.equal([['two', 'later']])
     })
 
     it('beyond the bounds it is outbox-full', async () => {
@@ -227,7 +215,7 @@ describe('the outbox promises', () => {
       expect(gone.server.stream(board).all.map(({ id }) => id)).to.deep.equal(['own'])
       expect(await world.outbox.owners()).to.deep.equal(['tab-0'])
       await Promise.all([world.outbox.adopt('tab-0'), world.outbox.adopt('tab-0')])
-      await settle()
+      await world.forgotten()
       expect(gone.server.stream(board).all.map(({ id }) => id)).to.deep.equal(['own', 'gone-1', 'gone-2'])
       expect(await world.store.load()).to.deep.equal([])
       expect(world.settled).to.have.length(3)

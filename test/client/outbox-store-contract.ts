@@ -55,6 +55,12 @@ export function testOutboxStore(name: string, make: () => Promise<StoreUnderTest
       expect(await store.load()).to.deep.equal([changed])
     })
 
+    it('removes many at once, in any order, and none beside them', async () => {
+      const keys = (await store.add(['a', 'b', 'c', 'd', 'e', 'f'].map((id) => unsent(id)))) as [number, ...number[]]
+      await store.remove([keys[5], keys[1], keys[0], keys[3], keys[1]] as number[])
+      expect((await store.load()).map(({ id }) => id)).to.deep.equal(['c', 'e'])
+    })
+
     it('removes what is there, and does not mind what is not', async () => {
       const [a = 0, b = 0] = await store.add([unsent('a'), unsent('b')])
       await store.remove([a, a + b + 1000])

@@ -35,6 +35,8 @@ export interface OutboxWorld {
   /** A session that the test steps, or one that answers at once. */
   attach(auto?: boolean, putsInFlightMax?: number): SimulatedSession
   /** The session is gone, with everything unanswered. */
+  /** Lets everything happen, until what is settled has gone from the store. */
+  forgotten(): Promise<void>
   lose(session: SimulatedSession): void
 }
 
@@ -67,6 +69,11 @@ export function makeOutbox(options: WorldOptions = {}): OutboxWorld {
       const session = new SimulatedSession(server, uid() ?? 'alice', auto)
       outbox.attach(session, putsInFlightMax)
       return session
+    },
+    async forgotten() {
+      await settle()
+      timers.advance({ ...bounds, ...options.bounds }.settledKeptMs)
+      await settle()
     },
     lose(session) {
       outbox.detach()

@@ -23,7 +23,7 @@ describe('the outbox', () => {
         duplicate: false,
       },
     ])
-    await settle()
+    await world.forgotten()
     expect(await world.store.load()).to.deep.equal([])
     expect(world.outbox.view.pending.get()).to.deep.equal([])
   })
@@ -148,7 +148,7 @@ describe('the outbox', () => {
   })
 
   it('[P-12.3] what may succeed later is sent again after pauses that grow, and nothing of its stream before it', async () => {
-    const world = makeOutbox({ bounds: { retryFirstMs: 100, retryLongestMs: 350 } })
+    const world = makeOutbox({ bounds: { retryFirstMs: 100, retryLongestMs: 350, settledKeptMs: 10_000 } })
     world.server.faults.set(`${board}/log`, { code: 'store-unavailable', times: 4 })
     const session = world.attach()
     const promise = world.outbox.publish(board, 'log', 1)

@@ -1,42 +1,17 @@
 /** The board, started as its README says, in a real Chromium. */
-import { spawn, type ChildProcess } from 'node:child_process'
 import { expect } from 'chai'
 import type { BrowserContext, Page } from 'playwright-core'
 import { browsing } from '../support/browser.ts'
-import { cleanEnvironment } from '../support/server.ts'
-import { root } from '../support/source-files.ts'
-import { tempFolder } from '../support/temp.ts'
-import { Inbox } from '../support/waiting.ts'
+import { exampleProgram } from './program.ts'
 
 describe('examples/board', function () {
   this.timeout(90_000)
   const browser = browsing()
-  let program: ChildProcess
-  let origin: string
-
-  beforeEach(async () => {
-    const env = { ...cleanEnvironment(), PORT: '0', DATA: await tempFolder() }
-    // A group of its own: npm starts what it runs as a child.
-    program = spawn('npm', ['run', '--silent', 'example:board'], { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
-    const ready = new Inbox<string>()
-    let printed = ''
-    for (const stream of [program.stdout, program.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        printed += text
-        const found = /board ready (http:\S+)/.exec(printed)?.[1]
-        if (found) ready.add(found)
-      })
-    }
-    program.once('exit', () => ready.end(`the example ended: ${printed}`))
-    origin = await ready.take(() => true, 'the board to be ready', 60_000)
-  })
-  afterEach(() => {
-    if (program.pid !== undefined) process.kill(-program.pid, 'SIGTERM')
-  })
+  const example = exampleProgram('board')
 
   async function open(profile: BrowserContext, name: string): Promise<Page> {
     const page = await profile.newPage()
-    await page.goto(origin)
+    await page.goto(example.origin)
     await page.getByLabel('Your name').fill(name)
     await page.getByRole('button', { name: 'Log in' }).click()
     await page.getByText(`${name}: online`).waitFor()

@@ -103,6 +103,34 @@ describe('browser: faults', function () {
     expectWhole(tab.entries(stream), log)
   })
 
+  it('[P-6.8] what is published while the connection closes is sent by the next one, and the page logs nothing of it', async () => {
+    const profile = await world.browser.profile()
+    await profile.addInitScript(() => {
+      const Socket = WebSocket
+      globalThis.WebSocket = class extends Socket {
+        constructor(...given: ConstructorParameters<typeof WebSocket>) {
+          super(...given)
+          Object.assign(globalThis, { close: () => this.close() })
+        }
+      }
+    })
+    const tab = await world.tab('jan', profile)
+    await tab.join(['users/jan'], { options: { bounds: busy } })
+    // With a position of the stream at hand nothing has to be asked before the next ones are sent.
+    await world.writer('jan').stream('users/jan').publish('log', { n: 0 }, { id: 'before' })
+    await tab.reached('users/jan', 1)
+    // The server's half of the closing does not arrive.
+    world.proxy.hold()
+    await tab.page.evaluate(() => close())
+    await tab.call('publish', 'users/jan', 'jan', 5)
+    // What is kept is sent in the same moment.
+    await tab.kept(5)
+    world.proxy.mend()
+    await tab.answered(5)
+    expect(tab.outcomes('promise', 'refused')).to.deep.equal([])
+    expect(expectInOrder(await world.log('jan'), 'jan')).to.equal(5)
+  })
+
   /** Everything that was published was acknowledged, stands once and in order, and was read so by all of them. */
   async function expectAllOnce(tab: Tab, user: string, readers: readonly Tab[]): Promise<void> {
     const log = await world.log(user)

@@ -1,26 +1,13 @@
 /** Python's signer of AWS, in a virtual environment that stays. */
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { root } from '../source-files.ts'
+import { botocore, install, programOf } from '../venv.ts'
 
-const version = '1.44.5'
-const venv = join(root, '.cache', `botocore-${version}`)
-const python = join(venv, 'bin', 'python')
 const run = promisify(execFile)
 
 /** Installs it; returns what was in the way. */
 export async function installBotocore(): Promise<string | undefined> {
-  try {
-    if (!existsSync(python)) await run('python3', ['-m', 'venv', venv])
-    const found = await run(python, ['-c', 'import botocore; print(botocore.__version__)']).catch(() => ({ stdout: '' }))
-    if (found.stdout.trim() !== version)
-      await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', `botocore==${version}`])
-    return undefined
-  } catch (error) {
-    return error instanceof Error ? error.message.split('\n', 1).join() : String(error)
-  }
+  return await install(botocore)
 }
 
 export interface SignRequest {
@@ -57,6 +44,6 @@ for asked in json.loads(sys.argv[1]):
     signer.add_auth(request)
     urls.append(request.url + '&X-Amz-Security-Token=' + quote(asked['sessionToken'], safe=''))
 print(json.dumps(urls))`
-  const { stdout } = await run(python, ['-c', program, JSON.stringify(requests)], { maxBuffer: 16 * 1024 * 1024 })
+  const { stdout } = await run(programOf(botocore, 'python'), ['-c', program, JSON.stringify(requests)], { maxBuffer: 16 * 1024 * 1024 })
   return JSON.parse(stdout) as string[]
 }
