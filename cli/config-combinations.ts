@@ -60,6 +60,14 @@ const checks: readonly Check[] = [
       return `${named('awsIot')}: ${asSyncError(error).message.replace(/^configuration of tokens: awsIot[. ]/, '')}`
     }
   },
+  ({ engine, awsIot }, named) =>
+    engine === 'aws-iot' && awsIot?.bridgeRoleArn === undefined
+      ? `${named('engine')} is aws-iot and needs ${named('awsIot')} with bridgeRoleArn`
+      : undefined,
+  ({ engine, certFile }, named) =>
+    engine === 'aws-iot' && certFile !== undefined
+      ? `${named('certFile')} is for MQTT over TLS, which AWS carries where ${named('engine')} is aws-iot`
+      : undefined,
   ({ awsIot, open }, named) =>
     awsIot !== undefined && open
       ? `${named('awsIot')} and ${named('open')} exclude each other: below a root every topic belongs to a stream`

@@ -69,15 +69,18 @@ const awsIotSchema = Type.Object(
     giveCredentials: Type.Optional(Type.Boolean()),
     deadline: Type.Optional(Type.Boolean()),
     stsUrl: Type.Optional(Type.String()),
+    bridgeRoleArn: Type.Optional(Type.String()),
+    bridgeName: Type.Optional(Type.String()),
+    ingestConnections: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+    deliveryConnections: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
   },
   {
     additionalProperties: false,
     value: 'JSON',
     noFlag: true,
     allowed:
-      'a JSON object {root, region, account, endpoint} with roleArn (and giveCredentials?, deadline?, stsUrl?) or authorizer (and authorizerTokenKey?)',
-    description:
-      'token exchange admits clients to AWS IoT Core instead of this server; only that part is there yet, nothing carries messages between AWS and the log: AWS.md',
+      'a JSON object {root, region, account, endpoint} with roleArn (and giveCredentials?, deadline?, stsUrl?) or authorizer (and authorizerTokenKey?), and for the engine aws-iot bridgeRoleArn (and bridgeName?, ingestConnections?, deliveryConnections?)',
+    description: 'token exchange admits clients to AWS IoT Core instead of this server: AWS.md',
   },
 )
 
@@ -182,6 +185,12 @@ export const configSchema = Type.Object(
       maximum: timerMsMax,
       value: 'MS',
       description: 'the longest life of an app token, `exp` − `iat`; revocations are kept as long',
+    }),
+    engine: Type.Enum(['tidemark', 'aws-iot'], {
+      default: 'tidemark',
+      value: 'ENGINE',
+      description:
+        'who carries MQTT: this server, or AWS IoT Core with `awsIot`, and then the server has no MQTT listeners but the bridge to it: AWS.md',
     }),
     awsIot: Type.Optional(awsIotSchema),
     corsOrigins: Type.Array(Type.String({ pattern: '^https?://[^/\\s]+$' }), {

@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import { Authority, type AuthorityParts, type ClaimsToGrants } from '../auth/index.ts'
-import { Bridge, Metrics } from '../bridge/index.ts'
+import { AwsBridge, Bridge, Metrics } from '../bridge/index.ts'
 import { Broker } from '../broker/index.ts'
 import { lowestPlaces } from '../broker/session-places.ts'
 import { Live } from '../delivery/live.ts'
@@ -13,6 +13,7 @@ import { Retention } from '../log/retention.ts'
 import type { Store } from '../log/stores/store.ts'
 import { systemClock, type Clock } from '../seams/clock.ts'
 import { noHints, type Hints } from '../seams/hints.ts'
+import { awsStreamTopicLevelsMax } from '../seams/limits.ts'
 import { addressesOf, type Addresses, type Ports } from './addresses.ts'
 import { authConfigOf, configFrom, type Config, type Settings } from './config.ts'
 import { consoleOf } from './console.ts'
@@ -57,7 +58,7 @@ export interface RunningServer {
 
 /** Starts a server. Rejects with a SyncError of one sentence, with everything stopped that had been started. */
 export async function startServer(given: Settings = {}, overrides: ServerOverrides = {}): Promise<RunningServer> {
-  const config = configFrom(given)
+  const config = forEngine(configFrom(given))
   const { clock = systemClock, logger = createLogger('silent') } = overrides
   const parts = { config, overrides, clock, logger, stopping: false, reserved: [] } as unknown as Parts
   const started = await runSteps(steps, parts)
@@ -72,6 +73,13 @@ export async function startServer(given: Settings = {}, overrides: ServerOverrid
   // What stands behind # is sent to nobody.
   const consoleUrl = consoleSecret === undefined ? `${addresses.publicHttpUrl}/` : `${addresses.httpUrl}/#dev=${consoleSecret}`
   return { addresses, config, developmentMode, consoleUrl, log, authority, broker, bridge, stop }
+}
+
+/** What AWS carries has fewer levels, on every door of the server. */
+function forEngine(config: Config): Config {
+  if (config.engine !== 'aws-iot') return config
+  const streamTopicLevelsMax = Math.min(config.limits.streamTopicLevelsMax, awsStreamTopicLevelsMax)
+  return { ...config, limits: { ...config.limits, streamTopicLevelsMax } }
 }
 
 /** Filled by the steps, each of which uses only what those before it have filled. */
@@ -92,6 +100,7 @@ interface Parts {
   authority: Authority
   bridge: Bridge
   broker: Broker
+  awsBridge: AwsBridge | undefined
   retention: Retention
 }
 
@@ -104,7 +113,7 @@ const steps: readonly Step<Parts>[] = [
     name: 'ports',
     // The addresses are told in tokens, so that they must be known before anything listens.
     async start(parts) {
-      const { host, mqttPort, httpPort, mqttsPort, certFile } = parts.config
+      const { host, engine, mqttPort, httpPort, mqttsPort, certFile } = parts.config
       const known = async (port: number): Promise<number> => {
         if (port !== 0) return port
         const reserved = await reservePort(host)
@@ -112,7 +121,7 @@ const steps: readonly Step<Parts>[] = [
         return reserved.port
       }
       parts.ports = {
-        mqtt: await known(mqttPort),
+        mqtt: engine === 'aws-iot' ? undefined : await known(mqttPort),
         http: await known(httpPort),
         mqtts: certFile === undefined ? undefined : await known(mqttsPort),
       }
@@ -158,8 +167,11 @@ const steps: readonly Step<Parts>[] = [
       const { config, overrides, clock, logger, hints, metrics, log, ports } = parts
       const { publicMqttUrl, publicHttpUrl } = addressesOf(config, ports)
       const { claimsToGrants, awsCredentials } = overrides
-      if (config.awsIot)
-        logger.warn({}, 'awsIot: clients are admitted to AWS IoT Core, but nothing carries messages between it and the log yet')
+      if (config.awsIot && config.engine !== 'aws-iot')
+        logger.warn(
+          {},
+          'awsIot: clients are admitted to AWS IoT Core, but without the engine aws-iot nothing carries messages between it and the log',
+        )
       const auth = {
         ...authConfigOf(config, { mqttUrl: publicMqttUrl, httpUrl: publicHttpUrl }),
         ...(claimsToGrants ? { claimsToGrants } : {}),
@@ -217,7 +229,7 @@ const steps: readonly Step<Parts>[] = [
         openEnabled: config.open,
         allowedOrigins: config.corsOrigins,
       })
-      parts.broker.takeUpgrades(bridge.server)
+      if (config.engine !== 'aws-iot') parts.broker.takeUpgrades(bridge.server)
     },
     stop: ({ broker }) => broker.close(),
   },
@@ -227,12 +239,23 @@ const steps: readonly Step<Parts>[] = [
       const { config, broker, bridge, ports, reserved } = parts
       const { host, certFile, keyFile } = config
       await Promise.all(reserved.map((port) => port.release()))
-      await listening('mqttPort', host, ports.mqtt, (at) => broker.listenTcp(at))
+      if (ports.mqtt !== undefined) await listening('mqttPort', host, ports.mqtt, (at) => broker.listenTcp(at))
       if (ports.mqtts !== undefined && certFile !== undefined && keyFile !== undefined) {
         await listening('mqttsPort', host, ports.mqtts, (at) => broker.listenTls({ ...at, certFile, keyFile }))
       }
       await listening('httpPort', host, ports.http, (at) => bridge.listen(at))
     },
+  },
+  {
+    name: 'bridge to AWS IoT Core',
+    async start(parts) {
+      const { config, overrides, clock, logger, metrics: telemetry, log, authority } = parts
+      const { engine, awsIot, limits } = config
+      if (engine !== 'aws-iot' || !awsIot) return
+      const credentials = overrides.awsCredentials
+      parts.awsBridge = await AwsBridge.open({ config: awsIot, log, authority, clock, limits, logger, telemetry, credentials })
+    },
+    stop: async ({ awsBridge }) => await awsBridge?.close(),
   },
   {
     name: 'retention',
@@ -249,7 +272,7 @@ const steps: readonly Step<Parts>[] = [
 ]
 
 /** Asked for while parts are still missing, too: a scrape may come as soon as HTTP listens. */
-function gaugesOf({ log, broker, bridge, redisHints }: Partial<Parts>): Record<string, number> {
+function gaugesOf({ log, broker, bridge, awsBridge, redisHints }: Partial<Parts>): Record<string, number> {
   const memory = log?.inMemory
   const ofLog = memory && {
     streamsInMemory: memory.streams,
@@ -261,6 +284,7 @@ function gaugesOf({ log, broker, bridge, redisHints }: Partial<Parts>): Record<s
     ...broker?.stats(),
     ...ofLog,
     ...bridge?.stats(),
+    ...awsBridge?.stats(),
     ...(redisHints && { hintsConnected: Number(redisHints.connected) }),
   }
 }

@@ -9,7 +9,8 @@ type Served = Pick<RunningServer, 'addresses' | 'config' | 'developmentMode' | '
 export function readyLine({ addresses: { host, ports } }: Served): string {
   const name = host.includes(':') ? `[${host}]` : host
   const mqtts = ports.mqtts === undefined ? '' : ` mqtts=${name}:${ports.mqtts}`
-  return `tidemark ready mqtt=${name}:${ports.mqtt}${mqtts} ws=${name}:${ports.http}/mqtt http=${name}:${ports.http}`
+  const mqtt = ports.mqtt === undefined ? '' : ` mqtt=${name}:${ports.mqtt}${mqtts} ws=${name}:${ports.http}/mqtt`
+  return `tidemark ready${mqtt} http=${name}:${ports.http}`
 }
 
 export function welcome(server: Served): string {
@@ -19,14 +20,21 @@ export function welcome(server: Served): string {
     '',
     `  MQTT       ${addresses.mqttUrl}`,
     ...(addresses.mqttsUrl === undefined ? [] : [`  TLS        ${addresses.mqttsUrl}`]),
-    `  WebSocket  ${addresses.wsUrl}`,
+    ...(addresses.wsUrl === undefined ? [] : [`  WebSocket  ${addresses.wsUrl}`]),
     `  HTTP       ${addresses.httpUrl}`,
     `  console    ${consoleUrl}`,
     `  store      ${describeStore(config)}`,
     '',
-    ...(developmentMode ? developmentLines(server) : [`Clients show a token of ${issuerNames(config)} as MQTT password.`, '']),
+    ...(developmentMode && addresses.wsUrl !== undefined ? developmentLines(server) : clientLines(server)),
   ]
   return lines.join('\n')
+}
+
+function clientLines({ config, developmentMode }: Served): string[] {
+  const whose = developmentMode ? '`npx tidemark token`' : issuerNames(config)
+  if (config.engine === 'aws-iot')
+    return [`AWS IoT Core carries MQTT: clients exchange a token of ${whose} for a way in (docs/AWS.md).`, '']
+  return [`Clients show a token of ${whose} as MQTT password.`, '']
 }
 
 function developmentLines({ addresses, config }: Served): string[] {

@@ -37,6 +37,10 @@ export const bounds = {
   tabsMax: 100,
   /** Puts of one stream under way at once. */
   putsInFlightMax: 64,
+  /** AWS IoT Core: what came out of order waits so long for what is missing; then the history is asked. */
+  disorderMs: 150,
+  /** AWS IoT Core: a fresh subscription may begin late, so the history is asked once more after so long. */
+  settleMs: 3_000,
   /** Levels and bytes of a topic with its stream: what is longer would end the connection. As the server has them. */
   streamTopicLevelsMax: 7,
   streamTopicBytesMax: 220,

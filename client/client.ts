@@ -22,8 +22,8 @@ import { LiveStream, type StreamParts } from './stream/stream.ts'
 import { browserTabs, type TabPlatform } from './tabs/platform.ts'
 import { Tabs } from './tabs/tabs.ts'
 import { onWake, platformTimers } from './timers.ts'
+import { brokerTransport } from './transport/broker.ts'
 import { httpTransport } from './transport/http.ts'
-import { mqttTransport } from './transport/mqtt.ts'
 import type { Transport } from './transport/transport.ts'
 
 /**
@@ -209,9 +209,9 @@ function transportsOf(
   surroundings: Surroundings,
   wrap: (transport: Transport) => Transport,
 ): [Transport, Transport?] {
-  if (kind === 'mqtt') return [wrap(mqttTransport(surroundings))]
+  if (kind === 'mqtt') return [wrap(brokerTransport(surroundings))]
   if (kind === 'http') return [wrap(httpTransport(surroundings))]
-  return [wrap(mqttTransport(surroundings)), wrap(httpTransport(surroundings))]
+  return [wrap(brokerTransport(surroundings)), wrap(httpTransport(surroundings))]
 }
 
 function storeOf(name: string, { timers, bounds }: Surroundings, onWarning: (warning: ClientError) => void): OutboxStore {

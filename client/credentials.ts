@@ -2,7 +2,7 @@
 import type { Address } from './address.ts'
 import { asClientError, ClientError, errorOf, type ClientErrorCode } from './errors.ts'
 import { ask, objectIn, within, type Surroundings } from './request.ts'
-import type { Credential } from './transport/transport.ts'
+import type { AwsCredential, Credential } from './transport/transport.ts'
 
 export interface CredentialsParts extends Surroundings {
   readonly address: Address
@@ -150,6 +150,7 @@ export class Credentials {
         topicBytesMax: limits['topicBytesMax'] ?? 256,
         topicLevelsMax: limits['topicLevelsMax'] ?? 8,
         filtersMax: limits['subscriptionsPerConnectionMax'] ?? 50,
+        ...awsOf(body, sinceMs),
       },
       sinceMs,
       renewAtMs: sinceMs + Math.max(lifeMs - Math.min(bounds.renewAheadMs, lifeMs / 2), renewNotBeforeMs),
@@ -162,6 +163,14 @@ function refusalOf(error: string, status: number, reason: unknown): ClientError 
   const message = typeof reason === 'string' ? reason : error
   const code = refusals[error]
   return code ? new ClientError(code, message, { oauth: error }) : errorOf(undefined, status, message, { oauth: error })
+}
+
+/** Of an engine that is not known here nothing is taken: its URL fails, and HTTP is left. */
+function awsOf({ mqtt, scope }: Readonly<Record<string, unknown>>, sinceMs: number): { readonly aws?: AwsCredential } {
+  const { engine, client_id: clientId, root, url_expires_in: lifeS } = (mqtt ?? {}) as Readonly<Record<string, unknown>>
+  if (engine !== 'aws-iot' || typeof clientId !== 'string' || typeof root !== 'string') return {}
+  const texts = typeof scope === 'string' ? scope.split(' ') : []
+  return { aws: { clientId, root, scope: texts, urlEndsAtMs: sinceMs + (typeof lifeS === 'number' ? lifeS : 0) * 1000 } }
 }
 
 /** Whom the server takes us for, as its token says; undefined where that cannot be read. */

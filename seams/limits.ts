@@ -262,3 +262,31 @@ export const awsClockSkewMs = 300_000
 /** A custom authorizer's connections last at least and at most so long; it is asked again after the same bounds. */
 export const awsConnectionSecondsMin = 300
 export const awsConnectionSecondsMax = 86_400
+/** AWS IoT Core: bytes of a message, levels and bytes of its topic. */
+export const awsMessageBytesMax = 128 * 1024
+export const awsTopicLevelsMax = 8
+export const awsTopicBytesMax = 256
+/** AWS ends a signed connection after 24 h: ours are changed before, at a moment between the half and all of this. */
+export const awsConnectionMs = 20 * 3_600_000
+/** A connection to AWS that does not come, or does not end, is given up. */
+export const awsConnectMsMax = 15_000
+export const awsLeaveMsMax = 2_000
+/** AWS is tried again after pauses that double from the one to the other, at random between the half and all of each. */
+export const awsRetryMsMin = 250
+export const awsRetryMsMax = 30_000
+/** Publishes a second of one connection: AWS discards what is beyond 100, what it sends us included. */
+export const awsPublishesPerSecondMax = 80
+/** Publishes of one connection without their PUBACK; AWS takes 100. */
+export const awsInFlightMax = 50
+/** Bytes that wait to be sent to AWS: above it envelopes are dropped, and their readers told where the stream stands. */
+export const awsOutgoingBytesMax = 16 * 1024 * 1024
+/** Streams whose readers are still to be told that; of more they find out by themselves. */
+export const awsOwedMax = 10_000
+/** Tokens in puts that were verified and may come again: the memory of a node. */
+export const awsPrincipalsMax = 10_000
+/** Clients whose sync filters are remembered; of others the readers look by themselves. */
+export const awsReadersMax = 100_000
+/** Readers are looked through this often: an `at` may be so much late. */
+export const awsAtTickMs = 1_000
+/** A message from AWS over which we fail so often is given up: it is not the store's fault. */
+export const awsInternalTriesMax = 5

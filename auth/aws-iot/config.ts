@@ -7,7 +7,10 @@ export interface AwsIotConfig {
   readonly region: string
   /** Twelve digits. */
   readonly account: string
-  /** Host of the data endpoint, as `DescribeEndpoint` with `iot:Data-ATS` names it. */
+  /**
+   * Host of the data endpoint, as `DescribeEndpoint` with `iot:Data-ATS` names it. `ws://` and a loopback address: a stand-in on
+   * this machine, without TLS.
+   */
   readonly endpoint: string
   /** The role that clients assume, each with a session policy of its own. Exactly one of this and `authorizer`. */
   readonly roleArn?: string
@@ -21,6 +24,14 @@ export interface AwsIotConfig {
   readonly deadline?: boolean
   /** Where STS is reached, such as a VPC endpoint. Default the region's. */
   readonly stsUrl?: string
+  /** The role that the bridge assumes; without it messages are not carried between AWS and the log. */
+  readonly bridgeRoleArn?: string
+  /** Of each server that shares a store another one: client ids are `svc.{root}.{bridgeName}-…`. Default `bridge`. */
+  readonly bridgeName?: string
+  /** Connections that take messages in, each one message at a time, 100 a second at most. Default 2. */
+  readonly ingestConnections?: number
+  /** Connections that send envelopes and answers, each 80 a second at most. Default 2. */
+  readonly deliveryConnections?: number
 }
 
 /** What names of things in AWS begin with. */
@@ -28,10 +39,15 @@ export type AwsPlace = Pick<AwsIotConfig, 'root' | 'region' | 'account'>
 
 export const authorizerTokenKeyDefault = 'token'
 
+export const bridgeNameDefault = 'bridge'
+export const bridgeConnectionsDefault = 2
+
 const rootForm = /^[a-z0-9-]{1,16}$/
 const regionForm = /^[a-z]{2,4}(?:-[a-z]+)+-\d$/
 const hostForm = /^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d{1,5})?$/
 const roleForm = /^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]+$/
+const loopback = /^ws:\/\/(?:127\.0\.0\.1|localhost)(?::\d{1,5})?$/
+const bridgeNameForm = /^[A-Za-z0-9_-]{1,32}$/
 /** AWS: 1 to 128 of these, and the same for the name of the token. */
 const nameForm = /^[\w=,@-]{1,128}$/
 const tokenKeyForm = /^[A-Za-z0-9_-]{1,128}$/
@@ -39,8 +55,8 @@ const tokenKeyForm = /^[A-Za-z0-9_-]{1,128}$/
 /** Throws `bad-request` with a sentence that names the member that cannot work. */
 export function checkAwsIotConfig(config: AwsIotConfig): void {
   checkAwsPlace(config)
-  const { endpoint, roleArn, authorizer, authorizerTokenKey, stsUrl } = config
-  if (!hostForm.test(endpoint)) throw bad('endpoint', 'is no host name')
+  const { endpoint, roleArn, authorizer, authorizerTokenKey, stsUrl, bridgeRoleArn, bridgeName } = config
+  if (!hostForm.test(endpoint) && !loopback.test(endpoint)) throw bad('endpoint', 'is no host name')
   const endpointRegion = /\.iot\.([a-z0-9-]+)\.amazonaws\.com/.exec(endpoint)?.[1]
   if (endpointRegion !== undefined && endpointRegion !== config.region)
     throw bad('endpoint', `is in ${endpointRegion}, not in ${config.region}`)
@@ -49,9 +65,12 @@ export function checkAwsIotConfig(config: AwsIotConfig): void {
   if (authorizer !== undefined && !nameForm.test(authorizer)) throw bad('authorizer', 'is no name of an authorizer')
   if (authorizerTokenKey !== undefined && !tokenKeyForm.test(authorizerTokenKey)) throw bad('authorizerTokenKey', 'is no name of a token')
   if (authorizer === undefined && authorizerTokenKey !== undefined) throw bad('authorizerTokenKey', 'goes with authorizer')
-  if (roleArn === undefined && (config.giveCredentials || config.deadline !== undefined || stsUrl !== undefined)) {
-    throw badConfig('has giveCredentials, deadline or stsUrl, which go with roleArn')
+  if (roleArn === undefined && (config.giveCredentials || config.deadline !== undefined)) {
+    throw badConfig('has giveCredentials or deadline, which go with roleArn')
   }
+  if (roleArn === undefined && bridgeRoleArn === undefined && stsUrl !== undefined) throw bad('stsUrl', 'goes with a role')
+  if (bridgeRoleArn !== undefined && !roleForm.test(bridgeRoleArn)) throw bad('bridgeRoleArn', 'is no ARN of a role')
+  if (bridgeName !== undefined && !bridgeNameForm.test(bridgeName)) throw bad('bridgeName', 'must be 1 to 32 of A–Z, a–z, 0–9, _ and -')
   if (stsUrl !== undefined && !/^https?:$/.test(URL.canParse(stsUrl) ? new URL(stsUrl).protocol : '')) {
     throw bad('stsUrl', 'is no http or https URL')
   }

@@ -9,7 +9,7 @@ export interface AwsCredentials {
 }
 
 export interface PresignOptions {
-  /** Host of the data endpoint, with its port where it is not 443. */
+  /** As configured: the host, with its port where it is not 443, or a stand-in. */
   readonly endpoint: string
   readonly region: string
   readonly credentials: Pick<AwsCredentials, 'accessKeyId' | 'secretAccessKey' | 'sessionToken'>
@@ -25,6 +25,7 @@ const service = 'iotdevicegateway'
  */
 export function presignedUrl({ endpoint, region, credentials, nowMs, expiresInS }: PresignOptions): string {
   const { accessKeyId, secretAccessKey, sessionToken } = credentials
+  const { scheme, host } = addressOf(endpoint)
   const time = new Date(nowMs).toISOString().replace(/[:-]|\.\d{3}/g, '')
   const day = time.slice(0, 8)
   const scope = `${day}/${region}/${service}/aws4_request`
@@ -35,11 +36,11 @@ export function presignedUrl({ endpoint, region, credentials, nowMs, expiresInS 
     `X-Amz-Expires=${expiresInS}`,
     'X-Amz-SignedHeaders=host',
   ].join('&')
-  const canonical = ['GET', '/mqtt', query, `host:${endpoint.toLowerCase()}`, '', 'host', sha256('')].join('\n')
+  const canonical = ['GET', '/mqtt', query, `host:${host.toLowerCase()}`, '', 'host', sha256('')].join('\n')
   const toSign = ['AWS4-HMAC-SHA256', time, scope, sha256(canonical)].join('\n')
   const key = [day, region, service, 'aws4_request'].reduce<string | Buffer>((secret, part) => hmac(secret, part), `AWS4${secretAccessKey}`)
   const signature = hmac(key, toSign).toString('hex')
-  return `wss://${endpoint}/mqtt?${query}&X-Amz-Signature=${signature}&X-Amz-Security-Token=${encoded(sessionToken)}`
+  return `${scheme}://${host}/mqtt?${query}&X-Amz-Signature=${signature}&X-Amz-Security-Token=${encoded(sessionToken)}`
 }
 
 export interface AuthorizerUrlOptions {
@@ -59,7 +60,14 @@ export function authorizerUrl({ endpoint, authorizer, tokenKey, token }: Authori
     `${tokenKey}=${token.slice(0, last)}`,
     `x-amz-customauthorizer-signature=${encoded(signature)}`,
   ]
-  return `wss://${endpoint}/mqtt?${query.join('&')}`
+  const { scheme, host } = addressOf(endpoint)
+  return `${scheme}://${host}/mqtt?${query.join('&')}`
+}
+
+/** Only a stand-in is reached without TLS: the configuration sees to that. */
+function addressOf(endpoint: string): { readonly scheme: 'ws' | 'wss'; readonly host: string } {
+  const plain = /^ws:\/\/(.+)$/.exec(endpoint)?.[1]
+  return plain === undefined ? { scheme: 'wss', host: endpoint } : { scheme: 'ws', host: plain }
 }
 
 /** RFC 3986, as SigV4 wants it: all but the unreserved characters. */

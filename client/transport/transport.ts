@@ -17,6 +17,19 @@ export interface Credential {
   readonly topicLevelsMax: number
   /** Filters of one session [P-13.9]. */
   readonly filtersMax: number
+  /** Where AWS IoT Core carries MQTT [P-10.30]. */
+  readonly aws?: AwsCredential
+}
+
+export interface AwsCredential {
+  /** As in CONNECT; `clientId` is the same, encoded. */
+  readonly clientId: string
+  /** Stands before every topic. */
+  readonly root: string
+  /** The grants, in their text form: AWS closes the connection for what they do not cover. */
+  readonly scope: readonly string[]
+  /** Until when `mqttUrl` opens connections, by `timers.now()`. */
+  readonly urlEndsAtMs: number
 }
 
 export interface Transport {

@@ -87,6 +87,8 @@ describe('configuration', () => {
       hints: ['rediss://tide:a%20b@cache.example:6380', 'rediss://tide:a%20b@cache.example:6380'],
       host: ['localhost', 'localhost'],
       issuers: [JSON.stringify([issuer]), [issuer]],
+      // The other one needs a role in awsIot: below.
+      engine: ['tidemark', 'tidemark'],
       awsIot: [JSON.stringify(awsIot), awsIot],
       publicMqttUrl: ['wss://example.org/mqtt', 'wss://example.org/mqtt'],
       publicHttpUrl: ['https://example.org', 'https://example.org'],
@@ -117,6 +119,9 @@ describe('configuration', () => {
       corsOrigins: ['https://a.example', 'https://b.example:8443'],
       allowedHosts: ['[::1]', 'a.example'],
     })
+    const bridged = { ...awsIot, bridgeRoleArn: 'arn:aws:iam::123456789012:role/acme-bridge', endpoint: 'ws://127.0.0.1:9001' }
+    const withBridge = { TIDEMARK_ENGINE: 'aws-iot', TIDEMARK_AWS_IOT: JSON.stringify(bridged) }
+    expect(resolveConfig({ env: withBridge }).config).to.deep.include({ engine: 'aws-iot', awsIot: bridged })
     expect(resolveConfig({ flags: { anonymous: true, open: true } }).config).to.include({ anonymous: true, open: true })
   })
 
@@ -214,6 +219,16 @@ describe('configuration', () => {
       /^awsIot \(given\): .*JSON object \{root/,
     ],
     ['awsIot without a way in', { given: { awsIot: { ...awsIot, authorizer: undefined } as never } }, /^awsIot \(given\): .*authorizer/],
+    [
+      'the engine aws-iot without a role for its bridge',
+      { given: { engine: 'aws-iot', awsIot } },
+      /^engine \(given\) is aws-iot and needs awsIot \(given\) with bridgeRoleArn/,
+    ],
+    [
+      'AWS without TLS elsewhere',
+      { given: { awsIot: { ...awsIot, endpoint: 'ws://aws.example' } } },
+      /^awsIot \(given\): endpoint is no host name/,
+    ],
     ['awsIot with the open stream', { given: { awsIot, open: true } }, /^awsIot \(given\) and open \(given\) exclude each other/],
     ['origins without issuers', { flags: { corsOrigins: 'https://a' } }, /^corsOrigins \(--cors-origins\) needs issuers/],
     ['hosts without issuers', { flags: { allowedHosts: 'a' } }, /^allowedHosts \(--allowed-hosts\) needs issuers/],

@@ -13,13 +13,32 @@ import { credentialFrom, failureOf, Heard, surroundings } from './rig.ts'
 const board = 'spaces/board-7/#'
 const spaces = { 'board-7': 'write', 'board-8': 'write' } as const
 
-export function transportContract(name: string, make: (surroundings: Surroundings) => Transport): void {
+export interface ContractWorld {
+  /** Default one of this process. */
+  readonly server?: () => Promise<TestServer>
+  /** Titles of what this transport does otherwise, or what cannot be tried with it, and why: they are not run. */
+  readonly differs?: Readonly<Record<string, string>>
+  /** Of a token that shall end during a test. */
+  readonly shortLifeMs?: number
+}
+
+export function transportContract(
+  name: string,
+  make: (surroundings: Surroundings) => Transport,
+  { server: start = testServer, differs = {}, shortLifeMs = 2_000 }: ContractWorld = {},
+): void {
+  const titles = new Set<string>()
+  const it = (title: string, run: () => Promise<void>): void => {
+    titles.add(title)
+    if (!Object.hasOwn(differs, title)) globalThis.it(title, run)
+  }
+
   describe(`transport contract: ${name}`, () => {
     let server: TestServer
     let proxy: FaultProxy
     const open: Heard[] = []
 
-    before(async () => void (server = await testServer()))
+    before(async () => void (server = await start()))
     after(() => server.stop())
     beforeEach(async () => void (proxy = await FaultProxy.open('client', server.ports.http)))
     afterEach(() => {
@@ -27,6 +46,10 @@ export function transportContract(name: string, make: (surroundings: Surrounding
       proxy.close()
     })
 
+    globalThis.it('differs in nothing that is not in it', () => expect([...titles]).to.include.members(Object.keys(differs)))
+
+    /** As a client asks for it again. */
+    const idOf = ({ credential }: Heard): string => credential.aws?.clientId ?? credential.clientId
     const viaProxy = (): string => `http://127.0.0.1:${proxy.port}`
 
     /** A session of the user; `url` of the server or the proxy. */
@@ -114,6 +137,13 @@ export function transportContract(name: string, make: (surroundings: Surrounding
       expect(reader.entries('spaces/board-7/cards/#').map((entry) => entry.id)).to.deep.equal(['twice-1'])
     })
 
+    it('[P-6.3] a filter below a level is for the topic of that level, too', async () => {
+      const [reader, writer] = [await session('alice'), await session('bob')]
+      await reader.follow('spaces/board-7/deep/#')
+      await writer.session.put('spaces/board-7/deep', { id: 'deep-1', data: 1 })
+      expect((await reader.count('spaces/board-7/deep/#', 1))[0]?.id).to.equal('deep-1')
+    })
+
     it('[P-6.1] a filter that is left tells nothing more; followed again it begins at the head', async () => {
       const [reader, writer] = [await session('alice'), await session('bob')]
       await reader.follow(board)
@@ -162,15 +192,14 @@ export function transportContract(name: string, make: (surroundings: Surrounding
       const startedMs = performance.now()
       const writer = await session('bob')
       // A busy machine takes longer to renew, too.
-      const lifeMs = 2_000 + 10 * Math.ceil(performance.now() - startedMs)
+      const lifeMs = shortLifeMs + 10 * Math.ceil(performance.now() - startedMs)
       const endsMs = Date.now() + lifeMs
       const reader = await session('alice', server.urls.http, surroundings(), lifeMs)
       await reader.follow(board)
-      await reader.session.renew(
-        await credentialFrom(server.urls.http, await server.token('alice', { spaces }), reader.credential.clientId),
-      )
+      await reader.session.renew(await credentialFrom(server.urls.http, await server.token('alice', { spaces }), idOf(reader)))
       for (let n = 0; Date.now() < endsMs + 500; n++) {
         await writer.session.put('spaces/board-7/renew', { id: `renew-${endsMs}-${n}`, data: n })
+        await reader.count(board, n + 1)
       }
       await writer.session.put('spaces/board-7/renew', { id: `renew-${endsMs}-last`, data: 'last' })
       await reader.told.until(() => reader.entries(board).some((entry) => entry.data === 'last'), 'the last entry')
@@ -188,7 +217,7 @@ export function transportContract(name: string, make: (surroundings: Surrounding
     it('[P-10.24] a token of another user renews nothing, and the session goes on', async () => {
       const reader = await session('alice')
       await reader.follow(board)
-      const other = await credentialFrom(server.urls.http, await server.token('bob', { spaces }), reader.credential.clientId)
+      const other = await credentialFrom(server.urls.http, await server.token('bob', { spaces }), idOf(reader))
       const refused = await failureOf(reader.session.renew(other))
       expect(refused.code).to.equal('forbidden')
       await reader.session.probe()

@@ -53,11 +53,13 @@ export async function testServer(options: TestServerOptions = {}): Promise<TestS
   let settings: Settings = { data: folder, mqttPort, httpPort, ...options.settings }
   let running = await startServer(settings, overrides)
   const { ports, mqttUrl, wsUrl, httpUrl } = running.addresses
-  settings = { ...settings, mqttPort: ports.mqtt, httpPort: ports.http }
+  // Where AWS IoT Core carries MQTT there is no listener of ours.
+  const mqtt = ports.mqtt ?? mqttPort
+  settings = { ...settings, mqttPort: mqtt, httpPort: ports.http }
   return {
     folder,
-    urls: { mqtt: mqttUrl, ws: wsUrl, http: httpUrl },
-    ports: { mqtt: ports.mqtt, http: ports.http },
+    urls: { mqtt: mqttUrl, ws: wsUrl ?? mqttUrl, http: httpUrl },
+    ports: { mqtt, http: ports.http },
     get running() {
       return running
     },
@@ -118,7 +120,8 @@ export async function childServer(options: ChildServerOptions = {}): Promise<Chi
   let child = run()
   const ready = await child.ready
   const port = (name: string): number => Number(new RegExp(` ${name}=\\S*:(\\d+)`).exec(ready)?.[1])
-  const ports = { mqtt: port('mqtt'), http: port('http') }
+  // Where AWS IoT Core carries MQTT there is none here.
+  const ports = { mqtt: ready.includes(' mqtt=') ? port('mqtt') : mqttPort, http: port('http') }
   if (settings.mqttPort !== ports.mqtt || settings.httpPort !== ports.http) {
     await writeFile(file, JSON.stringify({ ...settings, mqttPort: ports.mqtt, httpPort: ports.http }))
   }

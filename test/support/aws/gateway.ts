@@ -1,11 +1,11 @@
 /**
  * A stand-in for the door of AWS IoT Core's device gateway: the WebSocket upgrade with a signed URL. What is spoken behind
- * it is not here.
+ * it: device-gateway.ts.
  */
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { WebSocketServer } from 'ws'
+import { WebSocketServer, type WebSocket } from 'ws'
 import { isSame, queryOf, signatureOf, timeOf } from './sigv4.ts'
 import { region, type Session, type StsStandIn } from './sts.ts'
 
@@ -17,6 +17,8 @@ export class GatewayStandIn {
   readonly refusals: string[] = []
   readonly #sts: StsStandIn
   readonly #server: Server
+  /** Takes what came through the door. */
+  admitted: (socket: WebSocket, session: Session) => void = () => {}
   readonly #sockets = new WebSocketServer({
     noServer: true,
     handleProtocols: (offered) => ['mqtt', 'mqttv3.1'].find((name) => offered.has(name)) ?? false,
@@ -33,14 +35,15 @@ export class GatewayStandIn {
     this.#sts = sts
     this.#server = createServer()
     this.#server.on('upgrade', (request: IncomingMessage, socket, head: Buffer) => {
+      let session: Session
       try {
-        this.verify(request)
+        session = this.verify(request)
       } catch (error) {
         this.refusals.push(error instanceof Error ? error.message : String(error))
         socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
         return
       }
-      this.#sockets.handleUpgrade(request, socket, head, () => {})
+      this.#sockets.handleUpgrade(request, socket, head, (accepted) => this.admitted(accepted, session))
     })
   }
 

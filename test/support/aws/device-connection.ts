@@ -1,0 +1,145 @@
+/** One connection to the stand-in of AWS IoT Core's broker: MQTT 3.1.1 as AWS speaks it, every packet judged by the session's policies. */
+import mqttPacket from 'mqtt-packet'
+import type { IConnectPacket, IPublishPacket, ISubscribePacket, Packet } from 'mqtt-packet'
+import type { RawData, WebSocket } from 'ws'
+import type { DeviceGateway } from './device-gateway.ts'
+import { account, mayDo, region, type Session } from './sts.ts'
+
+export interface DeviceMessage {
+  readonly topic: string
+  readonly payload: Buffer
+  readonly qos: 0 | 1
+}
+
+const payloadBytesMax = 128 * 1024
+const topicBytesMax = 256
+const slashesMax = 7
+const filtersMax = 8
+const subscriptionsMax = 50
+const clientIdBytesMax = 128
+
+/** Why AWS closed it: for the test, clients never hear it. */
+export type Closed = (clientId: string, reason: string) => void
+
+export class DeviceConnection {
+  clientId = ''
+  clean = true
+  readonly #gateway: DeviceGateway
+  readonly #socket: WebSocket
+  readonly #session: Session
+  readonly #parser = mqttPacket.parser({ protocolVersion: 4 })
+  #isConnected = false
+  #isOver = false
+  #nextId = 1
+  readonly #unacked = new Map<number, () => void>()
+
+  constructor(gateway: DeviceGateway, socket: WebSocket, session: Session) {
+    this.#gateway = gateway
+    this.#socket = socket
+    this.#session = session
+    this.#parser.on('packet', (packet) => {
+      if (!this.#isOver) this.#packet(packet)
+    })
+    this.#parser.on('error', (error) => this.close(`malformed: ${error.message}`))
+    socket.on('message', (data: RawData) => void this.#parser.parse(data as Buffer))
+    socket.on('error', () => {}) // `close` comes behind it.
+    socket.on('close', () => this.#over('the client is gone'))
+  }
+
+  /** Whether the policies allow it now: asked for every packet, as AWS does. */
+  may(action: string, type: 'client' | 'topic' | 'topicfilter', name: string): boolean {
+    const context = { 'aws:currenttime': new Date(this.#gateway.now()).toISOString() }
+    return mayDo(this.#session, action, `arn:aws:iot:${region}:${account}:${type}/${name}`, context)
+  }
+
+  /** Sends a message; `acknowledged` is called at its PUBACK, at once at QoS 0. */
+  deliver({ topic, payload, qos }: DeviceMessage, acknowledged: () => void = () => {}): void {
+    if (this.#isOver) return
+    const messageId = qos === 0 ? undefined : this.#nextId++ % 65_535 || 1
+    if (messageId !== undefined) this.#unacked.set(messageId, acknowledged)
+    // DUP is not supported: what is sent again has another packet id.
+    this.#send({ cmd: 'publish', topic, payload, qos, retain: false, dup: false, ...(messageId === undefined ? {} : { messageId }) })
+    if (qos === 0) acknowledged()
+  }
+
+  /** Without a word, as AWS does whatever the reason. */
+  close(reason: string): void {
+    if (this.#isOver) return
+    this.#gateway.closings.push(`${this.clientId}: ${reason}`)
+    this.#socket.terminate()
+    this.#over(reason)
+  }
+
+  #over(reason: string): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    if (this.#isConnected) this.#gateway.left(this, reason)
+  }
+
+  #send(packet: Packet): void {
+    this.#socket.send(mqttPacket.generate(packet, { protocolVersion: 4 }))
+  }
+
+  #packet(packet: Packet): void {
+    if (this.#isConnected === (packet.cmd === 'connect')) return this.close(`${packet.cmd} at the wrong time`)
+    if (packet.cmd === 'connect') return this.#connect(packet)
+    if (packet.cmd === 'publish') return this.#publish(packet)
+    if (packet.cmd === 'subscribe') return this.#subscribe(packet)
+    if (packet.cmd === 'pingreq') return this.#send({ cmd: 'pingresp' })
+    if (packet.cmd === 'disconnect') return this.#socket.close()
+    if (packet.cmd === 'unsubscribe') {
+      this.#gateway.unsubscribe(this, packet.unsubscriptions)
+      return this.#send({ cmd: 'unsuback', messageId: packet.messageId as number, granted: [] } as unknown as Packet)
+    }
+    if (packet.cmd !== 'puback') return this.close(`${packet.cmd} is not supported`)
+    const acknowledged = this.#unacked.get(packet.messageId as number)
+    this.#unacked.delete(packet.messageId as number)
+    acknowledged?.()
+  }
+
+  #connect({ clientId, clean, protocolVersion }: IConnectPacket): void {
+    this.clientId = clientId
+    this.clean = clean === true
+    if (protocolVersion !== 4) return this.close('this stand-in speaks MQTT 3.1.1')
+    if (clientId === '' || clientId.startsWith('$') || Buffer.byteLength(clientId) > clientIdBytesMax) return this.close('client id')
+    if (!this.may('iot:Connect', 'client', clientId)) return this.close('Connect is denied')
+    this.#isConnected = true
+    const sessionPresent = this.#gateway.joined(this)
+    this.#send({ cmd: 'connack', returnCode: 0, sessionPresent })
+    this.#gateway.resume(this)
+  }
+
+  #publish({ topic, payload, qos, retain, messageId }: IPublishPacket): void {
+    const bytes = Buffer.from(payload)
+    if (qos === 2) return this.close('QoS 2')
+    if (unfit(topic)) return this.close(`the topic is too long: ${topic}`)
+    if (bytes.length > payloadBytesMax) return this.close(`a payload of ${bytes.length} bytes`)
+    if (!this.may('iot:Publish', 'topic', topic)) return this.close(`Publish is denied: ${topic}`)
+    if (retain && !this.may('iot:RetainPublish', 'topic', topic)) return this.close(`RetainPublish is denied: ${topic}`)
+    this.#gateway.publish({ topic, payload: bytes, qos })
+    if (qos === 1) this.#send({ cmd: 'puback', messageId: messageId as number })
+  }
+
+  #subscribe({ subscriptions, messageId }: ISubscribePacket): void {
+    if (subscriptions.length > filtersMax) return this.close(`${subscriptions.length} filters in one SUBSCRIBE`)
+    const granted = subscriptions.map(({ topic, qos }) => {
+      const isDenied = unfit(unshared(topic)) || !this.may('iot:Subscribe', 'topicfilter', topic)
+      return isDenied ? 128 : Math.min(qos, 1)
+    })
+    const denied = subscriptions.filter((_, at) => granted[at] === 128).map(({ topic }) => topic)
+    this.#gateway.denied.push(...denied)
+    if (denied.length > 0 && this.#gateway.switches.denySubscribe === 'close') return this.close(`Subscribe is denied: ${denied.join(' ')}`)
+    const good = subscriptions.filter((_, at) => granted[at] !== 128)
+    if (!this.#gateway.subscribe(this, good, subscriptionsMax)) return this.close('too many subscriptions')
+    this.#send({ cmd: 'suback', messageId: messageId as number, granted })
+  }
+}
+
+function unfit(topic: string): boolean {
+  return Buffer.byteLength(topic) > topicBytesMax || topic.split('/').length - 1 > slashesMax
+}
+
+/** `$share/{name}/` does not count. */
+function unshared(filter: string): string {
+  return filter.replace(/^\$share\/[^/]+\//, '')
+}
