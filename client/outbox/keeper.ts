@@ -50,12 +50,12 @@ export class Keeper {
   }
 
   /**
-   * Settled: removed soon, and nobody waits for that. Where it does not come to pass, another life sends it again and finds it there.
-   * Until then it is in nobody's way: what needs its room takes it.
+   * Settled: removed soon, `atOnce` where nothing else is coming, and nobody waits for that. Where it does not come to pass, another
+   * life sends it again and finds it there. Until then it is in nobody's way: what needs its room takes it.
    */
-  forget(key: number): void {
+  forget(key: number, atOnce: boolean): void {
     this.#settled.push(key)
-    if (this.#settled.length >= perWriteMax) return this.#forgetSettled()
+    if (atOnce || this.#settled.length >= perWriteMax) return this.#forgetSettled()
     this.#cancelForget ??= this.#parts.timers.after(this.#parts.settledKeptMs, () => this.#forgetSettled())
   }
 

@@ -206,7 +206,7 @@ export class Outbox {
 
   /** Two pages have used one id. */
   async #refuseTwin(waiting: Waiting, other: Waiting): Promise<void> {
-    if (sameContent(waiting, other)) this.#keeper.forget(waiting.key)
+    if (sameContent(waiting, other)) this.#keeper.forget(waiting.key, true)
     else this.#tellRefused(waiting, await this.#refusals.add(waiting, new ClientError('id-reused')))
   }
 
@@ -289,7 +289,8 @@ export class Outbox {
     this.#settled.emit({ ...this.#pendingOf(item.waiting), outcome: 'committed', pos, duplicate })
     this.#counted()
     for (const { resolve } of item.callers) resolve({ id: item.waiting.id, pos, duplicate })
-    this.#keeper.forget(item.waiting.key)
+    // A page that is loaded again now must not show it as waiting.
+    this.#keeper.forget(item.waiting.key, this.#pending.size === 0)
   }
 
   /** Noted before it is told: what the app has been told to be refused must not be sent again by the next life. */

@@ -20,9 +20,9 @@ describe('outbox keeper: what is settled', () => {
 
   it('goes after a moment, all of it at once', async () => {
     const { store, timers, keeper, keys, kept } = await keeping('one', 'two', 'three')
-    keeper.forget(keys[0])
+    keeper.forget(keys[0], false)
     timers.advance(60)
-    keeper.forget(keys[1])
+    keeper.forget(keys[1], false)
     await settle()
     expect([await kept(), store.writes]).to.deep.equal([['one', 'two', 'three'], 0])
     timers.advance(40)
@@ -30,10 +30,18 @@ describe('outbox keeper: what is settled', () => {
     expect([await kept(), store.writes]).to.deep.equal([['three'], 1])
   })
 
+  it('goes at once where nothing else is coming, with all that waited', async () => {
+    const { timers, keeper, keys, kept } = await keeping('one', 'two', 'three')
+    keeper.forget(keys[0], false)
+    keeper.forget(keys[1], true)
+    await settle()
+    expect([await kept(), timers.waiting]).to.deep.equal([['three'], 0])
+  })
+
   it('makes room before something is replaced', async () => {
     const { store, keeper, keys } = await keeping('one', 'two')
     store.bytesMax = JSON.stringify(await store.load()).length + 40
-    keeper.forget(keys[0])
+    keeper.forget(keys[0], false)
     await keeper.replace([{ ...unsent('two'), key: keys[1], since: 'later' }])
     expect((await store.load()).map(({ id, since }) => [id, since])).to.deep.equal([['two', 'later']])
   })
@@ -41,14 +49,14 @@ describe('outbox keeper: what is settled', () => {
   it('makes room for what comes', async () => {
     const { store, keeper, keys, kept } = await keeping('one', 'two')
     store.bytesMax = JSON.stringify(await store.load()).length
-    keeper.forget(keys[0])
+    keeper.forget(keys[0], false)
     await new Promise<void>((resolve, reject) => keeper.add({ item: unsent('new'), kept: () => resolve(), failed: reject }))
     expect(await kept()).to.deep.equal(['two', 'new'])
   })
 
   it('has gone when the outbox is closed', async () => {
     const { keeper, keys, kept } = await keeping('one', 'two')
-    keeper.forget(keys[0])
+    keeper.forget(keys[0], false)
     await keeper.idle()
     expect(await kept()).to.deep.equal(['two'])
   })
@@ -56,7 +64,7 @@ describe('outbox keeper: what is settled', () => {
   it('stays where it cannot be removed, and that is told', async () => {
     const { store, keeper, keys, warnings } = await keeping('one')
     store.broken = new ClientError('storage-unavailable', 'locked')
-    keeper.forget(keys[0])
+    keeper.forget(keys[0], false)
     await keeper.idle()
     expect(warnings.map(({ message }) => message)).to.deep.equal(['locked'])
   })

@@ -23,7 +23,7 @@ describe('the outbox', () => {
         duplicate: false,
       },
     ])
-    await world.forgotten()
+    await settle()
     expect(await world.store.load()).to.deep.equal([])
     expect(world.outbox.view.pending.get()).to.deep.equal([])
   })
