@@ -1,14 +1,12 @@
 /** One MQTT connection to AWS IoT Core by mqtt.js, which is loaded when the first one is opened [P-20.13]. */
-import type { connect, MqttClient } from 'mqtt'
+import type { MqttClient } from 'mqtt'
 import { asClientError, ClientError } from '../errors.ts'
 import type { Surroundings } from '../request.ts'
+import { loadMqtt, mqttOptions } from './mqtt-js.ts'
 import type { AwsCredential, Credential } from './transport.ts'
 
 /** AWS closes for more. */
 export const filtersPerPacketMax = 8
-
-/** As over the other engine: timers of pages in the background run once a minute. AWS takes up to 1,200. */
-const keepaliveS = 120
 
 export interface AwsLinkEvents {
   message(topic: string, payload: string): void
@@ -31,18 +29,13 @@ export class AwsLink {
     events: AwsLinkEvents,
     signal: AbortSignal,
   ): Promise<AwsLink> {
-    const connectMqtt = await loaded()
+    const connectMqtt = await loadMqtt()
     if (signal.aborted) throw asClientError(signal.reason, 'closed')
     const client = connectMqtt(mqttUrl, {
-      protocolVersion: 4,
-      clean: true,
+      // A denied filter that mqtt.js subscribed to again would end every connection.
+      ...mqttOptions,
       clientId,
-      keepalive: keepaliveS,
-      // The link connects again, with another URL; a denied filter that mqtt.js subscribed to again would end every connection.
-      reconnectPeriod: 0,
-      resubscribe: false,
       connectTimeout: surroundings.bounds.openTimeoutMs,
-      timerVariant: 'native',
     })
     const link = new AwsLink(client, events)
     return new Promise((resolve, reject) => {
@@ -96,14 +89,5 @@ export class AwsLink {
     if (this.#isOver) return
     this.close()
     events.closed()
-  }
-}
-
-async function loaded(): Promise<typeof connect> {
-  try {
-    // The file for browsers has no other export than the default one.
-    return (await import('mqtt')).default.connect
-  } catch (thrown) {
-    throw new ClientError('network', 'mqtt.js could not be loaded', {}, thrown)
   }
 }

@@ -8,6 +8,7 @@ import type { Control, Envelope, Put, PutAnswer } from '../wire.ts'
 import { AwsLink, filtersPerPacketMax } from './aws-link.ts'
 import { Denials } from './denials.ts'
 import { Mended } from './mended.ts'
+import { refusalOf } from './sendable.ts'
 import type { AwsCredential, Credential, Session, SessionEvents, Transport } from './transport.ts'
 
 export function awsTransport(surroundings: Surroundings): Transport {
@@ -128,10 +129,11 @@ class AwsSession implements Session {
     if (refusal) return Promise.resolve({ id: put.id, ...refusal })
     if (this.#isOver) return Promise.reject(new ClientError('network', 'the session is over'))
     return new Promise((resolve, reject) => {
-      const late = new ClientError('network', `no answer to a put within ${bounds.putTimeoutMs} ms`)
       // Either may be lost, the put or its answer; the log knows the id.
       const repeat = timers.after(bounds.putTimeoutMs / 4, () => this.#send(waiting))
-      const giveUp = timers.after(bounds.putTimeoutMs, () => this.end(late))
+      const giveUp = timers.after(bounds.putTimeoutMs, () => {
+        this.end(new ClientError('network', `no answer to a put within ${bounds.putTimeoutMs} ms`))
+      })
       const settle = (): void => {
         repeat()
         giveUp()
@@ -317,16 +319,11 @@ class AwsSession implements Session {
     first?.resolve(answer)
   }
 
-  /** What AWS would close the connection for, and every later one that tries again. */
-  #refusalOf(topic: string, payload: string): { readonly error: string; readonly reason: string } | undefined {
-    const { packetBytesMax, topicBytesMax, topicLevelsMax } = this.#credential
-    const wire = `${this.#aws.root}/put/${topic}`
-    if (wire.split('/').length > topicLevelsMax || bytesOf(wire) > topicBytesMax || /[+#\0\p{Surrogate}]/u.test(topic)) {
-      return { error: 'bad-topic', reason: 'a topic that is too long or has characters that no topic may have' }
-    }
-    if (!this.#isGranted('publish', topic)) return { error: 'forbidden', reason: 'no grant to publish covers the topic' }
-    if (payload.length * 3 <= packetBytesMax || bytesOf(payload) <= packetBytesMax) return undefined
-    return { error: 'payload-too-large', reason: `more than ${packetBytesMax} bytes as JSON` }
+  #refusalOf(topic: string, payload: string): ReturnType<typeof refusalOf> {
+    const isGranted = this.#isGranted('publish', topic)
+    const unsendable = refusalOf(this.#credential, topic, `${this.#aws.root}/put/${topic}`, payload)
+    if (unsendable?.error === 'bad-topic' || isGranted) return unsendable
+    return { error: 'forbidden', reason: 'no grant to publish covers the topic' }
   }
 
   #isGranted(verb: 'publish' | 'subscribe', filter: string): boolean {
@@ -340,8 +337,4 @@ function parsed(text: string): unknown {
   } catch {
     return undefined // Nothing of the bridge's.
   }
-}
-
-function bytesOf(text: string): number {
-  return new TextEncoder().encode(text).length
 }

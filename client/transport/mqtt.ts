@@ -1,21 +1,16 @@
 /** MQTT 3.1.1 over WebSocket by mqtt.js, which is loaded when the first session is opened [P-7.21]. */
-import type { connect, MqttClient } from 'mqtt'
+import type { MqttClient } from 'mqtt'
 import { asClientError, ClientError, errorOf, type ClientErrorCode } from '../errors.ts'
 import { objectIn, within, type Surroundings } from '../request.ts'
 import type { Put, PutAnswer } from '../wire.ts'
 import { ClockEstimate } from './clock.ts'
 import { Following } from './following.ts'
-import { pageSocket } from './page-socket.ts'
+import { loadMqtt, mqttOptions } from './mqtt-js.ts'
+import { refusalOf } from './sendable.ts'
 import type { Credential, Session, SessionEvents, Transport } from './transport.ts'
 
 /** Filters in one SUBSCRIBE or UNSUBSCRIBE; more close the connection [P-13.8]. */
 const filtersPerPacketMax = 8
-
-/**
- * Timers of pages in the background run once a minute, and the server waits one and a half times this long. Silence is
- * noticed sooner by who follows something: it hears `at` every 30 s.
- */
-const keepaliveS = 120
 
 /** What CONNACK says [P-7.14 – P-7.17]. */
 const connackCodes: Readonly<Record<number, ClientErrorCode>> = {
@@ -38,22 +33,14 @@ export function mqttTransport(surroundings: Surroundings): Transport {
 }
 
 async function open(surroundings: Surroundings, credential: Credential, events: SessionEvents, signal: AbortSignal): Promise<Session> {
-  const connectMqtt = await loaded()
+  const connectMqtt = await loadMqtt()
   if (signal.aborted) throw asClientError(signal.reason, 'closed')
   const client = connectMqtt(credential.mqttUrl, {
-    protocolVersion: 4,
-    clean: true,
+    ...mqttOptions,
     clientId: credential.clientId,
     username: credential.uid ?? '',
     password: credential.token,
-    keepalive: keepaliveS,
-    // The link connects again, with a fresh token if need be, and the readers subscribe again.
-    reconnectPeriod: 0,
-    resubscribe: false,
     connectTimeout: surroundings.bounds.openTimeoutMs,
-    // The other kind runs in a worker made of a blob, which strict pages forbid.
-    timerVariant: 'native',
-    ...(pageSocket && { createWebsocket: pageSocket }),
   })
   const session = new MqttSession(client, surroundings, credential, events)
   return new Promise((resolve, reject) => {
@@ -68,15 +55,6 @@ async function open(surroundings: Surroundings, credential: Credential, events: 
       resolve(session)
     })
   })
-}
-
-async function loaded(): Promise<typeof connect> {
-  try {
-    // The file for browsers has no other export than the default one.
-    return (await import('mqtt')).default.connect
-  } catch (thrown) {
-    throw new ClientError('network', 'mqtt.js could not be loaded', {}, thrown)
-  }
 }
 
 function connectErrorOf(error: Error & { readonly code?: unknown }): ClientError {
@@ -138,7 +116,7 @@ class MqttSession implements Session {
 
   put(topic: string, put: Put): Promise<PutAnswer> {
     const payload = JSON.stringify(put)
-    const refusal = this.#refusalOf(topic, payload)
+    const refusal = refusalOf(this.#credential, topic, `put/${topic}`, payload)
     if (refusal) return Promise.resolve({ id: put.id, ...refusal })
     if (this.#isOver) return Promise.reject(new ClientError('network', 'the session is over'))
     return new Promise((resolve, reject) => {
@@ -265,18 +243,6 @@ class MqttSession implements Session {
     })
   }
 
-  /** What the server would close the connection for, and every later one that tries again. */
-  #refusalOf(topic: string, payload: string): { readonly error: string; readonly reason: string } | undefined {
-    const { packetBytesMax, topicBytesMax, topicLevelsMax } = this.#credential
-    const wire = `put/${topic}`
-    if (wire.split('/').length > topicLevelsMax || isLonger(wire, topicBytesMax) || /[+#\0\p{Surrogate}]/u.test(topic)) {
-      return { error: 'bad-topic', reason: `a topic that is too long or has characters that no topic may have` }
-    }
-    return isLonger(payload, packetBytesMax)
-      ? { error: 'payload-too-large', reason: `more than ${packetBytesMax} bytes as JSON` }
-      : undefined
-  }
-
   /** Rejects with `network` and ends the session where no answer comes in time. */
   async #roundTrip<Result>(what: string, ms: number, ask: (waiting: Waiting<Result>) => void): Promise<Result> {
     if (this.#isOver) throw new ClientError('network', 'the session is over')
@@ -294,11 +260,6 @@ class MqttSession implements Session {
       throw thrown
     }
   }
-}
-
-function isLonger(text: string, bytesMax: number): boolean {
-  // No character takes more than three bytes.
-  return text.length * 3 > bytesMax && new TextEncoder().encode(text).length > bytesMax
 }
 
 function chunksOf(filters: readonly string[]): string[][] {
