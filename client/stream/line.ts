@@ -12,6 +12,8 @@ export type Item =
   /** Nothing that matches stands before this position. */
   | { readonly kind: 'at'; readonly pos: string }
   | { readonly kind: 'reset'; readonly reason: ResetReason | 'start'; readonly first: string; readonly head: string }
+  /** Everything that there was has been read, and the session has not begun yet. */
+  | { readonly kind: 'read' }
   | { readonly kind: 'live' }
 
 export interface LineOptions {
@@ -37,7 +39,7 @@ export class Line implements ReaderActions {
   readonly #feed: Feed
   readonly #options: LineOptions
   readonly queue: Item[] = []
-  state: ReaderState = 'waiting'
+  state: ReaderState
   error: ClientError | undefined
   /** Everything up to here is queued. Empty until the server has said where `now` is. */
   #cursor: string
@@ -50,21 +52,21 @@ export class Line implements ReaderActions {
   constructor(feed: Feed, options: LineOptions) {
     this.#feed = feed
     this.#options = options
-    this.#cursor = options.from === 'now' ? '' : options.from
-    if (options.from === 'snapshot') {
-      this.#cursor = ''
-      this.#snapshot = { isAnnounced: false }
-    }
+    const { from } = options
+    this.#cursor = from === 'now' || from === 'snapshot' ? '' : from
+    this.#snapshot = from === 'snapshot' ? { isAnnounced: false } : undefined
+    this.state = from === 'now' ? 'waiting' : from === 'snapshot' ? 'reset' : 'catching-up'
   }
 
   dispatch<E extends keyof ReaderEvents>(event: E, ...args: ReaderEvents[E]): void {
     this.state = readerMachine[this.state][event](this, ...args)
   }
 
-  /** Entries between the cursor and the newest one told of; before the first page from `earliest` at most so many. */
-  get behind(): number {
+  /** Entries between the cursor and the newest one told of, if any was; before the first page from `earliest` at most so many. */
+  get behind(): number | undefined {
     const head = this.#newest()
-    if (head === '' || this.#cursor === '') return 0
+    if (head === '') return undefined
+    if (this.#cursor === '') return 0
     return Math.max(0, seqOf(head) - (isPosition(this.#cursor) ? seqOf(this.#cursor) : 0))
   }
 
@@ -87,8 +89,7 @@ export class Line implements ReaderActions {
 
   begin(): ReaderState {
     if (this.#snapshot) {
-      if (!this.#snapshot.isAnnounced) this.queue.push({ kind: 'reset', reason: 'start', first: '', head: '' })
-      this.#snapshot.isAnnounced = true
+      this.#announce(this.#snapshot)
       return 'reset'
     }
     if (this.#cursor === '') this.#reach(this.#feed.head)
@@ -130,28 +131,38 @@ export class Line implements ReaderActions {
   }
 
   takePage(page: EntriesPage): ReaderState {
+    // Asked for before there was a session, and the server has said meanwhile that the stream begins anew.
+    if (this.#snapshot) return this.state
     // While it was on its way the feed may have told of some of it.
     const mine = isPosition(this.#cursor) ? seqOf(this.#cursor) : -1
     for (const envelope of page.entries) if (seqOf(envelope.pos as string) > mine) this.#take(envelope, false)
     if (seqOf(page.next) > mine) this.#reach(page.next)
-    this.#known = true
     this.#head = page.head
+    if (this.#isAhead) return this.#readOn(page.upToDate)
+    this.#known = true
     return this.meet()
   }
 
   takeState(page: StatePage): ReaderState {
-    const end = this.#snapshot?.end ?? page.pos
+    if (!this.#snapshot) return this.state
+    this.#announce(this.#snapshot)
+    const { end = page.pos, after } = this.#snapshot
     // What has changed since the first page comes in its place behind the snapshot [P-11.31].
     for (const envelope of page.entries) if (seqOf(envelope.pos as string) <= seqOf(end)) this.#take(envelope, true)
     if (!page.upToDate) {
       this.#snapshot = { isAnnounced: true, after: page.next, end }
-      return 'reset'
+      return this.state
     }
     this.#snapshot = undefined
     this.#reach(end)
     // It may have been told by a session before this one, of a history that is no more.
     this.#known = false
-    return this.meet()
+    // Of several pages the later ones lack what has changed meanwhile.
+    return this.#isAhead ? this.#readOn(after === undefined) : this.meet()
+  }
+
+  giveUp(): ReaderState {
+    return this.#isAhead ? 'waiting' : this.state
   }
 
   stay(): ReaderState {
@@ -184,6 +195,23 @@ export class Line implements ReaderActions {
   end(): ReaderState {
     this.queue.length = 0
     return 'closed'
+  }
+
+  /** Whether it reads before the session has told where it begins. */
+  get #isAhead(): boolean {
+    return !this.#feed.joined
+  }
+
+  #readOn(isAtEnd: boolean): ReaderState {
+    if (this.state === 'joining') return 'joining'
+    if (!isAtEnd) return 'catching-up'
+    this.queue.push({ kind: 'read' })
+    return 'waiting'
+  }
+
+  #announce(snapshot: Snapshot): void {
+    if (!snapshot.isAnnounced) this.queue.push({ kind: 'reset', reason: 'start', first: '', head: '' })
+    snapshot.isAnnounced = true
   }
 
   #take(envelope: Envelope, snapshot: boolean): void {

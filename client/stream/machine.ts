@@ -11,6 +11,10 @@
  *   │      └── lost: from each of them
  *   └── made            refused, left: from each of them ─► closed
  *
+ * Who begins at a position or with a snapshot is made in `catching-up` or `reset` and reads while the first session is
+ * still being opened: what is there is shown one round trip after the token has come. Such a reader waits when it has
+ * read everything, or when a request has failed.
+ *
  * Invariants, held by `test/client/reader-model.test.ts`:
  *   1. Entries are queued in rising seq, each once; of a whole stream without a gap, unless a reset stands there.
  *   2. The cursor is behind everything queued and before everything that is not: who stores a position that was given
@@ -34,6 +38,8 @@ export interface ReaderEvents {
   lost: []
   page: [EntriesPage]
   statePage: [StatePage]
+  /** A request has failed; it is worth another try. */
+  unanswered: []
   /** The app has taken enough for more to be read. */
   drained: []
   /** The position cannot be served. */
@@ -55,6 +61,8 @@ export interface ReaderActions {
   takeState(page: StatePage): ReaderState
   /** Live, if the feed's window covers the rest. */
   meet(): ReaderState
+  /** Tries again, or waits for the first session. */
+  giveUp(): ReaderState
   /** An ephemeral message while entries are still being read: passed over. */
   stay(): ReaderState
   startOver(reason: ResetReason, first: string, head: string): ReaderState
@@ -76,8 +84,18 @@ const common = { opened: join, lost: leaveSession, gone: startOver, refused: fai
 
 /** Answers to requests that were given up never arrive here: a reader drops them by itself. */
 export const readerMachine: { readonly [state in ReaderState]: Row } = {
-  waiting: { ...common, joined: stay, entry: stay, at: stay, page: stay, statePage: stay, drained: stay },
-  joining: { ...common, joined: (act) => act.begin(), entry: stay, at: stay, page: stay, statePage: stay, drained: stay },
+  waiting: { ...common, joined: stay, entry: stay, at: stay, page: stay, statePage: stay, unanswered: stay, drained: stay },
+  joining: {
+    ...common,
+    joined: (act) => act.begin(),
+    entry: stay,
+    at: stay,
+    // Asked for before the session was there.
+    page: (act, page) => act.takePage(page),
+    statePage: (act, page) => act.takeState(page),
+    unanswered: stay,
+    drained: stay,
+  },
   'catching-up': {
     ...common,
     joined: stay,
@@ -86,6 +104,7 @@ export const readerMachine: { readonly [state in ReaderState]: Row } = {
     at: stay,
     page: (act, page) => act.takePage(page),
     statePage: stay,
+    unanswered: (act) => act.giveUp(),
     drained: (act) => act.meet(),
   },
   live: {
@@ -95,9 +114,19 @@ export const readerMachine: { readonly [state in ReaderState]: Row } = {
     at: (act, pos) => act.moveTo(pos),
     page: stay,
     statePage: stay,
+    unanswered: stay,
     drained: stay,
   },
-  reset: { ...common, joined: stay, entry: stay, at: stay, page: stay, statePage: (act, page) => act.takeState(page), drained: stay },
+  reset: {
+    ...common,
+    joined: stay,
+    entry: stay,
+    at: stay,
+    page: stay,
+    statePage: (act, page) => act.takeState(page),
+    unanswered: (act) => act.giveUp(),
+    drained: stay,
+  },
   closed: {
     opened: stay,
     joined: stay,
@@ -106,6 +135,7 @@ export const readerMachine: { readonly [state in ReaderState]: Row } = {
     lost: stay,
     page: stay,
     statePage: stay,
+    unanswered: stay,
     drained: stay,
     gone: stay,
     refused: stay,

@@ -78,6 +78,10 @@ export class Pages {
     const { first, head } = error.details
     if (gone.has(error.code)) return this.#line.dispatch('gone', error.code as ResetReason, text(first), text(head))
     if (final.has(error.code)) return this.#line.dispatch('refused', error)
+    this.#line.dispatch('unanswered')
+    const { state } = this.#line
+    // Asked again when the session has told where it begins.
+    if (state === 'waiting' || state === 'joining') return
     const { timers, bounds } = this.#parts
     const longest = Math.min(bounds.retryLongestMs, bounds.retryFirstMs * 2 ** Math.min(this.#failures++, 20))
     this.#pausing = timers.after(longest * (0.5 + timers.random() / 2), () => {

@@ -31,12 +31,17 @@ export interface Topics {
   readonly read: string
 }
 
+export interface ReaderOptions extends EntriesOptions {
+  /** Everything that there was has been handed out, before the connection stands. */
+  readonly onRead?: () => void
+}
+
 const named: ReadonlySet<string> = new Set(['now', 'earliest', 'snapshot'])
 
 export class Reader implements EntryReader {
   readonly #parts: ReaderParts
   readonly #stream: string
-  readonly #options: EntriesOptions
+  readonly #options: ReaderOptions
   readonly #ended: () => void
   #line: Line | undefined
   #pages: Pages | undefined
@@ -52,7 +57,7 @@ export class Reader implements EntryReader {
   #isOver = false
 
   /** Throws `bad-position` where `from` is not one. */
-  constructor(parts: ReaderParts, stream: string, topics: Topics | Promise<Topics>, options: EntriesOptions, ended: () => void) {
+  constructor(parts: ReaderParts, stream: string, topics: Topics | Promise<Topics>, options: ReaderOptions, ended: () => void) {
     this.#parts = parts
     this.#stream = stream
     this.#options = options
@@ -78,9 +83,9 @@ export class Reader implements EntryReader {
     return this.#isOver || this.#error ? 'closed' : (this.#line?.state ?? 'waiting')
   }
 
-  /** Entries of the stream that have not reached the queue. */
-  get behind(): number {
-    return this.#line?.behind ?? 0
+  /** Entries of the stream that have not reached the queue; undefined while that is not known. */
+  get behind(): number | undefined {
+    return this.#line?.behind
   }
 
   [Symbol.asyncIterator](): this {
@@ -131,7 +136,7 @@ export class Reader implements EntryReader {
     this.#line = new Line(feed, { from, onResetGo, matches, queuedEntriesMax: bounds.queuedEntriesMax })
     const moved = (): void => this.#told(() => undefined)
     this.#pages = new Pages(this.#line, { ...this.#parts, stream: this.#stream, topic: read, moved })
-    if (feeds.hasSession) this.#told((line) => line.dispatch('opened'))
+    this.#told((line) => (feeds.hasSession ? line.dispatch('opened') : undefined))
   }
 
   /** Calls that come meanwhile wait for it. */
@@ -173,13 +178,16 @@ export class Reader implements EntryReader {
   }
 
   #pass(item: Exclude<Item, { kind: 'entry' }>): void {
-    const { onReset, onProgress } = this.#options
+    const { onReset, onProgress, onRead } = this.#options
     switch (item.kind) {
       case 'at':
         this.#position = item.pos
         return
       case 'reset':
         if (onReset) this.#parts.call(() => onReset({ reason: item.reason, first: item.first, head: item.head }))
+        return
+      case 'read':
+        if (onRead) this.#parts.call(onRead)
         return
       case 'live':
         if (onProgress) this.#parts.call(() => onProgress({ behind: 0, live: true }))
@@ -218,7 +226,8 @@ export class Reader implements EntryReader {
     what(line)
     const { state, behind } = line
     const { onProgress } = this.#options
-    if (onProgress && (state === 'catching-up' || state === 'reset')) this.#parts.call(() => onProgress({ behind, live: false }))
+    if (onProgress && behind !== undefined && (state === 'catching-up' || state === 'reset'))
+      this.#parts.call(() => onProgress({ behind, live: false }))
     if (before !== state || state !== 'live') this.#parts.progressed()
     this.#pages?.work()
     this.#wakeUp()

@@ -18,7 +18,12 @@ export interface StateMapParts {
   readonly stream: string
   readonly stateEntriesMax: number
   /** Opens the reader, from a snapshot on. */
-  readonly read: (events: { readonly onReset: () => void; readonly onLive: () => void; readonly onState: () => void }) => Reader
+  readonly read: (events: {
+    readonly onReset: () => void
+    readonly onRead: () => void
+    readonly onLive: () => void
+    readonly onState: () => void
+  }) => Reader
   readonly pending: PendingSource | undefined
   /** Whether a topic below the stream belongs to it, in the app's form. */
   readonly matches: (topic: string) => boolean
@@ -66,6 +71,7 @@ export class LiveState implements StateMap {
     this.ready.catch(() => undefined)
     this.#reader = parts.read({
       onReset: () => (this.#building = new Map()),
+      onRead: () => this.#swap(),
       onLive: () => this.#complete(),
       onState: () => this.#changed(),
     })
@@ -138,9 +144,15 @@ export class LiveState implements StateMap {
     if (map === this.#held) this.#changed()
   }
 
-  #complete(): void {
+  /** What was built is shown: complete as of a moment ago. */
+  #swap(): void {
     if (this.#building) this.#held = this.#building
     this.#building = undefined
+    this.#changed()
+  }
+
+  #complete(): void {
+    this.#swap()
     for (const [key, preview] of this.#previews) if (preview.committedSeq !== undefined) this.#previews.delete(key)
     this.#isReady = true
     this.#settle?.resolve()

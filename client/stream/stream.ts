@@ -16,7 +16,7 @@ import { ClientError } from '../errors.ts'
 import type { Waiting } from '../outbox/store.ts'
 import type { EntriesQuery } from '../seams.ts'
 import type { Envelope } from '../wire.ts'
-import { Reader, type ReaderParts, type Topics } from './reader.ts'
+import { Reader, type ReaderOptions, type ReaderParts, type Topics } from './reader.ts'
 import { LiveState, type PendingSource } from './state-map.ts'
 
 export interface StreamParts extends ReaderParts {
@@ -88,7 +88,7 @@ export class LiveStream implements Stream {
     return new LiveState({
       stream: this.name,
       stateEntriesMax: parts.bounds.stateEntriesMax,
-      read: ({ onReset, onLive, onState }) => {
+      read: ({ onReset, onRead, onLive, onState }) => {
         const progressed = (): void => {
           onState()
           parts.progressed()
@@ -96,7 +96,7 @@ export class LiveStream implements Stream {
         const onProgress = ({ live }: { live: boolean }): void => {
           if (live) onLive()
         }
-        return this.#read(topic, { from: 'snapshot', onReset, onProgress }, progressed)
+        return this.#read(topic, { from: 'snapshot', onReset, onRead, onProgress }, progressed)
       },
       pending: optimistic ? parts.pending : undefined,
       matches,
@@ -107,7 +107,7 @@ export class LiveStream implements Stream {
     })
   }
 
-  #read(topic: string | undefined, options: EntriesOptions, progressed: () => void): Reader {
+  #read(topic: string | undefined, options: ReaderOptions, progressed: () => void): Reader {
     const { readers } = this.#parts
     const reader = new Reader({ ...this.#parts, progressed }, this.name, this.#topics(topic ?? this.#filter), options, () => {
       readers.delete(reader)

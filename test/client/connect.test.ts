@@ -1,5 +1,6 @@
 /** The SDK against a real server, as an app uses it. */
 import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import { ClientError, connect, type Client, type ClientOptions, type Entry, type EntryReader } from '../../client/index.ts'
 import { testServer, type TestServer } from '../support/server.ts'
@@ -39,6 +40,30 @@ describe('connect', () => {
     const again = notes.entries({ from: sixth?.pos ?? '' })
     await notes.publish('notes', { n: 7 })
     expect((await take(again, 1))[0]?.seq).to.equal(7)
+  })
+
+  it('shows what is there while the connection is still being opened, and needs none for that', async () => {
+    const silent = createServer().listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const publicMqttUrl = `ws://127.0.0.1:${(silent.address() as AddressInfo).port}/mqtt`
+    const slow = await testServer({ settings: { publicMqttUrl } })
+    try {
+      const here = { url: slow.urls.http, getToken: () => slow.token('early') }
+      await client('early', { ...here, transport: 'http' })
+        .stream('users/early')
+        .publish('notes', 'there before', { retain: true })
+      const mine = client('early', { ...here, transport: 'mqtt' })
+      const stream = mine.stream('users/early')
+      const [first] = await take(stream.entries({ from: 'earliest' }), 1)
+      expect(first?.data).to.equal('there before')
+      const notes = stream.state('')
+      await shown(notes, () => notes.get('notes')?.data === 'there before')
+      expect(mine.status.get()).to.include({ connection: 'connecting', transport: undefined })
+    } finally {
+      await Promise.all(clients.splice(0).map((open) => open.close()))
+      await slow.stop()
+      silent.close()
+    }
   })
 
   it('goes on behind the last entry when the server was away, and sends what was published meanwhile', async function () {

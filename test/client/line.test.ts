@@ -2,7 +2,7 @@
 import { expect } from 'chai'
 import { Feed } from '../../client/stream/feed.ts'
 import { Line, type LineOptions } from '../../client/stream/line.ts'
-import type { Envelope } from '../../client/wire.ts'
+import type { EntriesPage, Envelope } from '../../client/wire.ts'
 
 const pos = (seq: number, epoch = 'epoch000'): string => `${epoch}.${seq}.${seq === 0 ? '0000' : 'mark'}`
 const envelope = (seq: number, epoch?: string): Envelope => ({
@@ -124,5 +124,95 @@ describe('Line', () => {
     line.dispatch('gone', 'trimmed', pos(3), pos(3))
     expect(line.state).to.equal('closed')
     expect(line.error).to.include({ code: 'trimmed' })
+  })
+
+  describe('before the first session', () => {
+    function alone(from: string): { feed: Feed; line: Line } {
+      const feed = new Feed('spaces/s', '#', 8)
+      return { feed, line: new Line(feed, { from, onResetGo: 'snapshot', matches: () => true, queuedEntriesMax: 40 }) }
+    }
+    const page = (from: number, to: number, upToDate: boolean): EntriesPage => ({
+      entries: Array.from({ length: to - from + 1 }, (_, at) => envelope(from + at)),
+      next: pos(to),
+      head: pos(9),
+      first: pos(1),
+      upToDate,
+    })
+
+    it('reads what there is and waits then; where the session begins there, it needs nothing more', () => {
+      const { feed, line } = alone('earliest')
+      expect(line.wanted).to.deep.equal({ kind: 'entries', after: 'earliest' })
+      line.dispatch('page', page(1, 2, false))
+      expect(line.wanted).to.deep.equal({ kind: 'entries', after: pos(2) })
+      line.dispatch('page', page(3, 4, true))
+      expect(line.state).to.equal('waiting')
+      expect(line.wanted).to.equal(undefined)
+      feed.open()
+      line.dispatch('opened')
+      feed.at(pos(4))
+      line.dispatch('joined')
+      expect(line.state).to.equal('live')
+      expect(entries(line)).to.deep.equal(['e1', 'e2', 'e3', 'e4'])
+    })
+
+    it('takes what it has asked for when the session comes meanwhile, and asks for no more until that has begun', () => {
+      const { feed, line } = alone(pos(1))
+      feed.open()
+      line.dispatch('opened')
+      line.dispatch('page', page(2, 4, false))
+      expect(line.state).to.equal('joining')
+      expect(line.wanted).to.equal(undefined)
+      feed.at(pos(6))
+      line.dispatch('joined')
+      expect(line.wanted).to.deep.equal({ kind: 'entries', after: pos(4) })
+      line.dispatch('page', page(5, 6, true))
+      expect(line.state).to.equal('live')
+      expect(entries(line)).to.deep.equal(['e2', 'e3', 'e4', 'e5', 'e6'])
+    })
+
+    it('has a page that was read of a history that is no more confirmed by the session', () => {
+      const { feed, line } = alone(pos(1))
+      line.dispatch('page', page(2, 4, true))
+      feed.open()
+      line.dispatch('opened')
+      feed.at(pos(3, 'epoch001'))
+      line.dispatch('joined')
+      expect(line.wanted).to.deep.equal({ kind: 'entries', after: pos(4) })
+      line.dispatch('gone', 'epoch', pos(1, 'epoch001'), pos(3, 'epoch001'))
+      expect(line.state).to.equal('reset')
+    })
+
+    it('reads a snapshot, which begins with a reset, and goes on with it in the session', () => {
+      const { feed, line } = alone('snapshot')
+      expect(line.wanted).to.deep.equal({ kind: 'state', after: undefined })
+      line.dispatch('statePage', { entries: [envelope(1)], next: pos(1), pos: pos(3), upToDate: false })
+      expect(line.wanted).to.deep.equal({ kind: 'state', after: pos(1) })
+      feed.open()
+      line.dispatch('opened')
+      line.dispatch('statePage', { entries: [envelope(2)], next: pos(2), pos: pos(4), upToDate: false })
+      expect(line.state).to.equal('joining')
+      feed.at(pos(4))
+      line.dispatch('joined')
+      expect(line.wanted).to.deep.equal({ kind: 'state', after: pos(2) })
+      line.dispatch('statePage', { entries: [envelope(3), envelope(4)], next: pos(4), pos: pos(4), upToDate: true })
+      expect(line.wanted, 'the snapshot is as of its first page').to.deep.equal({ kind: 'entries', after: pos(3) })
+      line.dispatch('page', page(4, 4, true))
+      expect(line.state).to.equal('live')
+      expect(
+        line.queue.map((item) => (item.kind === 'entry' ? item.envelope.id : item.kind)).filter((kind) => kind !== 'at'),
+      ).to.deep.equal(['reset', 'e1', 'e2', 'e3', 'e4', 'live'])
+    })
+
+    it('waits when a request fails, and asks again in the session', () => {
+      const { feed, line } = alone(pos(2))
+      line.dispatch('unanswered')
+      expect(line.state).to.equal('waiting')
+      feed.open()
+      line.dispatch('opened')
+      feed.at(pos(3))
+      line.dispatch('joined')
+      line.dispatch('unanswered')
+      expect(line.wanted).to.deep.equal({ kind: 'entries', after: pos(2) })
+    })
   })
 })
