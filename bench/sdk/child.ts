@@ -1,8 +1,10 @@
 /** A fresh process for one command: `node child.ts [FOLDER OF THE CLIENTS OF NATS]`; ends when its parent lets go of it. */
 import { createRequire } from 'node:module'
 import { WebSocket } from 'ws'
-// Loaded by the SDK when it first connects: here before anything is measured, as the peer's client is.
+// Loaded by the SDK, and by mqtt.js, when they first connect: here before anything is measured, as the peer's client is.
 import 'mqtt'
+import 'mqtt/lib/connect/tcp'
+import 'mqtt/lib/connect/ws'
 import { levelOutbox } from '../../client/node.ts'
 import type { NatsModules } from './nats.ts'
 import { performer, type Answers, type Command } from './perform.ts'

@@ -22,6 +22,8 @@ export const mqttOptions: IClientOptions = {
   keepalive: 120,
   // The other kind runs in a worker made of a blob, which strict pages forbid.
   timerVariant: 'native',
+  // The bytes of all 65,536 packet ids, made at the first packet: 37 ms and 7.6 MB, to save half a microsecond a publish.
+  writeCache: false,
   // In Node, and in Electron's pages that have Node, mqtt.js opens a socket of its own kind.
   ...(hasNode(globalThis) ? {} : { createWebsocket: openPageSocket }),
 }
