@@ -117,7 +117,7 @@ async function allowOrigins(app: App, { authority, corsOrigins }: RouteParts): P
     credentials: false,
     methods: ['GET', 'POST', 'DELETE'],
     allowedHeaders: ['Authorization', 'Content-Type', 'Idempotency-Key', 'If-Position', 'Last-Event-ID'],
-    exposedHeaders: ['Retry-After', 'WWW-Authenticate'],
+    exposedHeaders: ['Link', 'Retry-After', 'WWW-Authenticate'],
     maxAge: 600,
   })
 }

@@ -72,11 +72,19 @@ function historyRoute(app: App, parts: RouteParts): void {
       const stream = await log.stream(name)
       const isGone = (): boolean => request.raw.socket.destroyed
       await mustBeMember(log, name, principalOf(request))
-      const document = await historyPage(log, stream, { ...bounds, reverse, limit, filter }, { isGone, unfinished })
+      const { document, next, upToDate } = await historyPage(log, stream, { ...bounds, reverse, limit, filter }, { isGone, unfinished })
       await mustBeMember(log, name, principalOf(request)) // Who was withdrawn meanwhile is not shown what came after that.
+      if (!upToDate) reply.header('link', `<${pageFrom(request.url, reverse ? 'before' : 'after', next)}>; rel="next"`)
       return reply.header('cache-control', 'no-store').type('application/json; charset=utf-8').send(document)
     },
   )
+}
+
+/** The same query from another place on, relative to its route [RFC 8288]. */
+function pageFrom(url: string, side: 'after' | 'before', position: string): string {
+  const query = new URLSearchParams(url.split('?')[1])
+  query.set(side, position)
+  return `?${query.toString()}`
 }
 
 /**

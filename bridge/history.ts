@@ -27,8 +27,15 @@ export interface Reading {
   readonly unfinished: UnfinishedBuckets
 }
 
-/** The JSON of `{entries, next, head, first, upToDate}`. Throws `bad-position`, `trimmed`, `epoch` or `ahead`. */
-export async function historyPage(log: Log, stream: Stream, query: HistoryQuery, reading: Reading): Promise<Buffer> {
+export interface HistoryPage {
+  /** The JSON of `{entries, next, head, first, upToDate}`. */
+  readonly document: Buffer
+  readonly next: string
+  readonly upToDate: boolean
+}
+
+/** Throws `bad-position`, `trimmed`, `epoch` or `ahead`. */
+export async function historyPage(log: Log, stream: Stream, query: HistoryQuery, reading: Reading): Promise<HistoryPage> {
   const after = query.after === undefined || query.after === 'earliest' ? undefined : parsePosition(query.after)
   const before = query.before === undefined ? undefined : parsePosition(query.before)
   for (;;) {
@@ -46,7 +53,7 @@ interface Bounds {
   readonly before: Position | undefined
 }
 
-async function page(log: Log, stream: Stream, query: HistoryQuery, bounds: Bounds, reading: Reading): Promise<Buffer> {
+async function page(log: Log, stream: Stream, query: HistoryQuery, bounds: Bounds, reading: Reading): Promise<HistoryPage> {
   // The answer speaks of the head, so the store is asked first [P-2.18].
   await log.confirmHead(stream)
   for (const position of [bounds.after, bounds.before]) if (position) await mustServe(log, stream, position)
@@ -65,12 +72,10 @@ async function page(log: Log, stream: Stream, query: HistoryQuery, bounds: Bound
     unfinished: reading.unfinished,
   })
   const nextSeq = nextOf(walked, { from, to, headSeq, reverse, limit })
-  return walked.entries.document({
-    next: formatPosition(log.epoch, nextSeq, nextSeq === headSeq ? headMark : await markOf(log, stream, nextSeq)),
-    head: formatPosition(log.epoch, headSeq, headMark),
-    first: await firstPosition(log, stream),
-    upToDate: walked.isEnd,
-  })
+  const next = formatPosition(log.epoch, nextSeq, nextSeq === headSeq ? headMark : await markOf(log, stream, nextSeq))
+  const upToDate = walked.isEnd
+  const head = formatPosition(log.epoch, headSeq, headMark)
+  return { document: walked.entries.document({ next, head, first: await firstPosition(log, stream), upToDate }), next, upToDate }
 }
 
 /** The seqs asked for, both ends included. */

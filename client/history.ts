@@ -25,8 +25,12 @@ export class HttpHistory implements History {
     this.#tokens = tokens
   }
 
-  async entries(stream: string, query: EntriesQuery, signal?: AbortSignal): Promise<EntriesPage> {
-    return (await this.#page(`${pathOf(stream)}/entries`, { ...query }, signal)) as unknown as EntriesPage
+  async entries(stream: string, query: EntriesQuery, signal?: AbortSignal, onNext?: (after: string) => void): Promise<EntriesPage> {
+    const onHeaders = (headers: Headers): void => {
+      const next = nextIn(headers)
+      if (next !== undefined) onNext?.(next)
+    }
+    return (await this.#page(`${pathOf(stream)}/entries`, { ...query }, signal, onHeaders)) as unknown as EntriesPage
   }
 
   async state(
@@ -37,14 +41,14 @@ export class HttpHistory implements History {
     return (await this.#page(`${pathOf(stream)}/state`, { ...query }, signal)) as unknown as StatePage
   }
 
-  async #page(path: string, query: Query, signal: AbortSignal | undefined): Promise<Answer['body']> {
+  async #page(path: string, query: Query, signal?: AbortSignal, onHeaders?: (headers: Headers) => void): Promise<Answer['body']> {
     const parameters = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]))
     const target = `${path}?${new URLSearchParams(parameters).toString()}`
     await this.#turn()
     try {
       const used = await this.#tokens.credential()
-      let answer = await this.#get(used, target, signal)
-      if (answer.status === 401) answer = await this.#get(await this.#tokens.refresh(used), target, signal)
+      let answer = await this.#get(used, target, signal, onHeaders)
+      if (answer.status === 401) answer = await this.#get(await this.#tokens.refresh(used), target, signal, onHeaders)
       if (answer.status !== 200) throw problemOf(answer)
       if (!Array.isArray(answer.body['entries'])) throw new ClientError('not-tidemark', `${path} answers, but not with a page`)
       return answer.body
@@ -54,10 +58,10 @@ export class HttpHistory implements History {
     }
   }
 
-  #get(credential: Credential, target: string, signal: AbortSignal | undefined): Promise<Answer> {
+  #get(credential: Credential, target: string, signal?: AbortSignal, onHeaders?: (headers: Headers) => void): Promise<Answer> {
     if (signal?.aborted) throw new ClientError('closed', 'the request was given up')
     const headers = { authorization: `Bearer ${credential.token}` }
-    return ask(this.#surroundings, credential.httpUrl + target, { headers }, signal)
+    return ask(this.#surroundings, credential.httpUrl + target, { headers }, signal, undefined, onHeaders)
   }
 
   /** Waits until one more request may be under way. */
@@ -67,6 +71,12 @@ export class HttpHistory implements History {
     }
     this.#underWay++
   }
+}
+
+/** The `after` of a page's `Link` [P-11.22]; a server that is older has none, and one elsewhere may not let the page see it. */
+function nextIn(headers: Headers): string | undefined {
+  const query = /<\?([^>]*)>; *rel="next"/.exec(headers.get('link') ?? '')?.[1]
+  return new URLSearchParams(query).get('after') ?? undefined
 }
 
 /** The route of a stream [P-11.13]. */

@@ -52,6 +52,7 @@ export function ask(
   init: RequestInit,
   outer?: AbortSignal,
   ms = surroundings.bounds.requestTimeoutMs,
+  onHeaders?: (headers: Headers) => void,
 ): Promise<Answer> {
   return within(
     surroundings.timers,
@@ -59,6 +60,7 @@ export function ask(
     () => new ClientError('network', `no answer from ${placeOf(url)} within ${ms} ms`),
     async (signal) => {
       const response = await send(surroundings, url, init, signal)
+      onHeaders?.(response.headers)
       return answerOf(url, response)
     },
     outer,

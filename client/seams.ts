@@ -25,7 +25,8 @@ export interface EntriesQuery {
 
 /** The log over HTTP. Rejects with the server's code (410 with `details.first`, `details.head`), or `network`. */
 export interface History {
-  entries(stream: string, query: EntriesQuery, signal?: AbortSignal): Promise<EntriesPage>
+  /** `onNext`: where the page after this one begins, as soon as the server has said so; the page itself may come later. */
+  entries(stream: string, query: EntriesQuery, signal?: AbortSignal, onNext?: (after: string) => void): Promise<EntriesPage>
   state(
     stream: string,
     query: { readonly topic?: string; readonly after?: string; readonly limit?: number },

@@ -231,6 +231,7 @@ describe('bridge: access', () => {
         expect(answer.status).to.equal(status)
         expect(answer.headers.get('access-control-allow-origin')).to.equal(origin)
         expect(answer.headers.get('access-control-allow-credentials')).to.equal(null)
+        expect(answer.headers.get('access-control-expose-headers'), 'with the next page').to.match(/\bLink\b/)
         expect(answer.headers.get('vary')).to.match(/Origin/i)
       }
     })

@@ -204,6 +204,23 @@ describe('bridge: history', () => {
     expect([newest.upToDate, rest.upToDate]).to.deep.equal([false, true])
   })
 
+  it('Link names the next page in either direction, and the last page has none [P-11.22] [P-11.23]', async () => {
+    await append(world, 'users/alice', notes(7))
+    const follow = async (query: string): Promise<number[][]> => {
+      const pages: number[][] = []
+      for (let next: string | undefined = query; next !== undefined;) {
+        const { headers, body } = await ask(world, path + next, { token: 'alice' })
+        const { entries, upToDate } = body as unknown as { entries: { pos: string }[]; upToDate: boolean }
+        pages.push(entries.map(({ pos }) => seqOf(pos)))
+        next = /^<(\?[^>]*)>; rel="next"$/.exec(headers.get('link') ?? '')?.[1]
+        expect(next === undefined).to.equal(upToDate)
+      }
+      return pages
+    }
+    expect(await follow('?limit=3&topic=%23')).to.deep.equal([[1, 2, 3], [4, 5, 6], [7]])
+    expect(await follow('?limit=2&topic=notes%2F%2B&reverse=true&until=9999999999999')).to.deep.equal([[7, 6], [5, 4], [3, 2], [1]])
+  })
+
   it('before and after bound a page on both sides [P-11.14] [P-11.15]', async () => {
     await append(world, 'users/alice', notes(9))
     const { entries } = await history(world)

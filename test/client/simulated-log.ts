@@ -76,8 +76,12 @@ export class SimulatedLog implements History {
     for (const envelope of this.#log) this.#fold(envelope)
   }
 
-  entries(_stream: string, query: EntriesQuery, signal?: AbortSignal): Promise<EntriesPage> {
-    return this.#later(signal, () => this.#entries(query))
+  entries(_stream: string, query: EntriesQuery, signal?: AbortSignal, onNext?: (after: string) => void): Promise<EntriesPage> {
+    return this.#later(signal, () => {
+      const page = this.#entries(query)
+      if (!page.upToDate) onNext?.(page.next)
+      return page
+    })
   }
 
   state(_stream: string, query: { readonly topic?: string; readonly after?: string }, signal?: AbortSignal): Promise<StatePage> {
