@@ -25,6 +25,16 @@ export function bridgeClientId({ root, bridgeName = bridgeNameDefault }: Pick<Aw
   return `svc.${root}.${bridgeName}-${what}`
 }
 
+/** Whether it is that of a service, as the rules of `aws/account/ingest.ts` ask it, too. */
+export function isServiceClientId(clientId: string): boolean {
+  return clientId.startsWith('svc.')
+}
+
+/** What STS calls the bridge's sessions, and AWS's rules the end of its `principal()`. */
+export function bridgeSessionName({ bridgeName = bridgeNameDefault }: Pick<AwsIotConfig, 'bridgeName'>): string {
+  return `svc.${bridgeName}`
+}
+
 /** What the bridge may do: take in what clients publish, send on every door but `put`, hear who comes and goes. */
 export function bridgePolicy(place: AwsPlace & { readonly bridgeName?: string }): SessionPolicy {
   const { root, region, account } = place
@@ -74,8 +84,8 @@ export class BridgeAdmission {
 
   /** A URL for one connection, with credentials made for it. Throws what `Sts.assume` throws. */
   async url(): Promise<string> {
-    const { endpoint, region, bridgeName = bridgeNameDefault } = this.#config
-    const credentials = await this.#sts.assume({ sessionName: `svc.${bridgeName}`, policy: bridgePolicy(this.#config) })
+    const { endpoint, region } = this.#config
+    const credentials = await this.#sts.assume({ sessionName: bridgeSessionName(this.#config), policy: bridgePolicy(this.#config) })
     return presignedUrl({ endpoint, region, credentials, nowMs: this.#clock.now(), expiresInS: awsSessionMs / 1000 })
   }
 

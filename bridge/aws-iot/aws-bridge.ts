@@ -1,4 +1,7 @@
-/** The bridge between AWS IoT Core and the log, over MQTT: what clients publish goes in, what the log has goes out. */
+/**
+ * The bridge between AWS IoT Core and the log: what clients publish goes in, over MQTT or by rules and a queue, and what the log has goes
+ * out over MQTT.
+ */
 import { createHash } from 'node:crypto'
 import type { IPublishPacket, MqttClient } from 'mqtt'
 import type { Authority } from '../../auth/index.ts'
@@ -14,6 +17,8 @@ import { AwsConnection } from './connection.ts'
 import { Intake } from './intake.ts'
 import { Lane, type Outgoing } from './lane.ts'
 import { Principals } from './principals.ts'
+import { Queue } from './queue.ts'
+import { QueueWorker } from './queue-worker.ts'
 import { Readers } from './readers.ts'
 import { Sequenced } from './sequenced.ts'
 import { Worker } from './worker.ts'
@@ -35,7 +40,9 @@ export interface AwsBridgeParts {
 export class AwsBridge {
   readonly #admission: BridgeAdmission
   readonly #intake: Intake
+  readonly #queue: Queue | undefined
   readonly #workers: readonly Worker[]
+  readonly #queueWorkers: readonly QueueWorker[]
   readonly #lanes: readonly Lane[]
   readonly #readers: Readers
   readonly #sequenced: Sequenced
@@ -44,10 +51,11 @@ export class AwsBridge {
   /** Begins to connect, and goes on until it succeeds: an AWS that is not there holds up no start. */
   static async open(parts: AwsBridgeParts): Promise<AwsBridge> {
     const { config, clock, credentials } = parts
-    return new AwsBridge(parts, await BridgeAdmission.open(config, { clock, credentials }))
+    const queue = config.ingest === 'sqs' ? await Queue.open(config, credentials) : undefined
+    return new AwsBridge(parts, await BridgeAdmission.open(config, { clock, credentials }), queue)
   }
 
-  private constructor(parts: AwsBridgeParts, admission: BridgeAdmission) {
+  private constructor(parts: AwsBridgeParts, admission: BridgeAdmission, queue: Queue | undefined) {
     const { config, log, clock, limits, logger, telemetry, connectionMs } = parts
     const { root, ingestConnections = bridgeConnectionsDefault, deliveryConnections = bridgeConnectionsDefault } = config
     const rules = { ...limits, openEnabled: false }
@@ -70,7 +78,11 @@ export class AwsBridge {
       telemetry,
       answer: (client, id, payload) => this.#sequenced.answer(client, id, payload),
     })
-    this.#workers = Array.from({ length: ingestConnections }, (_, at) => {
+    this.#queue = queue
+    this.#queueWorkers = Array.from({ length: queue ? ingestConnections : 0 }, () => {
+      return new QueueWorker({ config, queue: queue as Queue, intake: this.#intake, clock, logger })
+    })
+    this.#workers = Array.from({ length: queue ? 0 : ingestConnections }, (_, at) => {
       return new Worker(root, this.#intake, { ...connection, clientId: bridgeClientId(config, `in-${at + 1}`) })
     })
     for (const [at, lane] of this.#lanes.entries()) {
@@ -92,12 +104,12 @@ export class AwsBridge {
     }
     this.#tick = setInterval(() => void this.#sequenced.tellAt([...this.#readers.due(clock.now(), limits.atIntervalMs)]), awsAtTickMs)
     for (const { connection: one } of this.#lanes) one?.start()
-    for (const worker of this.#workers) worker.start()
+    for (const worker of this.#incoming) worker.start()
   }
 
   /** How many connections stand, of how many there should be. */
   get connections(): { readonly open: number; readonly wanted: number } {
-    const all = [...this.#workers, ...this.#lanes.map(({ connection }) => connection)]
+    const all = [...this.#incoming, ...this.#lanes.map(({ connection }) => connection)]
     return { open: all.filter((one) => one?.isOpen).length, wanted: all.length }
   }
 
@@ -106,7 +118,7 @@ export class AwsBridge {
     const sum = (what: (lane: Lane) => number): number => this.#lanes.reduce((total, lane) => total + what(lane), 0)
     const { entries, answers, refused } = this.#intake
     return {
-      awsIngestConnections: this.#workers.filter(({ isOpen }) => isOpen).length,
+      awsIngestConnections: this.#incoming.filter(({ isOpen }) => isOpen).length,
       awsDeliveryConnections: this.#lanes.filter(({ connection }) => connection?.isOpen).length,
       awsIngestedEntries: entries,
       awsAnsweredPuts: answers,
@@ -118,13 +130,29 @@ export class AwsBridge {
       awsBacklogBytes: sum(({ bytes }) => bytes),
       awsLagSeconds: Math.max(...this.#lanes.map(({ lagMs }) => lagMs)) / 1000,
       awsFollowedFilters: this.#readers.filters,
+      ...(this.#queue && this.#queueStats()),
     }
+  }
+
+  #queueStats(): Readonly<Record<string, number>> {
+    const sum = (what: (worker: QueueWorker) => number): number => this.#queueWorkers.reduce((total, each) => total + what(each), 0)
+    return {
+      awsQueueReceivedMessages: sum(({ received }) => received),
+      awsQueueRepeatedMessages: sum(({ repeated }) => repeated),
+      awsQueueDeadLetters: sum(({ deadLetters }) => deadLetters),
+      awsQueueLagSeconds: Math.max(...this.#queueWorkers.map(({ lagMs }) => lagMs)) / 1000,
+    }
+  }
+
+  get #incoming(): readonly (Worker | QueueWorker)[] {
+    return [...this.#workers, ...this.#queueWorkers]
   }
 
   /** Takes nothing more, finishes what is under way, sends what waits, disconnects. */
   async close(): Promise<void> {
     clearInterval(this.#tick)
-    await Promise.all(this.#workers.map((worker) => worker.close()))
+    await Promise.all(this.#incoming.map((worker) => worker.close()))
+    this.#queue?.close()
     this.#sequenced.close()
     await Promise.all(this.#lanes.map(async ({ connection }) => await connection?.close()))
     this.#admission.close()

@@ -49,6 +49,8 @@ export class DeviceGateway {
   /** Client ids that came in, each time. */
   readonly connects: string[] = []
   readonly published: DeviceMessage[] = []
+  /** Hears what clients publish, and which they are, as rules do. */
+  ruled: (message: DeviceMessage, clientId: string, sessionName: string) => void = () => {}
   readonly #door: GatewayStandIn
   readonly #sts: StsStandIn
   readonly #clients = new Map<string, Kept>()

@@ -73,15 +73,17 @@ export class AwsWorld {
   /** A server in this process, whose bridge stands. */
   async server(settings: Settings = {}, overrides: ServerOverrides = {}): Promise<TestServer> {
     const server = await testServer({ settings: { ...this.settings, ...settings }, overrides: { awsCredentials, ...overrides } })
-    await this.bridged()
+    await this.bridged(settings.awsIot?.ingest === 'sqs' ? 0 : 2)
     return server
   }
 
   /** Resolves when all connections of the bridge stand and have their filters. */
-  async bridged(): Promise<void> {
+  async bridged(workersWanted = 2): Promise<void> {
     const isThere = (): boolean => {
       const [workers, lanes] = [this.gateway.connected('svc.acme.bridge-in-'), this.gateway.connected('svc.acme.bridge-out-')]
-      return workers.length === 2 && lanes.length === 2 && workers.every((worker) => this.gateway.filtersOf(worker).length === 4)
+      return (
+        workers.length === workersWanted && lanes.length === 2 && workers.every((worker) => this.gateway.filtersOf(worker).length === 4)
+      )
     }
     await within(this.gateway.when(isThere), 'the bridge')
   }
