@@ -302,3 +302,14 @@ export const awsQueueExtendMs = 20_000
 export const awsQueueAttemptsMax = 3
 /** Characters of the reason that goes with a dead letter. */
 export const awsReasonCharsMax = 300
+/** AWS: clients whose tokens are remembered, so that their connections can be closed; of more, those met longest ago are forgotten. */
+export const awsClientsMax = 100_000
+/** AWS: connections that wait to be closed; what is beyond ends with its token. */
+export const awsClosingsMax = 10_000
+/** AWS: connections that are closed in a second, and how often each is tried. */
+export const awsClosingsPerSecondMax = 10
+export const awsClosingTriesMax = 5
+/** AWS: a request to close a connection that has no answer for so long has failed. */
+export const awsClosingTimeoutMs = 5_000
+/** AWS: whose user was withdrawn keeps the connection for so long, to hear of it. */
+export const awsWithdrawnMs = 1_000

@@ -3,6 +3,7 @@ import { SyncError } from '../../protocol/errors.ts'
 import type { Clock } from '../../seams/clock.ts'
 import { awsPolicyCharsMax, awsSessionMs } from '../../seams/limits.ts'
 import { bridgeNameDefault, type AwsIotConfig, type AwsPlace } from './config.ts'
+import { closeConnection } from './close-connection.ts'
 import { iamLiteral, minified, partitionOf, type SessionPolicy } from './policy.ts'
 import { presignedUrl } from './presign.ts'
 import { Sts, type ServerCredentials } from './sts.ts'
@@ -13,10 +14,14 @@ export const shareGroup = 'tidemark'
 /** What the bridge takes in, below the root: what clients publish. */
 export const ingestFilters = ['put/#', 'users/#', 'spaces/#', 'outbox/#'] as const
 
+/** What the topics begin with on which AWS tells who has come; the client id follows. */
+export const connectedPrefix = '$aws/events/presence/connected/'
+
 /** What AWS tells of subscriptions and connections: who reads what. */
 export const lifecycleFilters = [
   '$aws/events/subscriptions/subscribed/#',
   '$aws/events/subscriptions/unsubscribed/#',
+  `${connectedPrefix}#`,
   '$aws/events/presence/disconnected/#',
 ] as const
 
@@ -87,6 +92,13 @@ export class BridgeAdmission {
     const { endpoint, region } = this.#config
     const credentials = await this.#sts.assume({ sessionName: bridgeSessionName(this.#config), policy: bridgePolicy(this.#config) })
     return presignedUrl({ endpoint, region, credentials, nowMs: this.#clock.now(), expiresInS: awsSessionMs / 1000 })
+  }
+
+  /** Ends the connection of a client, with the server's own rights. Throws what `closeConnection` throws. */
+  async closeConnection(clientId: string, signal: AbortSignal): Promise<boolean> {
+    const { endpoint, region } = this.#config
+    const credentials = await this.#sts.own()
+    return await closeConnection({ endpoint, region, credentials, clientId, nowMs: this.#clock.now() }, signal)
   }
 
   close(): void {

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { IPublishPacket, MqttClient } from 'mqtt'
 import type { Authority } from '../../auth/index.ts'
-import { bridgeClientId, BridgeAdmission, lifecycleFilters } from '../../auth/aws-iot/bridge.ts'
+import { bridgeClientId, BridgeAdmission, connectedPrefix, lifecycleFilters } from '../../auth/aws-iot/bridge.ts'
 import { bridgeConnectionsDefault, type AwsIotConfig } from '../../auth/aws-iot/config.ts'
 import type { ServerCredentials } from '../../auth/aws-iot/sts.ts'
 import type { Log } from '../../log/log.ts'
@@ -14,6 +14,7 @@ import { awsAtTickMs, awsOutgoingBytesMax, type Limits } from '../../seams/limit
 import type { Logger } from '../../seams/logger.ts'
 import type { Telemetry } from '../../seams/telemetry.ts'
 import { AwsConnection } from './connection.ts'
+import { Evictions } from './evictions.ts'
 import { Intake } from './intake.ts'
 import { Lane, type Outgoing } from './lane.ts'
 import { Principals } from './principals.ts'
@@ -26,7 +27,7 @@ import { Worker } from './worker.ts'
 export interface AwsBridgeParts {
   readonly config: AwsIotConfig
   readonly log: Log
-  readonly authority: Pick<Authority, 'authenticate' | 'isRevoked' | 'blind'>
+  readonly authority: Pick<Authority, 'authenticate' | 'isRevoked' | 'onChange' | 'onExchange' | 'blind'>
   readonly clock: Clock
   readonly limits: Limits
   readonly logger: Logger
@@ -46,6 +47,7 @@ export class AwsBridge {
   readonly #lanes: readonly Lane[]
   readonly #readers: Readers
   readonly #sequenced: Sequenced
+  readonly #evictions: Evictions
   readonly #tick: NodeJS.Timeout
 
   /** Begins to connect, and goes on until it succeeds: an AWS that is not there holds up no start. */
@@ -68,9 +70,11 @@ export class AwsBridge {
       () => new Lane({ bytesMax, behind: (streams) => this.#sequenced.tellBehind(streams) }),
     )
     this.#sequenced = new Sequenced({ log, root, readers: this.#readers, logger, send: (key, message) => this.#send(key, message) })
+    const closeConnection = (clientId: string, signal: AbortSignal): Promise<boolean> => admission.closeConnection(clientId, signal)
+    this.#evictions = new Evictions({ authority: parts.authority, log, logger, closeConnection })
     this.#intake = new Intake({
       log,
-      principals: new Principals(parts.authority, clock),
+      principals: new Principals(parts.authority, clock, (principal) => this.#evictions.met(principal)),
       clock,
       limits,
       rules,
@@ -95,6 +99,7 @@ export class AwsBridge {
           },
           received: ({ topic, payload }: IPublishPacket, done) => {
             this.#readers.heard(topic, Buffer.from(payload), clock.now())
+            if (topic.startsWith(connectedPrefix)) this.#evictions.connected(topic.slice(connectedPrefix.length))
             done('taken')
           },
           leaving: () => lane.drained(),
@@ -130,6 +135,8 @@ export class AwsBridge {
       awsBacklogBytes: sum(({ bytes }) => bytes),
       awsLagSeconds: Math.max(...this.#lanes.map(({ lagMs }) => lagMs)) / 1000,
       awsFollowedFilters: this.#readers.filters,
+      awsClosedConnections: this.#evictions.closed,
+      awsUnclosedConnections: this.#evictions.failed,
       ...(this.#queue && this.#queueStats()),
     }
   }
@@ -154,6 +161,7 @@ export class AwsBridge {
     await Promise.all(this.#incoming.map((worker) => worker.close()))
     this.#queue?.close()
     this.#sequenced.close()
+    await this.#evictions.close()
     await Promise.all(this.#lanes.map(async ({ connection }) => await connection?.close()))
     this.#admission.close()
   }

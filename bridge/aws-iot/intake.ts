@@ -1,5 +1,6 @@
 /** From a message of a client to the log: what AWS IoT Core hands over is acknowledged when it is on disk, or can never be. */
 import { isUtf8 } from 'node:buffer'
+import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { anonymousUid } from '../../auth/index.ts'
 import { Draft, encodeFrame, type DraftRequest } from '../../log/draft.ts'
@@ -66,7 +67,7 @@ export class Intake {
     for (let tries = 1; ; tries++) {
       signal.throwIfAborted()
       try {
-        if (this.#parts.log.pressed) await new Promise<void>((resolve) => this.#parts.log.whenRelieved(resolve))
+        await this.#relieved(signal)
         if (topic.startsWith('put/')) await this.#put(topic.slice('put/'.length), message.payload, receivedMs)
         else await this.#plain(message, receivedMs)
         return undefined
@@ -82,6 +83,17 @@ export class Intake {
         await pause(Math.min(awsRetryMsMax, awsRetryMsMin * 2 ** Math.min(tries, 20)), undefined, { signal })
       }
     }
+  }
+
+  /** Where the log has too much to write already, what comes waits here. */
+  async #relieved(signal: AbortSignal): Promise<void> {
+    const { log } = this.#parts
+    if (!log.pressed) return
+    const over = new AbortController()
+    const given = once(signal, 'abort', { signal: over.signal }).catch(() => {}) // Relieved first: nobody waits for it.
+    await Promise.race([new Promise<void>((resolve) => log.whenRelieved(resolve)), given])
+    over.abort()
+    signal.throwIfAborted()
   }
 
   async #plain({ topic, payload, uid, id }: Published, receivedMs: number): Promise<void> {

@@ -104,12 +104,8 @@ export class QueueWorker {
     clearInterval(holding)
     await this.#tried(queue.delete(done))
     // Given up because the server stops: another one may have them at once.
-    await this.#tried(
-      queue.hold(
-        [...inHand].filter((message) => !done.includes(message)),
-        0,
-      ),
-    )
+    const left = [...inHand].filter((message) => !done.includes(message))
+    await this.#tried(queue.hold(left, 0))
   }
 
   /** Resolves when it may be deleted. Rejects where it must come again. */

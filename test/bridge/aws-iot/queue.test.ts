@@ -103,6 +103,8 @@ describe('what clients publish at AWS IoT Core, by rules and a queue', function 
     const gate = store.hold(({ name }) => name === 'commit')
     await device.client.publishAsync('acme/users/alice/x', '1', { qos: 1 })
     await gate.reached
+    expect(await queues.left()).to.equal(1)
+    expect(queues.asked).to.not.include('DeleteMessageBatch')
     await queues.send('no JSON')
     await within(queues.askedFor('DeleteMessageBatch', 1), 'the other worker to have deleted something')
     expect(await queues.left()).to.equal(1)

@@ -33,32 +33,39 @@ const bridgeFence = fence({
   'iot:Subscribe': ['topicfilter/${$}share/tidemark/acme/*', 'topicfilter/${$}aws/events/*'],
 })
 
+const serverPolicy = fence({ 'iot:DeleteConnection': ['client/acme.*'] })
+
 /** What token exchange answers, as far as a device needs it. */
 export interface Admitted {
   readonly access_token: string
   readonly client_id: string
   readonly mqtt_url: string
+  readonly scope: string
   readonly mqtt: { readonly client_id: string; readonly root: string }
 }
 
 export class AwsWorld {
   readonly sts: StsStandIn
   readonly gateway: DeviceGateway
+  /** What the server itself may do; the test may change it. */
+  readonly serverPolicies: IamDocument[]
   readonly #devices = new Set<MqttClient>()
 
   static async start(): Promise<AwsWorld> {
+    const serverPolicies = [serverPolicy]
     const sts = await StsStandIn.start({
       roles: {
         [roleArn]: { trust: ['server'], policies: [clientFence] },
         [bridgeRoleArn]: { trust: ['server'], policies: [bridgeFence] },
       },
-      callers: { [awsCredentials.accessKeyId]: { secret: awsCredentials.secretAccessKey, arn: 'server' } },
+      callers: { [awsCredentials.accessKeyId]: { secret: awsCredentials.secretAccessKey, arn: 'server', policies: serverPolicies } },
     })
-    return new AwsWorld(sts, await DeviceGateway.start(sts))
+    return new AwsWorld(sts, await DeviceGateway.start(sts), serverPolicies)
   }
 
-  private constructor(sts: StsStandIn, gateway: DeviceGateway) {
+  private constructor(sts: StsStandIn, gateway: DeviceGateway, serverPolicies: IamDocument[]) {
     this.sts = sts
+    this.serverPolicies = serverPolicies
     this.gateway = gateway
   }
 
