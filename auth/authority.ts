@@ -12,10 +12,10 @@ import type { ServerCredentials } from './aws-iot/sts.ts'
 import { anonymousGrants } from './claims.ts'
 import { checkAuthConfig, type AuthConfig } from './config.ts'
 import { DevelopmentTokens, developmentTokenType, loadDevelopmentKey, type ConsoleTokenRequest } from './development.ts'
-import { exchangeFor, subjectTokenOf, type ExchangeRequest, type ExchangeResponse } from './exchange.ts'
+import { exchangeFor, subjectTokenOf, type ExchangeRequest, type ExchangeResponse, type IsMember } from './exchange.ts'
 import { readOutside, refused } from './jwt.ts'
 import { anonymousUid, type Principal } from './principal.ts'
-import type { RevocationRequest } from './revocation.ts'
+import type { Revocable, RevocationRequest } from './revocation.ts'
 import { Revocations } from './revocations.ts'
 import { SigningKeys } from './signing-keys.ts'
 import { BrokerTokens, brokerTokenType } from './tokens.ts'
@@ -31,6 +31,11 @@ export interface AuthorityParts {
   readonly limits?: Limits
   readonly hints?: Hints
   readonly telemetry?: Telemetry
+  /**
+   * Whether the user was not withdrawn from the space after the token was issued. Asked where another engine carries the connections, which
+   * would not ask. Default yes.
+   */
+  readonly isMember?: IsMember
   /** Of this server in AWS. Default what the AWS SDK finds: environment, profile, container or instance role. */
   readonly awsCredentials?: ServerCredentials
 }
@@ -47,6 +52,7 @@ export class Authority {
   readonly #keys: SigningKeys
   readonly #revocations: Revocations
   readonly #engine: AwsIotEngine | undefined
+  readonly #exchangeListeners = new Set<(principal: Principal) => void>()
 
   /** Checks the configuration, reads keys and revocations. Throws `bad-request` for a configuration that cannot work. */
   static async open(config: AuthConfig, given: AuthorityParts): Promise<Authority> {
@@ -107,15 +113,24 @@ export class Authority {
     return this.#audited('exchange', undefined, async (seen) => {
       const subject = await this.#verify(subjectTokenOf(request), seen)
       const { mqttUrl, httpUrl } = this.#config
-      const parts = { tokens: this.#broker, limits: this.#parts.limits, mqttUrl, httpUrl, engine: this.#engine }
-      const { response, exp, audit } = await exchangeFor(subject, request, parts)
+      const { limits, isMember } = this.#parts
+      const parts = { tokens: this.#broker, limits, mqttUrl, httpUrl, engine: this.#engine, isMember }
+      const { response, principal, audit } = await exchangeFor(subject, request, parts)
       const { uid, jti } = subject
+      const exp = principal.expiresAtMs / 1000
       this.#parts.logger.info(
         { audit: 'exchange', uid, client: response.client_id, jti, scope: response.scope, exp, ...audit },
         'a token was exchanged',
       )
+      for (const listener of this.#exchangeListeners) listener(principal)
       return response
     })
+  }
+
+  /** Calls the listener with everybody who gets a broker token here, as the token says. */
+  onExchange(listener: (principal: Principal) => void): () => void {
+    this.#exchangeListeners.add(listener)
+    return () => void this.#exchangeListeners.delete(listener)
   }
 
   /** What the console of a server in development mode shows for tokens, new at each start; undefined with an issuer [P-19.4]. */
@@ -144,7 +159,7 @@ export class Authority {
     })
   }
 
-  isRevoked(principal: Principal): boolean {
+  isRevoked(principal: Revocable): boolean {
     return this.#revocations.isRevoked(principal)
   }
 

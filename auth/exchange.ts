@@ -69,19 +69,24 @@ export interface ExchangeParts {
   readonly httpUrl: string
   /** Undefined where this server is the engine. */
   readonly engine: AwsIotEngine | undefined
+  readonly isMember?: IsMember | undefined
 }
+
+/** `space` as a stream, `spaces/{id}`. */
+export type IsMember = (space: string, member: Pick<Principal, 'uid' | 'issuedAtMs'>) => Promise<boolean>
 
 /** Gives a verified subject its broker token. Throws `bad-request`, `forbidden` or `token-expired`; `oauthError` knows them. */
 export async function exchangeFor(
   subject: Principal,
   request: ExchangeRequest,
   parts: ExchangeParts,
-): Promise<{ response: ExchangeResponse; exp: number; audit: Readonly<Record<string, string>> }> {
-  const { tokens, limits, engine } = parts
+): Promise<{ response: ExchangeResponse; principal: Principal; audit: Readonly<Record<string, string>> }> {
+  const { tokens, limits, engine, isMember } = parts
   const checked = checkedClientId(request, limits)
   const admitted = engine?.clientOf(subject.uid, checked, subject.client)
   const client = admitted ? admitted.client : clientOf(subject, checked)
-  const grants = narrowed(client === undefined ? subject.grants : subject.grants.forClient(client), request.scope)
+  const asked = narrowed(client === undefined ? subject.grants : subject.grants.forClient(client), request.scope)
+  const grants = engine && isMember ? await withoutLeft(asked, subject, isMember) : asked
   const { token, exp, expiresInS } = await tokens.sign(subject, grants, client)
   if (token.length > limits.tokenBytesMax)
     throw invalid('invalid_scope', `the token would be longer than ${limits.tokenBytesMax} bytes; ask for less scope`)
@@ -98,7 +103,23 @@ export async function exchangeFor(
     limits: portableLimits(engine ? engine.limits : limits),
     ...(admission ? { mqtt: admission.mqtt } : {}),
   } as const
-  return { response, exp, audit: admission ? admission.audit : {} }
+  const { uid, issuedAtMs, jti } = subject
+  const principal = { uid, client, grants, expiresAtMs: exp * 1000, issuedAtMs, jti, kind: 'broker' } as const
+  return { response, principal, audit: admission ? admission.audit : {} }
+}
+
+/** Without the spaces from which the user was withdrawn: once it is in a policy, nobody asks any more. */
+async function withoutLeft(grants: Grants, subject: Principal, isMember: IsMember): Promise<Grants> {
+  const spaces = new Set(grants.texts.flatMap((text) => spaceOf(text) ?? []))
+  const left = new Set<string>()
+  for (const space of spaces) if (!(await isMember(space, subject))) left.add(space)
+  if (left.size === 0) return grants
+  return grants.narrow(grants.texts.filter((text) => !left.has(spaceOf(text) ?? '')))
+}
+
+/** The space that a grant is about. */
+function spaceOf(text: string): string | undefined {
+  return /^[a-z]+:(spaces\/[^/#]+)\//.exec(text)?.[1]
 }
 
 function checkedClientId(request: ExchangeRequest, limits: Limits): string | undefined {

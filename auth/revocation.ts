@@ -17,6 +17,9 @@ export type Revocation =
   | { readonly uid: string; readonly client?: string; readonly before: number; readonly untilMs: number }
   | { readonly jti: string; readonly untilMs: number }
 
+/** What of a principal revocations are judged by. */
+export type Revocable = Pick<Principal, 'uid' | 'client' | 'connectedAs' | 'jti' | 'issuedAtMs'>
+
 /** Revocations by what they match: one question per live connection after every change. */
 export class Revoked {
   readonly #jtis = new Set<string>()
@@ -29,7 +32,7 @@ export class Revoked {
     }
   }
 
-  matches({ uid, client, connectedAs, jti, issuedAtMs }: Principal): boolean {
+  matches({ uid, client, connectedAs, jti, issuedAtMs }: Revocable): boolean {
     const iat = Math.floor(issuedAtMs / 1000)
     const whos = [uid, ...[client, connectedAs].flatMap((name) => (name === undefined ? [] : [`${uid}/${name}`]))]
     return this.#jtis.has(jti) || whos.some((who) => iat <= (this.#before.get(who) ?? -Infinity))

@@ -7,8 +7,7 @@ import { noHints, type Hints } from '../seams/hints.ts'
 import type { Limits } from '../seams/limits.ts'
 import type { Logger } from '../seams/logger.ts'
 import { documentsPageMax, revocationsFullReadMs, revocationsMax } from '../seams/limits.ts'
-import type { Principal } from './principal.ts'
-import { parseRevocation, Revoked, revocationKey, type Revocation, type RevocationRequest } from './revocation.ts'
+import { parseRevocation, Revoked, revocationKey, type Revocable, type Revocation, type RevocationRequest } from './revocation.ts'
 
 export interface RevocationParts {
   readonly documents: Documents
@@ -59,7 +58,7 @@ export class Revocations {
     return elapsedMs < 0 || elapsedMs > this.#parts.limits.revocationBlindMs
   }
 
-  isRevoked(principal: Principal): boolean {
+  isRevoked(principal: Revocable): boolean {
     return this.#revoked.matches(principal)
   }
 

@@ -71,6 +71,9 @@ const awsIotSchema = Type.Object(
     stsUrl: Type.Optional(Type.String()),
     bridgeRoleArn: Type.Optional(Type.String()),
     bridgeName: Type.Optional(Type.String()),
+    ingest: Type.Optional(Type.Enum(['mqtt', 'sqs'])),
+    queueUrl: Type.Optional(Type.String()),
+    deadLetterQueueUrl: Type.Optional(Type.String()),
     ingestConnections: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
     deliveryConnections: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
   },
@@ -79,7 +82,7 @@ const awsIotSchema = Type.Object(
     value: 'JSON',
     noFlag: true,
     allowed:
-      'a JSON object {root, region, account, endpoint} with roleArn (and giveCredentials?, deadline?, stsUrl?) or authorizer (and authorizerTokenKey?), and for the engine aws-iot bridgeRoleArn (and bridgeName?, ingestConnections?, deliveryConnections?)',
+      'a JSON object {root, region, account, endpoint} with roleArn (and giveCredentials?, deadline?, stsUrl?) or authorizer (and authorizerTokenKey?), and for the engine aws-iot bridgeRoleArn (and bridgeName?, ingest?, queueUrl?, deadLetterQueueUrl?, ingestConnections?, deliveryConnections?)',
     description: 'token exchange admits clients to AWS IoT Core instead of this server: AWS.md',
   },
 )

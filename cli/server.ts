@@ -8,6 +8,7 @@ import { lowestPlaces } from '../broker/session-places.ts'
 import { Live } from '../delivery/live.ts'
 import type { RedisHints } from '../hints/redis.ts'
 import { Log } from '../log/log.ts'
+import { isMember } from '../log/members.ts'
 import type { MayDeliver } from '../log/relay.ts'
 import { Retention } from '../log/retention.ts'
 import type { Store } from '../log/stores/store.ts'
@@ -183,6 +184,7 @@ const steps: readonly Step<Parts>[] = [
         limits: config.limits,
         hints,
         telemetry: metrics,
+        isMember: (space, member) => isMember(log, space, member),
         ...(awsCredentials ? { awsCredentials } : {}),
       })
     },

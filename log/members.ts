@@ -39,11 +39,14 @@ export function withdrawnBy(payload: Buffer): string {
   return (JSON.parse(payload.toString()) as { withdrawn: string }).withdrawn
 }
 
-/** Throws `forbidden` where the state at the head says that the user was withdrawn after the token was issued. */
-export async function mustBeMember(log: Log, name: string, { uid, issuedAtMs }: Member): Promise<void> {
-  if (!hasMembers(name)) return
-  const state = await log.state(await log.stream(name))
-  if (!state.isMember(uid, issuedAtMs)) throw withdrawn(uid, name)
+/** Whether the state at the head does not say that the user was withdrawn after the token was issued. */
+export async function isMember(log: Log, name: string, { uid, issuedAtMs }: Member): Promise<boolean> {
+  return !hasMembers(name) || (await log.state(await log.stream(name))).isMember(uid, issuedAtMs)
+}
+
+/** Throws `forbidden` for a user who is no member, as `isMember` says. */
+export async function mustBeMember(log: Log, name: string, member: Member): Promise<void> {
+  if (!(await isMember(log, name, member))) throw withdrawn(member.uid, name)
 }
 
 export function withdrawn(uid: string, stream: string): SyncError {

@@ -290,3 +290,26 @@ export const awsReadersMax = 100_000
 export const awsAtTickMs = 1_000
 /** A message from AWS over which we fail so often is given up: it is not the store's fault. */
 export const awsInternalTriesMax = 5
+/** SQS: messages that one request brings, all of which are in hand at once; more requests are `ingestConnections`. */
+export const awsQueueMessagesMax = 10
+/** SQS: a request waits so long for a message, the longest that there is; without an answer for longer it is given up. */
+export const awsQueueWaitSeconds = 20
+export const awsQueueTimeoutMs = 25_000
+/** SQS: a message in hand is shown to nobody else for so long, which is extended this often while it is not in the log. */
+export const awsQueueHoldSeconds = 60
+export const awsQueueExtendMs = 20_000
+/** SQS is asked so often in all before a request has failed. */
+export const awsQueueAttemptsMax = 3
+/** Characters of the reason that goes with a dead letter. */
+export const awsReasonCharsMax = 300
+/** AWS: clients whose tokens are remembered, so that their connections can be closed; of more, those met longest ago are forgotten. */
+export const awsClientsMax = 100_000
+/** AWS: connections that wait to be closed; what is beyond ends with its token. */
+export const awsClosingsMax = 10_000
+/** AWS: connections that are closed in a second, and how often each is tried. */
+export const awsClosingsPerSecondMax = 10
+export const awsClosingTriesMax = 5
+/** AWS: a request to close a connection that has no answer for so long has failed. */
+export const awsClosingTimeoutMs = 5_000
+/** AWS: whose user was withdrawn keeps the connection for so long, to hear of it. */
+export const awsWithdrawnMs = 1_000

@@ -81,6 +81,7 @@ const sleepers: Readonly<Record<string, string>> = {
   'test/chaos/stub-server.ts': 'answers late, as a database whose majority is away',
   'test/durability/crash.test.ts': 'the moment of the kill is random',
   'test/durability/support/waiting.ts': 'looks at another process again and again',
+  'test/support/aws/queues.ts': 'looks into a queue again and again, for a server that waits',
   'test/bridge/problems.test.ts': 'gives a stalled reader the time to be noticed',
   'test/bridge/publish.test.ts': 'looks again until a request waits inside',
   'test/bridge/operations.test.ts': 'shows that something does not happen yet',

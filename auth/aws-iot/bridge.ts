@@ -3,6 +3,7 @@ import { SyncError } from '../../protocol/errors.ts'
 import type { Clock } from '../../seams/clock.ts'
 import { awsPolicyCharsMax, awsSessionMs } from '../../seams/limits.ts'
 import { bridgeNameDefault, type AwsIotConfig, type AwsPlace } from './config.ts'
+import { closeConnection } from './close-connection.ts'
 import { iamLiteral, minified, partitionOf, type SessionPolicy } from './policy.ts'
 import { presignedUrl } from './presign.ts'
 import { Sts, type ServerCredentials } from './sts.ts'
@@ -13,16 +14,30 @@ export const shareGroup = 'tidemark'
 /** What the bridge takes in, below the root: what clients publish. */
 export const ingestFilters = ['put/#', 'users/#', 'spaces/#', 'outbox/#'] as const
 
+/** What the topics begin with on which AWS tells who has come; the client id follows. */
+export const connectedPrefix = '$aws/events/presence/connected/'
+
 /** What AWS tells of subscriptions and connections: who reads what. */
 export const lifecycleFilters = [
   '$aws/events/subscriptions/subscribed/#',
   '$aws/events/subscriptions/unsubscribed/#',
+  `${connectedPrefix}#`,
   '$aws/events/presence/disconnected/#',
 ] as const
 
 /** `svc` is no root, so that no client of anybody is called so. */
 export function bridgeClientId({ root, bridgeName = bridgeNameDefault }: Pick<AwsIotConfig, 'root' | 'bridgeName'>, what: string): string {
   return `svc.${root}.${bridgeName}-${what}`
+}
+
+/** Whether it is that of a service, as the rules of `aws/account/ingest.ts` ask it, too. */
+export function isServiceClientId(clientId: string): boolean {
+  return clientId.startsWith('svc.')
+}
+
+/** What STS calls the bridge's sessions, and AWS's rules the end of its `principal()`. */
+export function bridgeSessionName({ bridgeName = bridgeNameDefault }: Pick<AwsIotConfig, 'bridgeName'>): string {
+  return `svc.${bridgeName}`
 }
 
 /** What the bridge may do: take in what clients publish, send on every door but `put`, hear who comes and goes. */
@@ -74,9 +89,16 @@ export class BridgeAdmission {
 
   /** A URL for one connection, with credentials made for it. Throws what `Sts.assume` throws. */
   async url(): Promise<string> {
-    const { endpoint, region, bridgeName = bridgeNameDefault } = this.#config
-    const credentials = await this.#sts.assume({ sessionName: `svc.${bridgeName}`, policy: bridgePolicy(this.#config) })
+    const { endpoint, region } = this.#config
+    const credentials = await this.#sts.assume({ sessionName: bridgeSessionName(this.#config), policy: bridgePolicy(this.#config) })
     return presignedUrl({ endpoint, region, credentials, nowMs: this.#clock.now(), expiresInS: awsSessionMs / 1000 })
+  }
+
+  /** Ends the connection of a client, with the server's own rights. Throws what `closeConnection` throws. */
+  async closeConnection(clientId: string, signal: AbortSignal): Promise<boolean> {
+    const { endpoint, region } = this.#config
+    const credentials = await this.#sts.own()
+    return await closeConnection({ endpoint, region, credentials, clientId, nowMs: this.#clock.now() }, signal)
   }
 
   close(): void {

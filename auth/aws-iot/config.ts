@@ -28,7 +28,15 @@ export interface AwsIotConfig {
   readonly bridgeRoleArn?: string
   /** Of each server that shares a store another one: client ids are `svc.{root}.{bridgeName}-…`. Default `bridge`. */
   readonly bridgeName?: string
-  /** Connections that take messages in, each one message at a time, 100 a second at most. Default 2. */
+  /** How what clients publish reaches the server: as a subscriber, or by rules and a queue. Default `mqtt`. */
+  readonly ingest?: 'mqtt' | 'sqs'
+  /** Of the queue that the rules write to, and of the one for what no log can hold; both go with `sqs`. */
+  readonly queueUrl?: string
+  readonly deadLetterQueueUrl?: string
+  /**
+   * Connections that take messages in, each one message at a time, 100 a second at most; with `sqs` requests at a time, each for up to
+   * ten messages. Default 2.
+   */
   readonly ingestConnections?: number
   /** Connections that send envelopes and answers, each 80 a second at most. Default 2. */
   readonly deliveryConnections?: number
@@ -47,6 +55,9 @@ const regionForm = /^[a-z]{2,4}(?:-[a-z]+)+-\d$/
 const hostForm = /^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d{1,5})?$/
 const roleForm = /^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]+$/
 const loopback = /^ws:\/\/(?:127\.0\.0\.1|localhost)(?::\d{1,5})?$/
+/** Of the region, or a stand-in on this machine. */
+const queueForm =
+  /^(?:https:\/\/sqs\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?|http:\/\/(?:127\.0\.0\.1|localhost)(?::\d{1,5})?)\/\d{12}\/[\w-]{1,80}$/
 const bridgeNameForm = /^[A-Za-z0-9_-]{1,32}$/
 /** AWS: 1 to 128 of these, and the same for the name of the token. */
 const nameForm = /^[\w=,@-]{1,128}$/
@@ -71,9 +82,25 @@ export function checkAwsIotConfig(config: AwsIotConfig): void {
   if (roleArn === undefined && bridgeRoleArn === undefined && stsUrl !== undefined) throw bad('stsUrl', 'goes with a role')
   if (bridgeRoleArn !== undefined && !roleForm.test(bridgeRoleArn)) throw bad('bridgeRoleArn', 'is no ARN of a role')
   if (bridgeName !== undefined && !bridgeNameForm.test(bridgeName)) throw bad('bridgeName', 'must be 1 to 32 of A–Z, a–z, 0–9, _ and -')
+  checkQueues(config)
   if (stsUrl !== undefined && !/^https?:$/.test(URL.canParse(stsUrl) ? new URL(stsUrl).protocol : '')) {
     throw bad('stsUrl', 'is no http or https URL')
   }
+}
+
+function checkQueues(config: AwsIotConfig): void {
+  for (const member of ['queueUrl', 'deadLetterQueueUrl'] as const) {
+    const url = config[member]
+    if ((url !== undefined) !== (config.ingest === 'sqs')) throw bad(member, 'goes with "ingest": "sqs", and that with it')
+    if (url === undefined) continue
+    const found = queueForm.exec(url)
+    if (!found) throw bad(member, 'is no URL of a queue')
+    if (found[1] !== undefined && found[1] !== config.region) throw bad(member, `is in ${found[1]}, not in ${config.region}`)
+  }
+  const { queueUrl, deadLetterQueueUrl } = config
+  if (queueUrl === undefined || deadLetterQueueUrl === undefined) return
+  if (queueUrl === deadLetterQueueUrl) throw bad('deadLetterQueueUrl', 'is the queue itself')
+  if (new URL(queueUrl).origin !== new URL(deadLetterQueueUrl).origin) throw bad('deadLetterQueueUrl', 'is on another host than queueUrl')
 }
 
 /** The part that the custom authorizer needs as well. */

@@ -1,7 +1,7 @@
 /** What a client is called: to AWS IoT Core, to STS, and in topics. */
 import { createHash, randomBytes } from 'node:crypto'
 import { SyncError } from '../../protocol/errors.ts'
-import { decodeName, encodeName, isCanonicalName } from '../../protocol/names.ts'
+import { decodeName, encodeName, isCanonicalName, isCanonicalUid } from '../../protocol/names.ts'
 import { awsSessionNameCharsMax } from '../../seams/limits.ts'
 
 /**
@@ -31,8 +31,14 @@ export function instanceOf(root: string, uid: string, given: string | undefined,
 
 /** Whether a client id is one of this user: what the custom authorizer admits. */
 export function isClientIdOf(root: string, uid: string, clientId: string): boolean {
-  const before = `${root}.${uid}.`
-  return clientId.startsWith(before) && isCanonicalName(clientId.slice(before.length))
+  return uidOfClientId(root, clientId) === uid
+}
+
+/** Whose client id it is, as `awsClientId` makes them; undefined for every other. */
+export function uidOfClientId(root: string, clientId: string): string | undefined {
+  const [first, uid, instance, ...more] = clientId.split('.')
+  if (first !== root || uid === undefined || instance === undefined || more.length > 0) return undefined
+  return isCanonicalUid(uid) && isCanonicalName(instance) ? uid : undefined
 }
 
 /**

@@ -1,5 +1,5 @@
 /** URLs that open one kind of connection: signed by SigV4, or for the custom authorizer [P-10.30]. */
-import { createHash, createHmac } from 'node:crypto'
+import { encoded, scopeOf, signatureOf, signingTime } from './sigv4.ts'
 
 export interface AwsCredentials {
   readonly accessKeyId: string
@@ -26,20 +26,15 @@ const service = 'iotdevicegateway'
 export function presignedUrl({ endpoint, region, credentials, nowMs, expiresInS }: PresignOptions): string {
   const { accessKeyId, secretAccessKey, sessionToken } = credentials
   const { scheme, host } = addressOf(endpoint)
-  const time = new Date(nowMs).toISOString().replace(/[:-]|\.\d{3}/g, '')
-  const day = time.slice(0, 8)
-  const scope = `${day}/${region}/${service}/aws4_request`
+  const signing = { region, service, time: signingTime(nowMs) }
   const query = [
     'X-Amz-Algorithm=AWS4-HMAC-SHA256',
-    `X-Amz-Credential=${encoded(`${accessKeyId}/${scope}`)}`,
-    `X-Amz-Date=${time}`,
+    `X-Amz-Credential=${encoded(`${accessKeyId}/${scopeOf(signing)}`)}`,
+    `X-Amz-Date=${signing.time}`,
     `X-Amz-Expires=${expiresInS}`,
     'X-Amz-SignedHeaders=host',
   ].join('&')
-  const canonical = ['GET', '/mqtt', query, `host:${host.toLowerCase()}`, '', 'host', sha256('')].join('\n')
-  const toSign = ['AWS4-HMAC-SHA256', time, scope, sha256(canonical)].join('\n')
-  const key = [day, region, service, 'aws4_request'].reduce<string | Buffer>((secret, part) => hmac(secret, part), `AWS4${secretAccessKey}`)
-  const signature = hmac(key, toSign).toString('hex')
+  const signature = signatureOf(secretAccessKey, signing, ['GET', '/mqtt', query, `host:${host.toLowerCase()}`, '', 'host'])
   return `${scheme}://${host}/mqtt?${query}&X-Amz-Signature=${signature}&X-Amz-Security-Token=${encoded(sessionToken)}`
 }
 
@@ -65,20 +60,7 @@ export function authorizerUrl({ endpoint, authorizer, tokenKey, token }: Authori
 }
 
 /** Only a stand-in is reached without TLS: the configuration sees to that. */
-function addressOf(endpoint: string): { readonly scheme: 'ws' | 'wss'; readonly host: string } {
+export function addressOf(endpoint: string): { readonly scheme: 'ws' | 'wss'; readonly host: string } {
   const plain = /^ws:\/\/(.+)$/.exec(endpoint)?.[1]
   return plain === undefined ? { scheme: 'wss', host: endpoint } : { scheme: 'ws', host: plain }
-}
-
-/** RFC 3986, as SigV4 wants it: all but the unreserved characters. */
-function encoded(text: string): string {
-  return encodeURIComponent(text).replace(/[!'()*]/g, (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`)
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
-}
-
-function hmac(key: string | Buffer, text: string): Buffer {
-  return createHmac('sha256', key).update(text).digest()
 }

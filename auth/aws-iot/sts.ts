@@ -81,6 +81,13 @@ export class Sts {
     }
   }
 
+  /** The server's own, as they are now. Throws `engine-credentials` where there are none. */
+  async own(): Promise<ServerCredentials> {
+    return await this.#client.config.credentials().catch((error: unknown) => {
+      throw translated(error)
+    })
+  }
+
   close(): void {
     this.#client.destroy()
   }

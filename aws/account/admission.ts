@@ -55,12 +55,15 @@ const exchange: readonly JsonObject[] = [
   { Sid: 'Revoke', Effect: 'Allow', Action: 'iot:DeleteConnection', Resource: sub(`${iot}:client/\${Root}.*`) },
 ]
 
-const consume = {
-  Sid: 'Ingest',
-  Effect: 'Allow',
-  Action: ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:ChangeMessageVisibility', 'sqs:GetQueueAttributes'],
-  Resource: arnOf('IngestQueue'),
-}
+const ingest: readonly JsonObject[] = [
+  {
+    Sid: 'Ingest',
+    Effect: 'Allow',
+    Action: ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:ChangeMessageVisibility'],
+    Resource: arnOf('IngestQueue'),
+  },
+  { Sid: 'PutAside', Effect: 'Allow', Action: 'sqs:SendMessage', Resource: arnOf('DeadLetterQueue') },
+]
 
 export const clientAdmission: Readonly<Record<string, Resource>> = {
   ClientRole: {
@@ -91,7 +94,7 @@ export const clientAdmission: Readonly<Record<string, Resource>> = {
     Properties: {
       ManagedPolicyName: sub(serverPolicyName),
       Description: sub('What the Tidemark server of ${Root} may do'),
-      PolicyDocument: policy(...exchange, either('HasQueue', consume) as JsonObject),
+      PolicyDocument: policy(...exchange, ...ingest.map((statement) => either('HasQueue', statement) as JsonObject)),
     },
   },
 }

@@ -74,7 +74,7 @@ export const ingest: Readonly<Record<string, Resource>> = {
     ReceiveMessageWaitTimeSeconds: 20,
     RedrivePolicy: { deadLetterTargetArn: arnOf('DeadLetterQueue'), maxReceiveCount: receivesMax },
   }),
-  DeadLetterQueue: queue(deadLetterQueueName, `what the server received ${receivesMax} times and never stored`),
+  DeadLetterQueue: queue(deadLetterQueueName, `what no log can hold, and what the server received ${receivesMax} times and never stored`),
   RuleErrorQueue: queue(ruleErrorQueueName, 'what a rule could not put into the queue'),
   RuleRole: {
     Type: 'AWS::IAM::Role',

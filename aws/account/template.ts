@@ -87,15 +87,19 @@ export function accountTemplate(authorizerCode: string): Template {
     Resources: { ...clientAdmission, ...authorizerAdmission(authorizerCode), ...ingest, ...alarms },
     Outputs: {
       ClientRoleArn: { Description: 'awsIot.roleArn of the server', Value: arnOf('ClientRole') },
-      BridgeRoleArn: { Description: 'What the bridge of the server assumes', Value: arnOf('BridgeRole') },
+      BridgeRoleArn: { Description: 'awsIot.bridgeRoleArn of the server', Value: arnOf('BridgeRole') },
       ServerPolicyArn: { Description: 'To be attached to what the server runs as', Value: ref('ServerPolicy') },
       AuthorizerName: {
         Description: 'awsIot.authorizer of the server, in place of roleArn',
         Condition: 'HasAuthorizer',
         Value: sub(authorizerName),
       },
-      IngestQueueUrl: { Description: 'What clients published', Condition: 'HasQueue', Value: ref('IngestQueue') },
-      DeadLetterQueueUrl: { Description: 'What was put aside', Condition: 'HasQueue', Value: ref('DeadLetterQueue') },
+      IngestQueueUrl: { Description: 'awsIot.queueUrl of the server', Condition: 'HasQueue', Value: ref('IngestQueue') },
+      DeadLetterQueueUrl: {
+        Description: 'awsIot.deadLetterQueueUrl of the server',
+        Condition: 'HasQueue',
+        Value: ref('DeadLetterQueue'),
+      },
     },
   }
 }

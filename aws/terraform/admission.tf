@@ -147,7 +147,18 @@ data "aws_iam_policy_document" "server" {
     content {
       sid       = "Ingest"
       effect    = "Allow"
-      actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]
+      actions   = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
+      resources = [statement.value.arn]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = aws_sqs_queue.dead_letter
+
+    content {
+      sid       = "PutAside"
+      effect    = "Allow"
+      actions   = ["sqs:SendMessage"]
       resources = [statement.value.arn]
     }
   }

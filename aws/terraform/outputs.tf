@@ -4,7 +4,7 @@ output "client_role_arn" {
 }
 
 output "bridge_role_arn" {
-  description = "What the bridge of the server assumes."
+  description = "awsIot.bridgeRoleArn of the server."
   value       = aws_iam_role.bridge.arn
 }
 
@@ -19,11 +19,11 @@ output "authorizer_name" {
 }
 
 output "ingest_queue_url" {
-  description = "What clients published."
+  description = "awsIot.queueUrl of the server."
   value       = one(aws_sqs_queue.ingest[*].url)
 }
 
 output "dead_letter_queue_url" {
-  description = "What was put aside."
+  description = "awsIot.deadLetterQueueUrl of the server."
   value       = one(aws_sqs_queue.dead_letter[*].url)
 }

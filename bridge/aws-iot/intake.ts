@@ -1,5 +1,6 @@
 /** From a message of a client to the log: what AWS IoT Core hands over is acknowledged when it is on disk, or can never be. */
 import { isUtf8 } from 'node:buffer'
+import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { anonymousUid } from '../../auth/index.ts'
 import { Draft, encodeFrame, type DraftRequest } from '../../log/draft.ts'
@@ -35,6 +36,16 @@ export interface IntakeParts {
 /** What the store may do later: nobody is told, and the message is not acknowledged. */
 const later: ReadonlySet<string> = new Set(['store-unavailable', 'stopping', 'clock-skew', 'internal'])
 
+/** One message of a client; `topic` without the root. */
+export interface Published {
+  readonly topic: string
+  readonly payload: Buffer
+  /** Who published it, encoded, where AWS says so. */
+  readonly uid?: string | undefined
+  /** The same each time that the same message comes, where AWS says so. */
+  readonly id?: string | undefined
+}
+
 export class Intake {
   entries = 0
   answers = 0
@@ -47,41 +58,58 @@ export class Intake {
   }
 
   /**
-   * Takes one message; `topic` without the root. Resolves when it may be acknowledged: appended, answered or for ever impossible. Rejects
-   * only with the signal's reason, and then it must come again.
+   * Takes one message. Resolves when it may be acknowledged: appended, answered or for ever impossible, and then with the reason, unless
+   * it is a put that proves no client. Rejects only with the signal's reason, and then it must come again.
    */
-  async take(topic: string, payload: Buffer, signal: AbortSignal): Promise<void> {
+  async take(message: Published, signal: AbortSignal): Promise<SyncError | undefined> {
+    const { topic } = message
     const receivedMs = this.#parts.clock.now()
     for (let tries = 1; ; tries++) {
       signal.throwIfAborted()
       try {
-        if (this.#parts.log.pressed) await new Promise<void>((resolve) => this.#parts.log.whenRelieved(resolve))
-        if (topic.startsWith('put/')) await this.#put(topic.slice('put/'.length), payload, receivedMs)
-        else await this.#plain(topic, payload, receivedMs)
-        return
+        await this.#relieved(signal)
+        if (topic.startsWith('put/')) await this.#put(topic.slice('put/'.length), message.payload, receivedMs)
+        else await this.#plain(message, receivedMs)
+        return undefined
       } catch (thrown) {
         const error = asSyncError(thrown)
         const isOver = !later.has(error.code) || (error.code === 'internal' && tries >= awsInternalTriesMax)
-        if (isOver) return this.#refuse(topic.startsWith('put/') ? 'put' : 'plain', topic, error)
+        if (isOver) {
+          const door = topic.startsWith('put/') ? 'put' : 'plain'
+          this.#refuse(door, topic, error)
+          return door === 'put' && error.code !== 'internal' ? undefined : error
+        }
         this.#parts.logger.warn({ topic, code: error.code, reason: error.message }, `a message waits to be appended: ${error.message}`)
         await pause(Math.min(awsRetryMsMax, awsRetryMsMin * 2 ** Math.min(tries, 20)), undefined, { signal })
       }
     }
   }
 
-  async #plain(topic: string, payload: Buffer, receivedMs: number): Promise<void> {
+  /** Where the log has too much to write already, what comes waits here. */
+  async #relieved(signal: AbortSignal): Promise<void> {
+    const { log } = this.#parts
+    if (!log.pressed) return
+    const over = new AbortController()
+    const given = once(signal, 'abort', { signal: over.signal }).catch(() => {}) // Relieved first: nobody waits for it.
+    await Promise.race([new Promise<void>((resolve) => log.whenRelieved(resolve)), given])
+    over.abort()
+    signal.throwIfAborted()
+  }
+
+  async #plain({ topic, payload, uid, id }: Published, receivedMs: number): Promise<void> {
     const { rules } = this.#parts
     const stream = streamOfTopic(topic, rules)
     this.#checkPayload(topic, payload)
-    const uid = stream.split('/')[1] as string
+    const owner = stream.split('/')[1] as string
     await this.#append(stream, {
       topic,
       ...encodeFrame(topic, payload),
       qos: 1,
       retain: false,
       // AWS let only those publish who may write the stream: of a user's own that is the user, of a space anybody.
-      from: hasMembers(stream) ? anonymousUid : uid,
+      from: uid ?? (hasMembers(stream) ? anonymousUid : owner),
       client: plainClient,
+      id,
       mayDeleteAny: false,
       receivedMs,
     })

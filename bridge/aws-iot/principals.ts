@@ -14,9 +14,13 @@ export class Principals {
   /** By the hash of the token: what is kept opens nothing. */
   readonly #known = new LRUCache<string, BoundPrincipal>({ max: awsPrincipalsMax })
 
-  constructor(authority: Pick<Authority, 'authenticate' | 'isRevoked' | 'blind'>, clock: Clock) {
+  readonly #met: (principal: Principal) => void
+
+  /** `met` hears of everybody who was verified. */
+  constructor(authority: Pick<Authority, 'authenticate' | 'isRevoked' | 'blind'>, clock: Clock, met: (principal: Principal) => void) {
     this.#authority = authority
     this.#clock = clock
+    this.#met = met
   }
 
   /** Throws `unauthorized`, `token-expired`, or `forbidden` for a token that is bound to no client: nobody could be answered. */
@@ -37,6 +41,7 @@ export class Principals {
     if (client === undefined) throw new SyncError('forbidden', 'the token of the put is bound to no client')
     const bound = { ...principal, client }
     this.#known.set(hash, bound)
+    this.#met(bound)
     return bound
   }
 }

@@ -67,7 +67,7 @@ export class Worker {
     // What came at QoS 0 is delivered by AWS and in no log; our own copies are among it [P-20.6].
     if (qos === 0 || !topic.startsWith(`${this.#root}/`)) return done('taken')
     const { signal } = this.#visit
-    this.#underWay = this.#intake.take(topic.slice(this.#root.length + 1), Buffer.from(payload), signal).then(
+    this.#underWay = this.#intake.take({ topic: topic.slice(this.#root.length + 1), payload: Buffer.from(payload) }, signal).then(
       () => done('taken'),
       () => done('again'), // Given up with its connection.
     )

@@ -177,13 +177,14 @@ function failed(state: StackState | undefined): Trouble {
   return new Trouble(what, 'the steps above say which resource failed and why; mend that and run the same command again')
 }
 
-/** What the server's configuration needs. */
+/** What is left to do by hand, and the server's configuration as far as AWS goes. */
 function settingsOf({ root, region, account }: Deployment, { outputs }: StackState, endpoint: string | undefined): string {
-  const place = { root, region, account, endpoint }
-  const byRole = JSON.stringify({ awsIot: { ...place, roleArn: outputs['ClientRoleArn'] } }, undefined, 2)
+  const roles = { roleArn: outputs['ClientRoleArn'], bridgeRoleArn: outputs['BridgeRoleArn'] }
+  const queueUrl = outputs['IngestQueueUrl']
+  const queues = queueUrl === undefined ? {} : { ingest: 'sqs', queueUrl, deadLetterQueueUrl: outputs['DeadLetterQueueUrl'] }
+  const settings = { engine: 'aws-iot', awsIot: { root, region, account, endpoint, ...roles, ...queues } }
   const policy = `Attach ${outputs['ServerPolicyArn']} to what the server runs as.\n`
   const authorizer = outputs['AuthorizerName']
   const instead = authorizer === undefined ? '' : `For the custom authorizer "authorizer": "${authorizer}" stands in place of roleArn.\n`
-  const bridge = `The bridge of the server assumes ${outputs['BridgeRoleArn']}.\n`
-  return `${policy}${bridge}The configuration of the server:\n\n${byRole}\n\n${instead}`
+  return `${policy}The configuration of the server:\n\n${JSON.stringify(settings, undefined, 2)}\n\n${instead}`
 }

@@ -17,6 +17,8 @@ export function awsTransport(surroundings: Surroundings): Transport {
   const denials = new Denials(timers, bounds.refusedRetryMs)
   /** Tokens whose URL was closed before CONNACK: the next time the token may be at fault. */
   const suspects = new WeakSet<Credential>()
+  /** Tokens with which AWS has once ended a session soon after its beginning. */
+  const brief = new WeakSet<Credential>()
   return {
     kind: 'aws-iot',
     // AWS hands them to whoever of the bridge is free.
@@ -26,7 +28,7 @@ export function awsTransport(surroundings: Surroundings): Transport {
       const now = timers.now()
       if (now >= aws.urlEndsAtMs || suspects.has(credential))
         throw new ClientError('token-expired', 'the signed URL has ended, or is not taken')
-      const session = new AwsSession(surroundings, credential, events, denials)
+      const session = new AwsSession(surroundings, credential, events, denials, brief)
       try {
         await within(timers, bounds.openTimeoutMs, late, (signal) => session.connect(credential, signal), outer)
       } catch (thrown) {
@@ -55,6 +57,7 @@ class AwsSession implements Session {
   readonly #surroundings: Surroundings
   readonly #events: SessionEvents
   readonly #denials: Denials
+  readonly #brief: WeakSet<Credential>
   readonly #history: History
   readonly #filters = new Map<string, Mended>()
   readonly #joining = new Set<string>()
@@ -65,14 +68,16 @@ class AwsSession implements Session {
   #credential: Credential
   #aws: AwsCredential
   #link: AwsLink | undefined
+  #openedAtMs = 0
   #isOver = false
 
-  constructor(surroundings: Surroundings, credential: Credential, events: SessionEvents, denials: Denials) {
+  constructor(surroundings: Surroundings, credential: Credential, events: SessionEvents, denials: Denials, brief: WeakSet<Credential>) {
     this.#surroundings = surroundings
     this.#credential = credential
     this.#aws = awsOf(credential)
     this.#events = events
     this.#denials = denials
+    this.#brief = brief
     this.#history = new HttpHistory(surroundings, {
       credential: () => Promise.resolve(this.#credential),
       refresh: () => Promise.reject(new ClientError('unauthorized', 'the server does not take the token any more')),
@@ -100,6 +105,7 @@ class AwsSession implements Session {
     this.#credential = credential
     this.#aws = aws
     this.#link = link
+    this.#openedAtMs = this.#surroundings.timers.now()
   }
 
   abandon(): void {
@@ -212,7 +218,14 @@ class AwsSession implements Session {
   }
 
   #cut(): void {
-    if (this.#asked.length > 0) this.#denials.cut(this.#asked)
+    const { timers, bounds } = this.#surroundings
+    const wasAsking = this.#asked.length > 0
+    if (wasAsking) this.#denials.cut(this.#asked)
+    const wasBrief = !wasAsking && timers.now() - this.#openedAtMs < bounds.openTimeoutMs
+    // So AWS ends, again and again, whose token was revoked: only a fresh one can tell.
+    if (wasBrief && this.#brief.has(this.#credential))
+      return this.end(new ClientError('token-expired', 'AWS ends sessions with this token'))
+    if (wasBrief) this.#brief.add(this.#credential)
     this.end(new ClientError('network', 'the MQTT connection was closed'))
   }
 

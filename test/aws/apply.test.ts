@@ -29,6 +29,20 @@ describe('tidemark aws', function () {
     await plane.close()
   })
 
+  const settingsIn = (text: string): object => JSON.parse(/^\{[\s\S]*^\}$/m.exec(text)?.[0] ?? '') as object
+  const byMqtt = (): object => ({
+    root: 'acme',
+    region,
+    account,
+    endpoint: plane.endpoint,
+    roleArn: `arn:aws:iam::${account}:role/acme-client-${region}`,
+    bridgeRoleArn: `arn:aws:iam::${account}:role/acme-bridge-${region}`,
+  })
+  const queues = {
+    ingest: 'sqs',
+    queueUrl: `https://sqs.${region}.amazonaws.com/${account}/acme-ingest`,
+    deadLetterQueueUrl: `https://sqs.${region}.amazonaws.com/${account}/acme-ingest-dead`,
+  }
   const aws = (command: string, ...args: string[]): Promise<Run> => inProcess(['aws', command, ...args])
   const applied = async (...args: string[]): Promise<string> => {
     const { code, stdout, stderr } = await aws('apply', ...args, '--yes')
@@ -57,12 +71,24 @@ describe('tidemark aws', function () {
         / {2}CREATE_IN_PROGRESS {2,}AWS::CloudFormation::Stack {2}tidemark-acme\n {2}CREATE_COMPLETE {2,}AWS::IAM::Role {2}ClientRole\n/,
       )
       expect(stdout).to.match(/ {2}CREATE_COMPLETE {2,}AWS::CloudFormation::Stack {2}tidemark-acme\n\nDone\. /)
-      const settings = JSON.parse(/^\{[\s\S]*^\}$/m.exec(stdout)?.[0] ?? '') as object
-      expect(settings).to.deep.equal({
-        awsIot: { root: 'acme', region, account, endpoint: plane.endpoint, roleArn: `arn:aws:iam::${account}:role/acme-client-${region}` },
-      })
+      expect(settingsIn(stdout)).to.deep.equal({ engine: 'aws-iot', awsIot: byMqtt() })
       expect(plane.stack(name)?.tags).to.deep.equal({ 'tidemark:root': 'acme' })
       expect(plane.stack(name)?.parameters).to.include({ Root: 'acme', TokenSigningKey: '', Ingest: 'mqtt' })
+    })
+
+    it('ends with settings that the server takes as they are, by MQTT and by a queue', async () => {
+      for (const [args, awsIot] of [
+        [[], byMqtt()],
+        [['--ingest', 'sqs'], { ...byMqtt(), ...queues }],
+      ] as const) {
+        const settings = settingsIn(await applied(...place, ...args))
+        expect(settings).to.deep.equal({ engine: 'aws-iot', awsIot })
+        const file = join(await tempFolder(), 'tidemark.json')
+        await writeFile(file, JSON.stringify(settings))
+        const { code, stdout, stderr } = await inProcess(['check-config', '--config', file])
+        expect({ code, stderr }).to.deep.equal({ code: 0, stderr: '' })
+        expect(stdout).to.include('engine')
+      }
     })
 
     it('may be run again: nothing changes', async () => {

@@ -8,6 +8,7 @@ import { SignJWT } from 'jose'
 import { buildInlineAuthorizer } from '../../aws/build.ts'
 import { accountTemplate } from '../../aws/account/template.ts'
 import { ingestDoors, publishedDoors, receivedDoors } from '../../aws/account/names.ts'
+import { bridgePolicy } from '../../auth/aws-iot/bridge.ts'
 import { minified, sessionPolicy } from '../../auth/aws-iot/policy.ts'
 import { account, region } from '../support/aws/sts.ts'
 import type { IamDocument } from '../support/aws/iam.ts'
@@ -179,6 +180,8 @@ describe('the CloudFormation template', function () {
         ['iot:DeleteConnection', arn('client', 'acme.alice.phone')],
         ['sqs:ReceiveMessage', `arn:aws:sqs:${region}:${account}:acme-ingest`],
         ['sqs:DeleteMessage', `arn:aws:sqs:${region}:${account}:acme-ingest`],
+        ['sqs:ChangeMessageVisibility', `arn:aws:sqs:${region}:${account}:acme-ingest`],
+        ['sqs:SendMessage', `arn:aws:sqs:${region}:${account}:acme-ingest-dead`],
       ] as const
       for (const [action, resource] of allowed) expect(may(action, resource), action).to.equal(true)
       const denied = [
@@ -219,6 +222,18 @@ describe('the CloudFormation template', function () {
         ['iot:RetainPublish', arn('topic', 'acme/users/alice/x')],
       ] as const
       for (const [action, resource] of denied) expect(may(action, resource), `${action} ${resource}`).to.equal(false)
+    })
+
+    it('what the bridge asks for lies within its role', () => {
+      const wanted = JSON.parse(bridgePolicy({ ...iotPlace, root: 'acme' })) as {
+        readonly Statement: readonly { readonly Action: string; readonly Resource: readonly string[] }[]
+      }
+      const may = verdictOf([policiesOf('BridgeRole')])
+      const asked = wanted.Statement.flatMap(({ Action, Resource }) =>
+        [Resource].flat().map((pattern) => ({ action: Action, resource: pattern.replaceAll('${$}', '$').replaceAll('*', 'x/y') })),
+      )
+      expect(asked.length).to.be.greaterThan(8)
+      for (const { action, resource } of asked) expect(may(action, resource), `${action} ${resource}`).to.equal(true)
     })
 
     it('rules may write to their two queues, the function to its log', () => {

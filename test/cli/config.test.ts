@@ -11,6 +11,7 @@ import { SyncError } from '../../protocol/errors.ts'
 import { defaultLimits } from '../../seams/limits.ts'
 
 const awsIot = { root: 'acme', region: 'eu-west-1', account: '123456789012', endpoint: 'x.example', authorizer: 'acme-sync' }
+const queueUrl = 'https://sqs.eu-west-1.amazonaws.com/123456789012/acme-ingest'
 
 describe('configuration', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-config-'))
@@ -228,6 +229,31 @@ describe('configuration', () => {
       'AWS without TLS elsewhere',
       { given: { awsIot: { ...awsIot, endpoint: 'ws://aws.example' } } },
       /^awsIot \(given\): endpoint is no host name/,
+    ],
+    [
+      'a queue that is not asked for',
+      { given: { awsIot: { ...awsIot, queueUrl } } },
+      /^awsIot \(given\): queueUrl goes with "ingest": "sqs"/,
+    ],
+    [
+      'no queue for dead letters',
+      { given: { awsIot: { ...awsIot, ingest: 'sqs', queueUrl } } },
+      /^awsIot \(given\): deadLetterQueueUrl goes with "ingest": "sqs"/,
+    ],
+    [
+      'a queue in another region',
+      { given: { awsIot: { ...awsIot, ingest: 'sqs', queueUrl: queueUrl.replace('eu', 'us'), deadLetterQueueUrl: `${queueUrl}-dead` } } },
+      /^awsIot \(given\): queueUrl is in us-west-1, not in eu-west-1/,
+    ],
+    [
+      'one queue for both',
+      { given: { awsIot: { ...awsIot, ingest: 'sqs', queueUrl, deadLetterQueueUrl: queueUrl } } },
+      /^awsIot \(given\): deadLetterQueueUrl is the queue itself/,
+    ],
+    [
+      'a queue without TLS elsewhere',
+      { given: { awsIot: { ...awsIot, ingest: 'sqs', queueUrl: 'http://sqs.example/123456789012/q', deadLetterQueueUrl: queueUrl } } },
+      /^awsIot \(given\): queueUrl is no URL of a queue/,
     ],
     ['awsIot with the open stream', { given: { awsIot, open: true } }, /^awsIot \(given\) and open \(given\) exclude each other/],
     ['origins without issuers', { flags: { corsOrigins: 'https://a' } }, /^corsOrigins \(--cors-origins\) needs issuers/],

@@ -148,6 +148,17 @@ describe('AWS IoT Core and the SDK', function () {
     expect(writer.told.all.filter(({ what }) => what === 'closed')).to.have.length(1)
   })
 
+  it('[P-20.15] a second session that AWS cuts soon after its beginning puts the token in question', async () => {
+    const transport = awsTransport(surroundings())
+    const credential = await credentialFrom(server.urls.http, await server.token('bob', { spaces }))
+    for (const code of ['network', 'token-expired']) {
+      const heard = await Heard.open(transport, credential)
+      await heard.follow(board)
+      world.gateway.cut('acme.bob.')
+      expect((await heard.closed())?.code).to.equal(code)
+    }
+  })
+
   it('[P-20.15] a filter that AWS closes the connection for is tried alone, then refused, and the others go on', async () => {
     const transport = awsTransport(surroundings())
     const credential = await credentialFrom(server.urls.http, await server.token('alice', { spaces }))

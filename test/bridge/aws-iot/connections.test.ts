@@ -22,7 +22,13 @@ describe("the bridge's connections to AWS IoT Core", function () {
     const log = await Log.open({ store: new MemoryStore() })
     const awsIot = world.settings.awsIot
     if (!awsIot) expect.fail('no configuration')
-    const authority = { authenticate: () => Promise.reject<Principal>(new Error('nobody puts')), isRevoked: () => false, blind: false }
+    const authority = {
+      authenticate: () => Promise.reject<Principal>(new Error('nobody puts')),
+      isRevoked: () => false,
+      onChange: () => () => {},
+      onExchange: () => () => {},
+      blind: false,
+    }
     const bridge = await AwsBridge.open({
       config: awsIot,
       log,

@@ -47,3 +47,26 @@ print(json.dumps(urls))`
   const { stdout } = await run(programOf(botocore, 'python'), ['-c', program, JSON.stringify(requests)], { maxBuffer: 16 * 1024 * 1024 })
   return JSON.parse(stdout) as string[]
 }
+
+/** What botocore authorizes the DELETE of a path by, which is encoded already. */
+export async function deletionByBotocore(asked: Omit<SignRequest, 'expiresInS'> & { readonly path: string }): Promise<string> {
+  const program = `
+import datetime, json, sys
+import botocore.auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+asked = json.loads(sys.argv[1])
+at = datetime.datetime.strptime(asked['time'], '%Y%m%dT%H%M%SZ')
+class Clock(datetime.datetime):
+    @classmethod
+    def utcnow(cls): return at
+    @classmethod
+    def now(cls, tz=None): return at.replace(tzinfo=tz)
+if hasattr(botocore.auth, 'get_current_datetime'): botocore.auth.get_current_datetime = lambda remove_tzinfo=True: at
+else: botocore.auth.datetime.datetime = Clock
+signer = botocore.auth.SigV4Auth(Credentials(asked['accessKeyId'], asked['secretAccessKey'], asked['sessionToken'] or None), 'iotdata', asked['region'])
+request = AWSRequest('DELETE', 'https://' + asked['endpoint'] + asked['path'])
+signer.add_auth(request)
+print(request.headers['Authorization'])`
+  return (await run(programOf(botocore, 'python'), ['-c', program, JSON.stringify(asked)])).stdout.trim()
+}

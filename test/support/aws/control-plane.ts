@@ -6,6 +6,8 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Template } from '../../../aws/account/cloudformation.ts'
+import { resolveTemplate } from '../../../aws/account/resolve.ts'
 import { account, region } from './sts.ts'
 
 export interface StandInAuthorizer {
@@ -37,7 +39,6 @@ interface StandInStack {
 
 interface Body {
   readonly Resources: Readonly<Record<string, { readonly Type: string }>>
-  readonly Outputs: Readonly<Record<string, unknown>>
 }
 
 export class ControlPlane {
@@ -286,12 +287,8 @@ function described({ name, id, status, parameters, tags, body }: StandInStack): 
     `<${kind}>${Object.entries(pairs)
       .map((pair) => `<member>${member(pair)}</member>`)
       .join('')}</${kind}>`
-  const outputs = Object.fromEntries(
-    Object.keys((JSON.parse(body) as Body).Outputs).map((key) => [
-      key,
-      key === 'ClientRoleArn' ? `arn:aws:iam::${account}:role/acme-client-${region}` : `the ${key}`,
-    ]),
-  )
+  const resolved = resolveTemplate(JSON.parse(body) as Template, parameters, { region, account, partition: 'aws' })
+  const outputs = Object.fromEntries([...resolved.outputs].map(([key, value]) => [key, value as string]))
   return [
     `<StackName>${name}</StackName><StackId>${id}</StackId><CreationTime>2026-01-01T00:00:00Z</CreationTime><StackStatus>${status}</StackStatus>`,
     list(

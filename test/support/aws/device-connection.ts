@@ -116,6 +116,7 @@ export class DeviceConnection {
     if (bytes.length > payloadBytesMax) return this.close(`a payload of ${bytes.length} bytes`)
     if (!this.may('iot:Publish', 'topic', topic)) return this.close(`Publish is denied: ${topic}`)
     if (retain && !this.may('iot:RetainPublish', 'topic', topic)) return this.close(`RetainPublish is denied: ${topic}`)
+    this.#gateway.ruled({ topic, payload: bytes, qos }, this.clientId, this.#session.name)
     this.#gateway.publish({ topic, payload: bytes, qos })
     if (qos === 1) this.#send({ cmd: 'puback', messageId: messageId as number })
   }

@@ -15,6 +15,8 @@ export interface Switches {
   duplicate: boolean
   /** So many deliveries to one connection are held, and let go in another order; 0: none. */
   reorder: number
+  /** So many requests to close a connection are answered with an error. */
+  failClosings: number
   /** Deliveries that never come. AWS may do so at QoS 0, and at QoS 1 after an hour of trying, which is not waited for here. */
   lose: (message: DeviceMessage, clientId: string) => boolean
 }
@@ -41,7 +43,7 @@ interface Kept {
 }
 
 export class DeviceGateway {
-  readonly switches: Switches = { denySubscribe: 'close', settleMs: 0, duplicate: false, reorder: 0, lose: () => false }
+  readonly switches: Switches = { denySubscribe: 'close', settleMs: 0, duplicate: false, reorder: 0, failClosings: 0, lose: () => false }
   /** Whom it closed, and why. */
   readonly closings: string[] = []
   /** Filters that were denied, each time. */
@@ -49,6 +51,8 @@ export class DeviceGateway {
   /** Client ids that came in, each time. */
   readonly connects: string[] = []
   readonly published: DeviceMessage[] = []
+  /** Hears what clients publish, and which they are, as rules do. */
+  ruled: (message: DeviceMessage, clientId: string, sessionName: string) => void = () => {}
   readonly #door: GatewayStandIn
   readonly #sts: StsStandIn
   readonly #clients = new Map<string, Kept>()
@@ -64,6 +68,12 @@ export class DeviceGateway {
     this.#door = door
     this.#sts = sts
     door.admitted = (socket, session) => void new DeviceConnection(this, socket, session)
+    door.deleted = (clientId) => {
+      if (this.switches.failClosings-- > 0) throw new Error('busy')
+      const connection = this.#clients.get(clientId)?.connection
+      connection?.close('API_INITIATED_DISCONNECT')
+      return connection !== undefined
+    }
   }
 
   get host(): string {
@@ -122,6 +132,7 @@ export class DeviceGateway {
     this.connects.push(clientId)
     queueMicrotask(() => this.#happened())
     this.#clients.get(clientId)?.connection?.close('taken over')
+    queueMicrotask(() => this.#tell(`$aws/events/presence/connected/${clientId}`, { clientId, eventType: 'connected' }))
     const kept = this.#clients.get(clientId)
     if (kept && !clean) {
       kept.connection = connection

@@ -7,7 +7,8 @@ import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { isSame, queryOf, signatureOf, timeOf } from './sigv4.ts'
-import { region, type Session, type StsStandIn } from './sts.ts'
+import { isAllowed } from './iam.ts'
+import { account, region, type Session, type StsStandIn } from './sts.ts'
 
 const skewMs = 300_000
 const expiresSecondsMax = 604_800
@@ -19,6 +20,8 @@ export class GatewayStandIn {
   readonly #server: Server
   /** Takes what came through the door. */
   admitted: (socket: WebSocket, session: Session) => void = () => {}
+  /** Ends the connection of a client; false where there is none. What throws is AWS's own failure. */
+  deleted: (clientId: string) => boolean = () => false
   readonly #sockets = new WebSocketServer({
     noServer: true,
     handleProtocols: (offered) => ['mqtt', 'mqttv3.1'].find((name) => offered.has(name)) ?? false,
@@ -33,7 +36,10 @@ export class GatewayStandIn {
 
   private constructor(sts: StsStandIn) {
     this.#sts = sts
-    this.#server = createServer()
+    this.#server = createServer((request, response) => {
+      const { status, code } = this.#delete(request)
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ message: code }))
+    })
     this.#server.on('upgrade', (request: IncomingMessage, socket, head: Buffer) => {
       let session: Session
       try {
@@ -62,6 +68,26 @@ export class GatewayStandIn {
     this.#server.close()
     this.#server.closeAllConnections()
     await once(this.#server, 'close')
+  }
+
+  /** `DeleteConnection`, by whoever may. */
+  #delete(request: IncomingMessage): { readonly status: number; readonly code: string } {
+    const [, name] = /^\/connections\/([^/?]+)$/.exec(request.url ?? '') ?? []
+    if (request.method !== 'DELETE' || name === undefined) return { status: 404, code: 'not offered here' }
+    const clientId = decodeURIComponent(name)
+    try {
+      const { policies = [] } = this.#sts.callerOf(request, Buffer.alloc(0), 'iotdata')
+      const resource = `arn:aws:iot:${region}:${account}:client/${clientId}`
+      if (!isAllowed([policies], { action: 'iot:DeleteConnection', resource })) throw new Error('not authorized')
+    } catch (error) {
+      this.refusals.push(error instanceof Error ? error.message : String(error))
+      return { status: 403, code: 'ForbiddenException' }
+    }
+    try {
+      return this.deleted(clientId) ? { status: 200, code: 'gone' } : { status: 404, code: 'ResourceNotFoundException' }
+    } catch {
+      return { status: 500, code: 'InternalFailureException' }
+    }
   }
 
   /** Whose session it is; throws why not. */

@@ -23,6 +23,8 @@ export interface Caller {
   readonly arn: string
   readonly token?: string
   readonly expiresAtMs?: number
+  /** What it may do beside assuming roles that trust it. */
+  readonly policies?: readonly IamDocument[]
 }
 
 export interface Session {
@@ -107,7 +109,7 @@ export class StsStandIn {
       this.asked.push(form.get('Action') ?? '')
       const failure = this.failures.shift()
       if (failure) throw new Refused(failure.code, failure.message ?? failure.code, failure.status)
-      const caller = this.#callerOf(request, body)
+      const caller = this.callerOf(request, body, 'sts')
       if (form.get('Action') !== 'AssumeRole') throw new Refused('InvalidAction', 'not offered here')
       return { status: 200, body: this.#assumeRole(form, caller) }
     } catch (error) {
@@ -117,7 +119,8 @@ export class StsStandIn {
     }
   }
 
-  #callerOf(request: IncomingMessage, body: Buffer): Caller {
+  /** Who has signed this request to a service of AWS. Throws why nobody has. */
+  callerOf(request: IncomingMessage, body: Buffer, wantedService: string): Caller {
     const form = /^AWS4-HMAC-SHA256 Credential=([^/]+)\/([^,]+), ?SignedHeaders=([^,]+), ?Signature=(\w+)$/
     const [, accessKeyId = '', scope = '', signedHeaders = '', signature = ''] = form.exec(request.headers.authorization ?? '') ?? []
     if (signature === '') throw new Refused('MissingAuthenticationToken', 'Request is missing Authentication Token', 403)
@@ -131,13 +134,14 @@ export class StsStandIn {
     }
     const time = headers['x-amz-date'] ?? ''
     const [, signedRegion, service] = scope.split('/')
-    if (signedRegion !== region || service !== 'sts') {
+    if (signedRegion !== region || service !== wantedService) {
       throw new Refused('SignatureDoesNotMatch', `Credential should be scoped to a valid region. `, 403)
     }
     const [path = '', query = ''] = (request.url ?? '').split('?')
     const wanted = signatureOf(caller.secret, {
-      method: 'POST',
-      path,
+      method: String(request.method),
+      // Encoded once more: only S3 does without.
+      path: path.replaceAll('%', '%25'),
       query: queryOf(query),
       headers,
       signedHeaders,

@@ -33,32 +33,39 @@ const bridgeFence = fence({
   'iot:Subscribe': ['topicfilter/${$}share/tidemark/acme/*', 'topicfilter/${$}aws/events/*'],
 })
 
+const serverPolicy = fence({ 'iot:DeleteConnection': ['client/acme.*'] })
+
 /** What token exchange answers, as far as a device needs it. */
 export interface Admitted {
   readonly access_token: string
   readonly client_id: string
   readonly mqtt_url: string
+  readonly scope: string
   readonly mqtt: { readonly client_id: string; readonly root: string }
 }
 
 export class AwsWorld {
   readonly sts: StsStandIn
   readonly gateway: DeviceGateway
+  /** What the server itself may do; the test may change it. */
+  readonly serverPolicies: IamDocument[]
   readonly #devices = new Set<MqttClient>()
 
   static async start(): Promise<AwsWorld> {
+    const serverPolicies = [serverPolicy]
     const sts = await StsStandIn.start({
       roles: {
         [roleArn]: { trust: ['server'], policies: [clientFence] },
         [bridgeRoleArn]: { trust: ['server'], policies: [bridgeFence] },
       },
-      callers: { [awsCredentials.accessKeyId]: { secret: awsCredentials.secretAccessKey, arn: 'server' } },
+      callers: { [awsCredentials.accessKeyId]: { secret: awsCredentials.secretAccessKey, arn: 'server', policies: serverPolicies } },
     })
-    return new AwsWorld(sts, await DeviceGateway.start(sts))
+    return new AwsWorld(sts, await DeviceGateway.start(sts), serverPolicies)
   }
 
-  private constructor(sts: StsStandIn, gateway: DeviceGateway) {
+  private constructor(sts: StsStandIn, gateway: DeviceGateway, serverPolicies: IamDocument[]) {
     this.sts = sts
+    this.serverPolicies = serverPolicies
     this.gateway = gateway
   }
 
@@ -73,15 +80,17 @@ export class AwsWorld {
   /** A server in this process, whose bridge stands. */
   async server(settings: Settings = {}, overrides: ServerOverrides = {}): Promise<TestServer> {
     const server = await testServer({ settings: { ...this.settings, ...settings }, overrides: { awsCredentials, ...overrides } })
-    await this.bridged()
+    await this.bridged(settings.awsIot?.ingest === 'sqs' ? 0 : 2)
     return server
   }
 
   /** Resolves when all connections of the bridge stand and have their filters. */
-  async bridged(): Promise<void> {
+  async bridged(workersWanted = 2): Promise<void> {
     const isThere = (): boolean => {
       const [workers, lanes] = [this.gateway.connected('svc.acme.bridge-in-'), this.gateway.connected('svc.acme.bridge-out-')]
-      return workers.length === 2 && lanes.length === 2 && workers.every((worker) => this.gateway.filtersOf(worker).length === 4)
+      return (
+        workers.length === workersWanted && lanes.length === 2 && workers.every((worker) => this.gateway.filtersOf(worker).length === 4)
+      )
     }
     await within(this.gateway.when(isThere), 'the bridge')
   }
