@@ -28,6 +28,7 @@ export class DeviceConnection {
   readonly #socket: WebSocket
   readonly #session: Session
   readonly #parser = mqttPacket.parser({ protocolVersion: 4 })
+  #will: DeviceMessage | undefined
   #isConnected = false
   #isOver = false
   #nextId = 1
@@ -48,6 +49,7 @@ export class DeviceConnection {
 
   /** Whether the policies allow it now: asked for every packet, as AWS does. */
   may(action: string, type: 'client' | 'topic' | 'topicfilter', name: string): boolean {
+    if (this.#gateway.switches.unjudged) return true
     const context = { 'aws:currenttime': new Date(this.#gateway.now()).toISOString() }
     return mayDo(this.#session, action, `arn:aws:iot:${region}:${account}:${type}/${name}`, context)
   }
@@ -73,7 +75,9 @@ export class DeviceConnection {
   #over(reason: string): void {
     if (this.#isOver) return
     this.#isOver = true
-    if (this.#isConnected) this.#gateway.left(this, reason)
+    if (!this.#isConnected) return
+    this.#gateway.left(this, reason)
+    if (this.#will) this.#gateway.publish(this.#will)
   }
 
   #send(packet: Packet): void {
@@ -86,7 +90,10 @@ export class DeviceConnection {
     if (packet.cmd === 'publish') return this.#publish(packet)
     if (packet.cmd === 'subscribe') return this.#subscribe(packet)
     if (packet.cmd === 'pingreq') return this.#send({ cmd: 'pingresp' })
-    if (packet.cmd === 'disconnect') return this.#socket.close()
+    if (packet.cmd === 'disconnect') {
+      this.#will = undefined
+      return this.#socket.close()
+    }
     if (packet.cmd === 'unsubscribe') {
       this.#gateway.unsubscribe(this, packet.unsubscriptions)
       return this.#send({ cmd: 'unsuback', messageId: packet.messageId as number, granted: [] } as unknown as Packet)
@@ -97,12 +104,16 @@ export class DeviceConnection {
     acknowledged?.()
   }
 
-  #connect({ clientId, clean, protocolVersion }: IConnectPacket): void {
+  #connect({ clientId, clean, protocolVersion, will }: IConnectPacket): void {
     this.clientId = clientId
     this.clean = clean === true
     if (protocolVersion !== 4) return this.close('this stand-in speaks MQTT 3.1.1')
     if (clientId === '' || clientId.startsWith('$') || Buffer.byteLength(clientId) > clientIdBytesMax) return this.close('client id')
     if (!this.may('iot:Connect', 'client', clientId)) return this.close('Connect is denied')
+    if (will && !this.may('iot:Publish', 'topic', will.topic)) return this.close(`the will is denied: ${will.topic}`)
+    if (will?.retain && !this.may('iot:RetainPublish', 'topic', will.topic))
+      return this.close(`the will may not be retained: ${will.topic}`)
+    if (will) this.#will = { topic: will.topic, payload: Buffer.from(will.payload), qos: Math.min(will.qos ?? 0, 1) as 0 | 1 }
     this.#isConnected = true
     const sessionPresent = this.#gateway.joined(this)
     this.#send({ cmd: 'connack', returnCode: 0, sessionPresent })
@@ -121,7 +132,8 @@ export class DeviceConnection {
   }
 
   #subscribe({ subscriptions, messageId }: ISubscribePacket): void {
-    if (subscriptions.length > filtersMax) return this.close(`${subscriptions.length} filters in one SUBSCRIBE`)
+    if (subscriptions.length === 0 || subscriptions.length > filtersMax)
+      return this.close(`${subscriptions.length} filters in one SUBSCRIBE`)
     const granted = subscriptions.map(({ topic, qos }) => {
       const isDenied = unfit(unshared(topic)) || !this.may('iot:Subscribe', 'topicfilter', topic)
       return isDenied ? 128 : Math.min(qos, 1)

@@ -17,6 +17,10 @@ export interface Switches {
   reorder: number
   /** Deliveries that never come. AWS may do so at QoS 0, and at QoS 1 after an hour of trying, which is not waited for here. */
   lose: (message: DeviceMessage, clientId: string) => boolean
+  /** How long AWS keeps a session and what waits in it: an hour, if the account says nothing else. */
+  sessionMs: number
+  /** No policy is asked: what an account is like whose role and session policies allow everything. */
+  unjudged: boolean
 }
 
 interface Subscription {
@@ -38,10 +42,20 @@ interface Kept {
   /** Sent, and not acknowledged. */
   readonly open: Set<DeviceMessage>
   held: (() => void)[]
+  /** By the clock of the machine; what it says counts while nobody is connected. */
+  leftMs: number
 }
 
 export class DeviceGateway {
-  readonly switches: Switches = { denySubscribe: 'close', settleMs: 0, duplicate: false, reorder: 0, lose: () => false }
+  readonly switches: Switches = {
+    denySubscribe: 'close',
+    settleMs: 0,
+    duplicate: false,
+    reorder: 0,
+    lose: () => false,
+    sessionMs: 3_600_000,
+    unjudged: false,
+  }
   /** Whom it closed, and why. */
   readonly closings: string[] = []
   /** Filters that were denied, each time. */
@@ -123,12 +137,16 @@ export class DeviceGateway {
     queueMicrotask(() => this.#happened())
     this.#clients.get(clientId)?.connection?.close('taken over')
     const kept = this.#clients.get(clientId)
-    if (kept && !clean) {
+    if (kept && !clean && !this.#isForgotten(kept)) {
       kept.connection = connection
       return true
     }
-    this.#clients.set(clientId, { connection, clean, subscriptions: new Map(), queue: [], open: new Set(), held: [] })
+    this.#clients.set(clientId, { connection, clean, subscriptions: new Map(), queue: [], open: new Set(), held: [], leftMs: 0 })
     return false
+  }
+
+  #isForgotten({ connection, leftMs }: Kept): boolean {
+    return connection === undefined && performance.now() - leftMs >= this.switches.sessionMs
   }
 
   /** What was kept for it. */
@@ -142,6 +160,7 @@ export class DeviceGateway {
     const kept = this.#clients.get(clientId)
     if (kept?.connection !== connection) return
     kept.connection = undefined
+    kept.leftMs = performance.now()
     kept.held = []
     const open = [...kept.open]
     kept.open.clear()
@@ -204,7 +223,7 @@ export class DeviceGateway {
     const message: DeviceMessage = { topic, payload, qos: Math.min(qos, subscription.qos) as 0 | 1 }
     if (performance.now() < subscription.fromMs) return
     if (kept.connection) return this.#deliver(kept, message)
-    if (!kept.clean && message.qos === 1) kept.queue.push(message)
+    if (!kept.clean && message.qos === 1 && !this.#isForgotten(kept)) kept.queue.push(message)
   }
 
   #again(kept: Kept, message: DeviceMessage): void {
