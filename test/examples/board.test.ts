@@ -14,7 +14,7 @@ describe('examples/board', function () {
   boardHolds(browser, exampleProgram('board'))
 })
 
-describe('[P-20.13] [P-20.14] examples/board over AWS IoT Core, which doubles and reorders', function () {
+describe('[P-14.1] [P-20.13] [P-20.14] examples/board over AWS IoT Core, which doubles and reorders', function () {
   this.timeout(90_000)
   const browser = browsing()
   let world: AwsWorld
