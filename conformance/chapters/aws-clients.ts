@@ -117,6 +117,20 @@ export const awsClients: readonly Check[] = [
     onlyAws,
   ),
   check(
+    'P-14.1 P-4.27',
+    'a will at QoS 1 is logged as a plain publish is',
+    ['mqtt'],
+    async ({ me }) => {
+      const reader = await me.listen(`sync/${me.place}/#`)
+      const dying = await me.connect({ will: { topic: `${me.place}/will`, payload: Buffer.from('gone'), qos: 1, retain: false } })
+      dying.cut()
+      const { json } = await reader.json((found) => found['topic'] === `${me.place}/will`, 'the envelope of the will')
+      same([json['text'], json['client']], ['gone', '~mqtt'], 'text and client')
+      return `cut: ${String(json['pos'])} of ~mqtt`
+    },
+    onlyAws,
+  ),
+  check(
     'P-14.1 P-4.17',
     'a session that AWS keeps brings what was published at QoS 1 meanwhile',
     ['mqtt'],

@@ -7,24 +7,26 @@ import { onAws } from '../../conformance/differences.ts'
 import type { Result } from '../../conformance/run.ts'
 import { inProcess } from '../cli/run.ts'
 import type { DeviceMessage } from '../support/aws/device-connection.ts'
-import { AwsWorld } from '../support/aws/world.ts'
-import { binPath, type TestServer } from '../support/server.ts'
+import { AwsWorld, awsCredentials } from '../support/aws/world.ts'
+import { binPath, childServer, type ChildServer } from '../support/server.ts'
 import { tempFolder } from '../support/temp.ts'
 
 describe('tidemark conformance on the engine aws-iot', function () {
   this.timeout(600_000)
   let world: AwsWorld
-  let server: TestServer
+  let server: ChildServer
   let folder: string
 
   before(async () => {
     world = await AwsWorld.start()
-    server = await world.server({ limits: { atIntervalMs: 1_000 } })
+    const env = { AWS_ACCESS_KEY_ID: awsCredentials.accessKeyId, AWS_SECRET_ACCESS_KEY: awsCredentials.secretAccessKey }
+    server = await childServer({ settings: { ...world.settings, limits: { atIntervalMs: 1_000 } }, env })
+    await world.bridged()
     folder = await tempFolder()
     for (const name of ['alice', 'bob']) await writeFile(join(folder, name), await server.token(name, { spaces: { team: 'write' } }))
   })
   after(async () => {
-    await server?.stop()
+    await server?.kill()
     await world?.close()
   })
 

@@ -77,6 +77,19 @@ describe("the stand-in of AWS IoT Core's broker", function () {
     expect(present).to.deep.equal([true, false])
   })
 
+  it('M13: brings what was retained to its exact topic, and not to wildcards', async () => {
+    world.gateway.publish({ topic: 'acme/users/alice/kept', payload: Buffer.from('kept'), qos: 1, retain: true })
+    const device = await world.device(alice)
+    const inbox = new Inbox<[string, boolean]>()
+    device.on('message', (_topic, payload, { retain }) => inbox.add([payload.toString(), retain]))
+    await device.subscribeAsync(['acme/users/alice/#', 'acme/users/alice/+'], { qos: 1 })
+    await device.subscribeAsync('acme/users/alice/kept', { qos: 1 })
+    world.gateway.publish({ topic: 'acme/users/alice/kept', payload: Buffer.from('live'), qos: 0 })
+    await inbox.take(([text]) => text === 'live', 'the live message')
+    expect(inbox.all.filter(([text]) => text === 'kept')).to.deep.equal([['kept', true]])
+    await device.endAsync()
+  })
+
   it('P28: lets nobody in with a will that they may not publish, or a retained one', async () => {
     for (const will of [
       { topic: 'acme/users/bob/will', payload: Buffer.from('x'), qos: 1, retain: false },

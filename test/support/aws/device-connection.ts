@@ -9,6 +9,8 @@ export interface DeviceMessage {
   readonly topic: string
   readonly payload: Buffer
   readonly qos: 0 | 1
+  /** Published so, or kept from such a publish. */
+  readonly retain?: boolean
 }
 
 const payloadBytesMax = 128 * 1024
@@ -55,12 +57,12 @@ export class DeviceConnection {
   }
 
   /** Sends a message; `acknowledged` is called at its PUBACK, at once at QoS 0. */
-  deliver({ topic, payload, qos }: DeviceMessage, acknowledged: () => void = () => {}): void {
+  deliver({ topic, payload, qos, retain = false }: DeviceMessage, acknowledged: () => void = () => {}): void {
     if (this.#isOver) return
     const messageId = qos === 0 ? undefined : this.#nextId++ % 65_535 || 1
     if (messageId !== undefined) this.#unacked.set(messageId, acknowledged)
     // DUP is not supported: what is sent again has another packet id.
-    this.#send({ cmd: 'publish', topic, payload, qos, retain: false, dup: false, ...(messageId === undefined ? {} : { messageId }) })
+    this.#send({ cmd: 'publish', topic, payload, qos, retain, dup: false, ...(messageId === undefined ? {} : { messageId }) })
     if (qos === 0) acknowledged()
   }
 
@@ -113,7 +115,13 @@ export class DeviceConnection {
     if (will && !this.may('iot:Publish', 'topic', will.topic)) return this.close(`the will is denied: ${will.topic}`)
     if (will?.retain && !this.may('iot:RetainPublish', 'topic', will.topic))
       return this.close(`the will may not be retained: ${will.topic}`)
-    if (will) this.#will = { topic: will.topic, payload: Buffer.from(will.payload), qos: Math.min(will.qos ?? 0, 1) as 0 | 1 }
+    if (will)
+      this.#will = {
+        topic: will.topic,
+        payload: Buffer.from(will.payload),
+        qos: Math.min(will.qos ?? 0, 1) as 0 | 1,
+        retain: will.retain === true,
+      }
     this.#isConnected = true
     const sessionPresent = this.#gateway.joined(this)
     this.#send({ cmd: 'connack', returnCode: 0, sessionPresent })
@@ -127,7 +135,7 @@ export class DeviceConnection {
     if (bytes.length > payloadBytesMax) return this.close(`a payload of ${bytes.length} bytes`)
     if (!this.may('iot:Publish', 'topic', topic)) return this.close(`Publish is denied: ${topic}`)
     if (retain && !this.may('iot:RetainPublish', 'topic', topic)) return this.close(`RetainPublish is denied: ${topic}`)
-    this.#gateway.publish({ topic, payload: bytes, qos })
+    this.#gateway.publish({ topic, payload: bytes, qos, retain })
     if (qos === 1) this.#send({ cmd: 'puback', messageId: messageId as number })
   }
 
@@ -144,6 +152,7 @@ export class DeviceConnection {
     const good = subscriptions.filter((_, at) => granted[at] !== 128)
     if (!this.#gateway.subscribe(this, good, subscriptionsMax)) return this.close('too many subscriptions')
     this.#send({ cmd: 'suback', messageId: messageId as number, granted })
+    this.#gateway.tellRetained(this, good)
   }
 }
 

@@ -67,6 +67,7 @@ export class DeviceGateway {
   readonly #sts: StsStandIn
   readonly #clients = new Map<string, Kept>()
   readonly #turns = new Map<string, number>()
+  readonly #retained = new Map<string, DeviceMessage>()
   #random = 1
   readonly #looking = new Set<() => void>()
 
@@ -189,6 +190,15 @@ export class DeviceGateway {
     return true
   }
 
+  /** Of a topic that was named exactly: wildcards and shared subscriptions get none. */
+  tellRetained({ clientId }: DeviceConnection, asked: readonly { readonly topic: string; readonly qos: number }[]): void {
+    const kept = this.#clients.get(clientId) as Kept
+    for (const { topic, qos } of asked) {
+      const message = this.#retained.get(topic)
+      if (message) this.#deliver(kept, { ...message, qos: Math.min(qos, message.qos) as 0 | 1 })
+    }
+  }
+
   unsubscribe({ clientId }: DeviceConnection, filters: readonly string[]): void {
     for (const filter of filters) this.#clients.get(clientId)?.subscriptions.delete(filter)
     this.#tellSubscriptions('unsubscribed', clientId, filters)
@@ -198,6 +208,8 @@ export class DeviceGateway {
   publish(message: DeviceMessage): void {
     this.published.push(message)
     this.#happened()
+    if (message.retain && message.payload.length > 0) this.#retained.set(message.topic, message)
+    else if (message.retain) this.#retained.delete(message.topic)
     const groups = new Map<string, [Kept, Subscription][]>()
     for (const kept of this.#clients.values()) {
       for (const [wire, subscription] of kept.subscriptions) {
