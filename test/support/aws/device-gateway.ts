@@ -2,6 +2,7 @@
  * A stand-in for the broker of AWS IoT Core, behind the door of gateway.ts: what AWS's documents say of it, with its vices at the
  * test's command. Judged by role and session policy through iam.ts; nothing of ours is in it.
  */
+import type { Authorizer } from './authorizers.ts'
 import { GatewayStandIn } from './gateway.ts'
 import { DeviceConnection, type DeviceMessage } from './device-connection.ts'
 import type { StsStandIn } from './sts.ts'
@@ -88,6 +89,11 @@ export class DeviceGateway {
   /** Why upgrades were answered 403. */
   get refusals(): readonly string[] {
     return this.#door.refusals
+  }
+
+  /** By name. */
+  get authorizers(): Map<string, Authorizer> {
+    return this.#door.authorizers
   }
 
   now(): number {
