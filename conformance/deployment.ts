@@ -185,6 +185,8 @@ async function userOf(name: string, options: DeploymentOptions, http: Http | und
   const { access_token: exchanged, scope, error, error_description: reason } = answer.json
   if (answer.status === 400 || answer.status === 401)
     throw new Unusable(`the server refuses the token of ${name}: ${withoutTokens(JSON.stringify(reason ?? error ?? answer.status))}`)
+  if (answer.status === 503)
+    throw new Unusable(`${http.url}/v1/token cannot exchange now: ${withoutTokens(JSON.stringify(reason ?? error ?? answer.status))}`)
   const uid = typeof exchanged === 'string' ? claimOf(exchanged, 'sub') : undefined
   if (answer.status !== 200 || uid === undefined)
     throw new Unusable(`${http.url}/v1/token answers ${answer.status} with what is no token exchange`)

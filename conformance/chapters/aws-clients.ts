@@ -82,6 +82,27 @@ export const awsClients: readonly Check[] = [
     onlyAws,
   ),
   check(
+    'P-14.1 P-13.2',
+    'a topic of streamTopicLevelsMax levels comes back on sync, a deeper one is in no log',
+    ['mqtt', 'http'],
+    async ({ me, limits: { streamTopicLevelsMax } }) => {
+      const missing = streamTopicLevelsMax - me.place.split('/').length
+      const deepest = [me.place, ...Array<string>(missing).fill('x')].join('/')
+      const wire = await me.listen(`sync/${me.place}/#`)
+      // With root and levels at AWS's own bound: AWS takes it.
+      await wire.publish(`${deepest}/x`, 'too deep')
+      await wire.publish(deepest, 'deep')
+      same((await wire.json((found) => 'id' in found, 'the envelope')).json['text'], 'deep', 'the envelope')
+      same(
+        (await me.entries()).entries.map(({ text }) => text),
+        ['deep'],
+        'the history',
+      )
+      return `${streamTopicLevelsMax} levels are logged and relayed, ${streamTopicLevelsMax + 1} are in no log`
+    },
+    onlyAws,
+  ),
+  check(
     'P-14.1 P-13.9',
     'more filters than AWS takes close the connection',
     ['mqtt'],

@@ -99,6 +99,8 @@ describe('tidemark conformance on the engine aws-iot', function () {
       }
       await refuses(/^tidemark: AWS IoT Core carries the connections here, over WebSocket only$/m, '--door', 'tcp')
       await refuses(/^tidemark: AWS IoT Core carries the connections here: token exchange says where/m, '--mqtt-url', 'mqtt://127.0.0.1:1')
+      world.sts.failures.push({ status: 403, code: 'AccessDenied' })
+      await refuses(/^tidemark: http:\S+\/v1\/token cannot exchange now: "/m)
       // What STS gives out now the gateway does not know.
       world.sts.sessions.set = () => world.sts.sessions
       try {
