@@ -8,6 +8,7 @@ import type { Result } from '../../conformance/run.ts'
 import type { Settings } from '../../cli/config.ts'
 import { inProcess } from '../cli/run.ts'
 import type { DeviceMessage } from '../support/aws/device-connection.ts'
+import type { Switches } from '../support/aws/device-gateway.ts'
 import { AwsWorld, awsCredentials } from '../support/aws/world.ts'
 import { binPath, childServer, type ChildServer } from '../support/server.ts'
 import { tempFolder } from '../support/temp.ts'
@@ -110,7 +111,7 @@ describe('tidemark conformance on the engine aws-iot', function () {
       }
     })
 
-    const untouched = { lose: () => false, unjudged: false }
+    const untouched: Partial<Switches> = { lose: () => false, alter: (message) => message, unjudged: false }
     for (const [what, fault, fails] of [
       [
         'a bridge that does not answer',
@@ -133,6 +134,16 @@ describe('tidemark conformance on the engine aws-iot', function () {
         { 'P-20.2': /the envelope did not come/, 'P-20.5': /from and client/ },
       ],
       [
+        'a bridge that takes in what came at QoS 0',
+        { alter: (message, clientId) => (clientId.startsWith('svc.acme.bridge-in-') ? { ...message, qos: 1 } : message) },
+        { 'P-20.6': /the next envelope/, 'P-3.1': /what the history has/ },
+      ],
+      [
+        'a bridge that tells other positions than the log has',
+        { alter: (message) => (message.topic.startsWith('acme/sync/') ? { ...message, payload: elsewhere(message.payload) } : message) },
+        { 'P-20.2': /the history when the echo came/, 'P-2.7': /the position on the sync door/ },
+      ],
+      [
         'an account that lets everybody do everything',
         { unjudged: true },
         {
@@ -142,14 +153,14 @@ describe('tidemark conformance on the engine aws-iot', function () {
           'P-14.1': /a will on .* was let in/,
         },
       ],
-    ] as const) {
+    ] as const satisfies readonly (readonly [string, Partial<Switches>, Readonly<Record<string, RegExp>>])[]) {
       it(`[P-20.1] finds ${what}`, async () => {
         Object.assign(world.gateway.switches, fault)
         try {
           const only = Object.keys(fails).flatMap((clause) => ['--only', clause])
           const { code, results } = await judged('--as', 'bob', '--timeout', '2', ...only)
           expect(code).to.equal(1)
-          for (const [clause, reason] of Object.entries(fails)) {
+          for (const [clause, reason] of Object.entries<RegExp>(fails)) {
             const found = results
               .filter(({ clauses, verdict }) => clauses[0] === clause && verdict === 'failed')
               .map(({ evidence }) => evidence)
@@ -172,6 +183,10 @@ describe('tidemark conformance on the engine aws-iot', function () {
 
 function on(topics: RegExp): (message: DeviceMessage) => boolean {
   return ({ topic }) => topics.test(topic)
+}
+
+function elsewhere(payload: Buffer): Buffer {
+  return Buffer.from(payload.toString().replace(/("pos":"[\w-]{8}\.\d+\.)[\w-]{4}/, '$1zzzz'))
 }
 
 function to(prefix: string): (message: DeviceMessage, clientId: string) => boolean {

@@ -18,6 +18,8 @@ export interface Switches {
   reorder: number
   /** Deliveries that never come. AWS may do so at QoS 0, and at QoS 1 after an hour of trying, which is not waited for here. */
   lose: (message: DeviceMessage, clientId: string) => boolean
+  /** What becomes of a delivery: for a bridge that takes something else than it was sent. */
+  alter: (message: DeviceMessage, clientId: string) => DeviceMessage
   /** How long AWS keeps a session and what waits in it: an hour, if the account says nothing else. */
   sessionMs: number
   /** No policy is asked: what an account is like whose role and session policies allow everything. */
@@ -54,6 +56,7 @@ export class DeviceGateway {
     duplicate: false,
     reorder: 0,
     lose: () => false,
+    alter: (message) => message,
     sessionMs: 3_600_000,
     unjudged: false,
   }
@@ -256,11 +259,12 @@ export class DeviceGateway {
     if (!kept.clean) kept.queue.push(message)
   }
 
-  #deliver(kept: Kept, message: DeviceMessage): void {
+  #deliver(kept: Kept, sent: DeviceMessage): void {
     const { connection } = kept
     const { switches } = this
-    if (!connection?.may('iot:Receive', 'topic', message.topic)) return
-    if (switches.lose(message, connection.clientId)) return
+    if (!connection?.may('iot:Receive', 'topic', sent.topic)) return
+    if (switches.lose(sent, connection.clientId)) return
+    const message = switches.alter(sent, connection.clientId)
     const send = (): void => {
       if (message.qos === 1) kept.open.add(message)
       connection.deliver(message, () => void kept.open.delete(message))
