@@ -78,6 +78,9 @@ export class Trace {
 /** The JSON of a header begins with `{"`; cut off somewhere it is one still. */
 const jwt = /\beyJ[\w-]{8,}(?:\.[\w-]*){0,2}/g
 
+/** What a URL of AWS is signed by. */
+const signed = /\bx-amz-(?:credential|signature|security-token|customauthorizer-signature)=[^&"\s…]*/gi
+
 export function withoutTokens(text: string): string {
-  return text.replaceAll(jwt, '(a token)')
+  return text.replaceAll(jwt, '(a token)').replaceAll(signed, '(a signature)')
 }

@@ -2,7 +2,6 @@
 import type { Attempt } from './attempt.ts'
 
 export type Engine = 'self-hosted' | 'aws-iot'
-export const knownEngines: readonly Engine[] = ['self-hosted', 'aws-iot']
 
 /** What a check needs of the deployment; `mqtt` is whichever of `tcp` and `ws` was chosen. */
 export type Need = 'mqtt' | 'tcp' | 'ws' | 'http' | 'second user' | 'space' | 'short token'
@@ -48,9 +47,6 @@ export function short(text: string | undefined, length = 200): string {
   const whole = text ?? 'nothing'
   return whole.length > length ? `${whole.slice(0, length)}…` : whole
 }
-
-/** Why a clause of the broker's acknowledgements and sessions does not hold where AWS IoT Core carries the connections. */
-export const awsCarriesConnections = 'AWS IoT Core carries the connections there: acknowledgement, sessions and order are its own'
 
 /** A check of these clauses, separated by spaces. */
 export function check(

@@ -1,5 +1,6 @@
 /** The deployment that is looked at: where it is, who may use it, and what it says of itself. */
 import { Trace, withoutTokens } from './arrivals.ts'
+import type { Admission } from './below-root.ts'
 import { short, type Engine } from './check.ts'
 import { dial } from './dial.ts'
 import { Http, reasonOf } from './http.ts'
@@ -16,7 +17,6 @@ export interface DeploymentOptions {
   readonly ws: string | undefined
   /** The way that the checks go; without it MQTT over TCP, where there is some. */
   readonly door: Door | undefined
-  readonly engine: Engine
   /** How long each step of a check may take. */
   readonly timeoutMs: number
   readonly user: string
@@ -58,6 +58,8 @@ export type Limits = typeof defaultLimits
 
 export interface Deployment {
   readonly options: DeploymentOptions
+  /** What carries the connections, as the exchange tells it. */
+  readonly engine: Engine
   readonly http: Http | undefined
   readonly tcp: string | undefined
   readonly ws: string | undefined
@@ -80,6 +82,7 @@ export async function survey(options: DeploymentOptions, root: string): Promise<
   const first = await userOf(options.user, options, http)
   const second = options.second === undefined ? undefined : await userOf(options.second, options, http)
   if (second?.user.uid === first.user.uid) throw new Unusable(`${options.user} and ${options.second} are the same user, ${first.user.uid}`)
+  if (engineOf(first.exchanged) === 'aws-iot') return await atAws(options, { root, http, first, second: second?.user })
   const told = first.exchanged?.['mqtt_url']
   const tcp = options.tcp ?? (typeof told === 'string' ? told : undefined)
   const ws = options.ws ?? (options.http === undefined ? undefined : `${options.http.replace(/^http/, 'ws')}/mqtt`)
@@ -90,16 +93,67 @@ export async function survey(options: DeploymentOptions, root: string): Promise<
   if (mqtt !== undefined) await mustTake(mqtt, first.user, timeoutMs)
   return {
     options,
+    engine: 'self-hosted',
     http,
     tcp,
     ws,
     mqtt,
     first: first.user,
     second: second?.user,
-    limits: { ...defaultLimits, ...(first.exchanged?.['limits'] as Partial<Limits> | undefined) },
+    limits: limitsOf(first.exchanged),
     root,
     retained: new Map(),
   }
+}
+
+/** MQTT is where the signed URL of each client leads [P-10.30]. */
+async function atAws(
+  options: DeploymentOptions,
+  parts: { root: string; http: Http | undefined; first: Exchanged; second: User | undefined },
+): Promise<Deployment> {
+  const { root, http, first, second } = parts
+  const { door, timeoutMs } = options
+  if (door === 'tcp') throw new Unusable('AWS IoT Core carries the connections here, over WebSocket only')
+  if (options.tcp !== undefined || options.ws !== undefined)
+    throw new Unusable('AWS IoT Core carries the connections here: token exchange says where, for each client')
+  const admission = admissionOf(first.exchanged)
+  if (!admission) throw new Unusable('token exchange names AWS IoT Core, and does not say how to get in')
+  const mqtt = door === 'http' ? undefined : new URL(admission.url).origin
+  if (mqtt !== undefined) await mustLetIn(admission, timeoutMs)
+  const limits = limitsOf(first.exchanged)
+  return { options, engine: 'aws-iot', http, tcp: undefined, ws: mqtt, mqtt, first: first.user, second, limits, root, retained: new Map() }
+}
+
+async function mustLetIn(admission: Admission, timeoutMs: number): Promise<void> {
+  const { origin } = new URL(admission.url)
+  const socket = await dial(admission.url, timeoutMs).catch((error: unknown) => {
+    throw new Unusable(`${origin} does not open the URL of token exchange: ${messageOf(error)}`, { cause: error })
+  })
+  const wire = new Wire(socket, { name: '', trace: new Trace(), timeoutMs, retained: () => {}, admission })
+  try {
+    await wire.connect(connectPacket({ clientId: admission.clientId }))
+  } catch (error) {
+    throw new Unusable(`${origin} closes before CONNACK: ${messageOf(error)}`, { cause: error })
+  } finally {
+    wire.cut()
+  }
+}
+
+/** How a client gets into AWS IoT Core, by the answer of an exchange. */
+export function admissionOf(exchanged: Json | undefined): Admission | undefined {
+  const { mqtt_url: url, access_token: token, client_id: client, mqtt } = exchanged ?? {}
+  const { client_id: clientId, root } = (mqtt ?? {}) as Json
+  const texts = [url, token, client, clientId, root]
+  if (!texts.every((text) => typeof text === 'string' && text !== '') || !URL.canParse(url as string)) return undefined
+  return { url, token, client, clientId, root } as Admission
+}
+
+function engineOf(exchanged: Json | undefined): Engine {
+  return (exchanged?.['mqtt'] as Json | undefined)?.['engine'] === 'aws-iot' ? 'aws-iot' : 'self-hosted'
+}
+
+function limitsOf(exchanged: Json | undefined): Limits {
+  return { ...defaultLimits, ...(exchanged?.['limits'] as Partial<Limits> | undefined) }
 }
 
 async function mustBeReady(http: Http): Promise<void> {
@@ -114,11 +168,13 @@ async function mustBeReady(http: Http): Promise<void> {
   if (answer.status !== 200) throw new Unusable(`${http.url} is not ready: it answers ${answer.status} ${short(answer.text)}`)
 }
 
-async function userOf(
-  name: string,
-  options: DeploymentOptions,
-  http: Http | undefined,
-): Promise<{ readonly user: User; readonly exchanged: Json | undefined }> {
+interface Exchanged {
+  readonly user: User
+  /** The answer of the exchange, where it was asked. */
+  readonly exchanged: Json | undefined
+}
+
+async function userOf(name: string, options: DeploymentOptions, http: Http | undefined): Promise<Exchanged> {
   const token = await options.token(name).catch((error: unknown) => {
     throw new Unusable(messageOf(error), { cause: error })
   })
@@ -129,6 +185,8 @@ async function userOf(
   const { access_token: exchanged, scope, error, error_description: reason } = answer.json
   if (answer.status === 400 || answer.status === 401)
     throw new Unusable(`the server refuses the token of ${name}: ${withoutTokens(JSON.stringify(reason ?? error ?? answer.status))}`)
+  if (answer.status === 503)
+    throw new Unusable(`${http.url}/v1/token cannot exchange now: ${withoutTokens(JSON.stringify(reason ?? error ?? answer.status))}`)
   const uid = typeof exchanged === 'string' ? claimOf(exchanged, 'sub') : undefined
   if (answer.status !== 200 || uid === undefined)
     throw new Unusable(`${http.url}/v1/token answers ${answer.status} with what is no token exchange`)

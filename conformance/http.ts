@@ -1,5 +1,5 @@
 /** HTTP requests with a bound, and what they were answered. */
-import type { Trace } from './arrivals.ts'
+import { withoutTokens, type Trace } from './arrivals.ts'
 import { Broken, must, short } from './check.ts'
 import { objectOf, type Json } from './wire.ts'
 
@@ -39,7 +39,7 @@ export class Http {
       const all = { connection: 'close', ...headers }
       const response = await fetch(url, { method, headers: all, redirect: 'manual', signal, ...(body === undefined ? {} : { body }) })
       const text = await response.text()
-      trace.add(`← ${response.status} ${short(text, 160)}`)
+      trace.add(`← ${response.status} ${short(withoutTokens(text), 160)}`)
       return { status: response.status, headers: response.headers, text, json: objectOf(text) ?? {} }
     } catch (error) {
       throw new Broken(`${method} ${url.pathname} was not answered: ${reasonOf(error)}`, { cause: error })

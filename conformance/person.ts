@@ -1,8 +1,10 @@
 /** A user of the deployment within one check: connects, asks and puts, and notes what must be removed again. */
+import { setTimeout as wait } from 'node:timers/promises'
 import { Broken, must } from './check.ts'
+import type { Admission } from './below-root.ts'
 import type { Trace } from './arrivals.ts'
 import { connectPacket, type ConnectOptions } from './connect-packet.ts'
-import { exchangeForm, type Deployment, type User } from './deployment.ts'
+import { admissionOf, exchangeForm, type Deployment, type User } from './deployment.ts'
 import { dial } from './dial.ts'
 import { EventReader } from './event-reader.ts'
 import { mustAnswer, reasonOf, type Answer, type Question } from './http.ts'
@@ -36,6 +38,8 @@ export class Person {
   readonly place: string
   /** The same, below the stream. */
   readonly below: string
+  /** AWS IoT Core carries the connections. */
+  readonly isAws: boolean
   readonly #parts: PersonParts
   readonly #wires: Wire[] = []
   readonly #readers: EventReader[] = []
@@ -44,6 +48,7 @@ export class Person {
   constructor(parts: PersonParts) {
     const { user, levels } = parts
     this.#parts = parts
+    this.isAws = parts.deployment.engine === 'aws-iot'
     this.uid = user.uid
     this.token = user.token
     this.scope = user.scope
@@ -54,16 +59,22 @@ export class Person {
 
   /** A connection on which nothing was sent yet. */
   async dial(url = this.#parts.deployment.mqtt): Promise<Wire> {
-    const { deployment, trace, user } = this.#parts
-    const { timeoutMs } = deployment.options
     must(url !== undefined, 'there is no address for MQTT')
-    const socket = await dial(url, timeoutMs).catch((error: unknown) => {
-      throw new Broken(`${url} cannot be reached: ${reasonOf(error)}`, { cause: error })
-    })
-    const name = `${user.name}${this.#wires.length === 0 ? '' : `'${this.#wires.length + 1}`}`
-    const wire = new Wire(socket, { name, trace, timeoutMs, retained: (topic) => this.#noteRetained(topic) })
-    this.#wires.push(wire)
-    return wire
+    if (this.isAws) return await this.dialAws(await this.admission())
+    return await this.#dial(url)
+  }
+
+  /** The same, by a URL of AWS IoT Core. */
+  async dialAws(admission: Admission): Promise<Wire> {
+    return await this.#dial(admission.url, admission)
+  }
+
+  /** How a client of this name gets into AWS IoT Core. */
+  async admission(clientId = this.newClientId(), token = this.token, scope = ''): Promise<Admission> {
+    const more = { client_id: clientId, ...(scope === '' ? {} : { scope }) }
+    const admission = admissionOf(mustAnswer(await this.exchange(more, token), 200, 'the exchange').json)
+    must(admission !== undefined, 'the exchange does not say how to get into AWS IoT Core')
+    return admission
   }
 
   /** CONNECT and its CONNACK, whatever it says; the token is the user's own. */
@@ -71,8 +82,16 @@ export class Person {
     const { clean = true, clientId = this.newClientId(), token = this.token, will } = options
     if (!clean) this.#keptSessions.add(clientId)
     if (will?.retain === true) this.#noteRetained(will.topic)
+    if (this.isAws) return await this.#knockAws({ ...options, clean }, await this.admission(clientId, token ?? this.token))
     const wire = await this.dial()
     const { returnCode = 0, sessionPresent } = await wire.connect(connectPacket({ ...options, clean, clientId, token }))
+    return { wire, returnCode, sessionPresent }
+  }
+
+  async #knockAws(options: ConnectOptions, admission: Admission): ReturnType<Person['knock']> {
+    const wire = await this.dialAws(admission)
+    const { clientId } = admission
+    const { returnCode = 0, sessionPresent } = await wire.connect(connectPacket({ ...options, clientId, token: null }))
     return { wire, returnCode, sessionPresent }
   }
 
@@ -95,7 +114,9 @@ export class Person {
   }
 
   newClientId(): string {
-    return `${this.#parts.deployment.root}-${Math.random().toString(36).slice(2, 10)}`
+    const own = Math.random().toString(36).slice(2, 10)
+    // It stands in a policy there, which has little room.
+    return this.isAws ? own : `${this.#parts.deployment.root}-${own}`
   }
 
   /** An entry id of the check's own: ids are remembered for days [P-9.5]. */
@@ -115,6 +136,19 @@ export class Person {
   /** A page of the check's own entries, or as asked; throws `Broken` where it is refused. */
   async entries(query: Readonly<Record<string, string>> = {}): Promise<Page> {
     return await this.#page('entries', query)
+  }
+
+  /**
+   * The check's own entries after so many publishes on the plain door: as they stand when the last one was acknowledged. AWS
+   * acknowledges by itself (P-20.2); there, when the log has so many, or at the end of the time.
+   */
+  async logged(count: number): Promise<Page> {
+    const deadlineMs = Date.now() + this.#parts.deployment.options.timeoutMs
+    for (;;) {
+      const page = await this.entries()
+      if (!this.isAws || page.entries.length >= count || Date.now() >= deadlineMs) return page
+      await wait(100)
+    }
   }
 
   async state(query: Readonly<Record<string, string>> = {}): Promise<Page> {
@@ -175,6 +209,18 @@ export class Person {
     const all = { topic: `${this.below}/#`, ...query }
     const answer = await this.ask(`/v1/streams/${pathOf(this.stream)}/${route}`, { query: all })
     return mustAnswer(answer, 200, route).json as unknown as Page
+  }
+
+  async #dial(url: string, admission?: Admission): Promise<Wire> {
+    const { deployment, trace, user } = this.#parts
+    const { timeoutMs } = deployment.options
+    const socket = await dial(url, timeoutMs).catch((error: unknown) => {
+      throw new Broken(`${new URL(url).host} cannot be reached: ${reasonOf(error)}`, { cause: error })
+    })
+    const name = `${user.name}${this.#wires.length === 0 ? '' : `'${this.#wires.length + 1}`}`
+    const wire = new Wire(socket, { name, trace, timeoutMs, retained: (topic) => this.#noteRetained(topic), admission })
+    this.#wires.push(wire)
+    return wire
   }
 
   #noteRetained(topic: string): void {

@@ -34,8 +34,9 @@ export interface Outcome {
   readonly left: string | undefined
 }
 
-/** As many steps as the longest check has, and a token that expires in between. */
+/** As many steps as the longest check has, and what only time brings: a token that expires in between, or `at`. */
 const stepsMax = 8
+const waitsMs = 45_000
 
 /** Throws `Unusable` where the deployment cannot be looked at. */
 export async function runChecks(options: RunOptions): Promise<Outcome> {
@@ -61,7 +62,7 @@ export async function runChecks(options: RunOptions): Promise<Outcome> {
 
 async function judge(check: Check, number: number, deployment: Deployment): Promise<Result> {
   const { clauses, title } = check
-  const differs = check.engines[deployment.options.engine]
+  const differs = check.engines[deployment.engine]
   if (differs !== undefined) return { clauses, title, verdict: 'not applicable', evidence: differs, trace: [] }
   const lacking = check.needs.map((need) => lacks(need, deployment)).find((lack) => lack !== undefined)
   if (lacking !== undefined) return { clauses, title, verdict: 'not tried', evidence: lacking, trace: [] }
@@ -73,7 +74,7 @@ async function judge(check: Check, number: number, deployment: Deployment): Prom
 }
 
 async function verdictOf(check: Check, attempt: Attempt): Promise<{ verdict: Verdict; evidence: string }> {
-  const boundMs = stepsMax * attempt.timeoutMs + 20_000
+  const boundMs = stepsMax * attempt.timeoutMs + waitsMs
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Broken(`the check did not come to its end within ${boundMs / 1_000} s`)), boundMs)
@@ -93,7 +94,7 @@ async function verdictOf(check: Check, attempt: Attempt): Promise<{ verdict: Ver
 
 /** Why a check cannot be tried, if so. */
 function lacks(need: Need, deployment: Deployment): string | undefined {
-  const { http, tcp, ws, mqtt, second, options } = deployment
+  const { http, tcp, ws, mqtt, second, options, engine } = deployment
   const there: Readonly<Record<Need, boolean>> = {
     mqtt: mqtt !== undefined,
     tcp: tcp !== undefined,
@@ -103,6 +104,7 @@ function lacks(need: Need, deployment: Deployment): string | undefined {
     space: options.space !== undefined,
     'short token': options.shortToken !== undefined,
   }
+  if (need === 'tcp' && engine === 'aws-iot') return 'it needs MQTT over TCP, which AWS IoT Core does not offer to these clients'
   return there[need] ? undefined : lackings[need]
 }
 
@@ -142,8 +144,10 @@ function isMessage(topic: string): boolean {
   return /^(?:outbox|inbox)\//.test(topic)
 }
 
-async function removeAll(person: Person, topics: readonly string[], { mqtt }: Deployment): Promise<void> {
-  const wire = mqtt === undefined ? undefined : await person.connect()
+async function removeAll(person: Person, topics: readonly string[], { mqtt, http, engine }: Deployment): Promise<void> {
+  // Where AWS carries the connections nothing may be retained but by a put.
+  const isByHttp = mqtt === undefined || (engine === 'aws-iot' && http !== undefined)
+  const wire = isByHttp ? undefined : await person.connect()
   for (const topic of topics) {
     if (wire) await wire.publish(topic, '', { retain: true })
     else {

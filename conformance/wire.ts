@@ -10,7 +10,8 @@ import {
   type Packet,
   type QoS,
 } from 'mqtt-packet'
-import { Arrivals, within, type Trace } from './arrivals.ts'
+import { Arrivals, within, withoutTokens, type Trace } from './arrivals.ts'
+import { inward, outward, type Admission } from './below-root.ts'
 import { Broken, must, short } from './check.ts'
 
 export interface PublishOptions {
@@ -43,6 +44,8 @@ export interface WireParts {
   readonly timeoutMs: number
   /** Told of every retained message that is published, so that it can be removed at the end. */
   readonly retained: (topic: string) => void
+  /** Where AWS IoT Core carries the connection. Topics here and in checks are without the root. */
+  readonly admission?: Admission | undefined
 }
 
 export class Wire {
@@ -50,6 +53,7 @@ export class Wire {
   /** Resolves when the connection is over, whoever ended it. */
   readonly closed: Promise<void>
   isClosed = false
+  /** As it stands in reply topics and entries. */
   clientId = ''
   /** Whether messages with QoS 1 are acknowledged as they come. */
   acknowledges = true
@@ -89,14 +93,12 @@ export class Wire {
   }
 
   send(packet: Packet): void {
-    this.#note(`→ ${describe(packet)}`)
-    this.#write(generate(packet))
+    this.#write(generate(this.#outward(packet)))
   }
 
   /** Several packets in one write. */
   sendTogether(...packets: Packet[]): void {
-    for (const packet of packets) this.#note(`→ ${describe(packet)}`)
-    this.#write(Buffer.concat(packets.map((packet) => generate(packet))))
+    this.#write(Buffer.concat(packets.map((packet) => generate(this.#outward(packet)))))
   }
 
   /** Bytes that no packet generator would make. */
@@ -107,7 +109,7 @@ export class Wire {
 
   /** Sends CONNECT and resolves with the CONNACK, whatever it says. */
   async connect(connect: IConnectPacket): Promise<IConnackPacket> {
-    this.clientId = connect.clientId
+    this.clientId = this.#parts.admission?.client ?? connect.clientId
     this.send(connect)
     return await this.connack()
   }
@@ -173,21 +175,23 @@ export class Wire {
   }
 
   /** The next message, taken: any, that on this topic, or the next that matches. */
-  async message(which: string | ((message: Message) => boolean) = () => true, what?: string): Promise<Message> {
+  async message(which: string | ((message: Message) => boolean) = () => true, what?: string, timeoutMs?: number): Promise<Message> {
     const matches = typeof which === 'string' ? ({ topic }: Message): boolean => topic === which : which
     const packet = await this.packets.take(
       (candidate): candidate is IPublishPacket => candidate.cmd === 'publish' && matches(messageOf(candidate)),
       what ?? (typeof which === 'string' ? `a message on ${which}` : 'a message'),
+      timeoutMs,
     )
     return messageOf(packet)
   }
 
   /** The next message whose payload is a JSON object that matches, taken. */
-  async json(matches: (json: Json, topic: string) => boolean, what: string): Promise<JsonMessage> {
-    const message = await this.message((candidate) => {
+  async json(matches: (json: Json, topic: string) => boolean, what: string, timeoutMs?: number): Promise<JsonMessage> {
+    const isWanted = (candidate: Message): boolean => {
       const json = objectOf(candidate.text)
       return json !== undefined && matches(json, candidate.topic)
-    }, what)
+    }
+    const message = await this.message(isWanted, what, timeoutMs)
     return { ...message, json: objectOf(message.text) ?? {} }
   }
 
@@ -251,7 +255,16 @@ export class Wire {
     this.#note(`← ${describe(packet)}`)
     if (packet.cmd === 'publish' && packet.qos === 1 && this.acknowledges && !this.isClosed)
       this.#write(generate({ cmd: 'puback', messageId: packet.messageId ?? 0 }))
-    this.packets.add(packet)
+    const { admission } = this.#parts
+    for (const one of admission ? inward(packet, admission) : [packet]) this.packets.add(one)
+  }
+
+  /** As it goes out, which is noted. */
+  #outward(packet: Packet): Packet {
+    const { admission } = this.#parts
+    const wire = admission ? outward(packet, admission) : packet
+    this.#note(`→ ${describe(wire)}`)
+    return wire
   }
 
   #write(bytes: Uint8Array): void {
@@ -287,7 +300,7 @@ function describe(packet: Packet): string {
   if (packet.cmd === 'connack') return `${name} ${packet.returnCode ?? 0}${packet.sessionPresent ? ' session present' : ''}`
   if (packet.cmd === 'publish') {
     const flags = [`qos ${packet.qos}`, packet.retain ? 'retain' : '', packet.dup ? 'dup' : ''].filter((flag) => flag !== '')
-    const payload = packet.topic === 'auth/renew' ? '(a token)' : short(Buffer.from(packet.payload).toString(), 100)
+    const payload = packet.topic === 'auth/renew' ? '(a token)' : short(withoutTokens(Buffer.from(packet.payload).toString()), 100)
     return `${name} ${short(packet.topic, 80)} ${flags.join(' ')} ${payload}`
   }
   if (packet.cmd === 'subscribe') return `${name} ${packet.subscriptions.map(({ topic }) => topic).join(', ')}`

@@ -1,6 +1,5 @@
 /** `tidemark conformance`: what the protocol says, tried on a deployment from outside. */
 import { InvalidArgumentError, type Command } from 'commander'
-import { knownEngines, type Engine } from '../../conformance/check.ts'
 import { Unusable, type Door } from '../../conformance/deployment.ts'
 import { checksOf, countsOf, jsonOf, rowOf, summaryOf } from '../../conformance/report.ts'
 import { runChecks } from '../../conformance/run.ts'
@@ -19,7 +18,6 @@ interface ConformanceOptions {
   readonly mqttUrl?: string
   readonly wsUrl?: string
   readonly door?: Door
-  readonly engine: Engine
   readonly only?: readonly string[]
   readonly timeout: number
   readonly parallel: number
@@ -40,7 +38,6 @@ export function define(command: Command): void {
     .option('--mqtt-url <URL>', 'where MQTT is; default what the exchange tells clients')
     .option('--ws-url <URL>', 'where MQTT over WebSocket is; default /mqtt of HTTP')
     .option('--door <DOOR>', 'only checks over tcp, ws or http; MQTT goes that way', choice<Door>(doors))
-    .option('--engine <ENGINE>', `what carries the connections: ${knownEngines.join(' or ')}`, choice<Engine>(knownEngines), 'self-hosted')
     .option('--only <CLAUSE>', 'a chapter or a clause, like P-4 or P-4.2; may be given several times', collect)
     .option('--timeout <SECONDS>', 'how long each step may take', number(0.2, 60), 5)
     .option('--parallel <N>', 'how many checks at a time', number(1, 20), 4)
@@ -61,7 +58,6 @@ async function conformance(given: string, options: ConformanceOptions): Promise<
     ...addresses(given, options),
     checks,
     door,
-    engine: options.engine,
     timeoutMs: options.timeout * 1_000,
     parallel: options.parallel,
     told: (result) => void (isJson || process.stdout.write(rowOf(result))),

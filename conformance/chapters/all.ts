@@ -1,5 +1,7 @@
 /** All checks, in the order of the protocol's chapters. */
 import type { Check } from '../check.ts'
+import { awsClients } from './aws-clients.ts'
+import { awsIot } from './aws-iot.ts'
 import { conditions } from './conditions.ts'
 import { connections } from './connections.ts'
 import { entries } from './entries.ts'
@@ -42,4 +44,6 @@ export const allChecks: readonly Check[] = [
   ...messages,
   ...events,
   ...sessionList,
+  ...awsClients,
+  ...awsIot,
 ]

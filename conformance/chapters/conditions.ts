@@ -1,38 +1,45 @@
 /** Chapter 9: state, ids and conditions. */
 import type { Attempt } from '../attempt.ts'
 import { check, must, NotTried, same, type Check } from '../check.ts'
+import { onAws } from '../differences.ts'
 import { mustAnswer, mustRefuse } from '../http.ts'
 import { other, partsOf, positionOf } from '../positions.ts'
 
 export const conditions: readonly Check[] = [
-  check('P-9.1', 'every door shows the same state', ['mqtt', 'http'], async ({ me }) => {
-    const writer = await me.connect()
-    for (const [level, text] of [
-      ['a', '1'],
-      ['b', '1'],
-      ['a', '2'],
-      ['c', '1'],
-      ['b', ''],
-    ] as const)
-      await writer.publish(`${me.place}/${level}`, text === '' ? '' : `${level}${text}`, { retain: true })
-    const wanted = ['a2', 'c1']
-    const state = await me.state()
-    same(
-      state.entries.map(({ text }) => text),
-      wanted,
-      'the state over HTTP',
-    )
-    const plain = await me.listen(`${me.place}/#`)
-    same([(await plain.message()).text, (await plain.message()).text].sort(), wanted, 'the retained messages')
-    const snapshot = await me.listen(`sync@snapshot/${me.place}/#`)
-    const shown = [await snapshot.json((json) => 'id' in json, 'state'), await snapshot.json((json) => 'id' in json, 'state')]
-    same(
-      shown.map(({ json }) => json['pos']),
-      state.entries.map(({ pos }) => pos),
-      'the snapshot, beside HTTP',
-    )
-    return 'HTTP, retained messages and snapshot: a2 and c1'
-  }),
+  check(
+    'P-9.1',
+    'every door shows the same state',
+    ['mqtt', 'http'],
+    async ({ me }) => {
+      const writer = await me.connect()
+      for (const [level, text] of [
+        ['a', '1'],
+        ['b', '1'],
+        ['a', '2'],
+        ['c', '1'],
+        ['b', ''],
+      ] as const)
+        await writer.publish(`${me.place}/${level}`, text === '' ? '' : `${level}${text}`, { retain: true })
+      const wanted = ['a2', 'c1']
+      const state = await me.state()
+      same(
+        state.entries.map(({ text }) => text),
+        wanted,
+        'the state over HTTP',
+      )
+      const plain = await me.listen(`${me.place}/#`)
+      same([(await plain.message()).text, (await plain.message()).text].sort(), wanted, 'the retained messages')
+      const snapshot = await me.listen(`sync@snapshot/${me.place}/#`)
+      const shown = [await snapshot.json((json) => 'id' in json, 'state'), await snapshot.json((json) => 'id' in json, 'state')]
+      same(
+        shown.map(({ json }) => json['pos']),
+        state.entries.map(({ pos }) => pos),
+        'the snapshot, beside HTTP',
+      )
+      return 'HTTP, retained messages and snapshot: a2 and c1'
+    },
+    onAws.retain,
+  ),
   check('P-9.4', 'the same id in another stream is another id', ['http'], async ({ me, deployment }) => {
     const id = `id-${deployment.root}`
     const { pos } = await me.append('x', { id, text: 'x' })

@@ -2,10 +2,9 @@
 import { connect as connectTcp } from 'node:net'
 import { generate, type Packet } from 'mqtt-packet'
 import type { Attempt } from '../attempt.ts'
-import { awsCarriesConnections, check, must, NotApplicable, same, type Check } from '../check.ts'
+import { check, must, NotApplicable, same, type Check } from '../check.ts'
+import { onAws } from '../differences.ts'
 import { connectPacket } from '../connect-packet.ts'
-
-const aws = { 'aws-iot': awsCarriesConnections }
 
 export const connections: readonly Check[] = [
   check('P-7.11', 'a connection that does not begin with CONNECT is closed', ['mqtt'], async ({ me }) => {
@@ -47,7 +46,7 @@ export const connections: readonly Check[] = [
       same((await me.knock({ protocolVersion: 3, clientId: me.newClientId().slice(-23) })).returnCode, 0, 'CONNACK of level 3')
       return 'level 6: CONNACK 1, level 3: CONNACK 0'
     },
-    aws,
+    onAws.connect,
   ),
   check(
     'P-7.14',
@@ -66,7 +65,7 @@ export const connections: readonly Check[] = [
       same((await me.knock({ clientId: 'x'.repeat(limits.clientIdBytesMax) })).returnCode, 0, `CONNACK of ${limits.clientIdBytesMax} bytes`)
       return `empty and ${limits.clientIdBytesMax + 1} bytes: CONNACK 2; ${limits.clientIdBytesMax} bytes: 0`
     },
-    aws,
+    onAws.connect,
   ),
   check(
     'P-7.18',
@@ -78,7 +77,7 @@ export const connections: readonly Check[] = [
       await wire.message(`${me.place}/x`)
       return 'CONNACK 0, and it publishes and hears'
     },
-    aws,
+    onAws.connect,
   ),
   check(
     'P-7.16 P-12.10',
@@ -88,7 +87,7 @@ export const connections: readonly Check[] = [
       for (const token of ['nonsense', `${me.token}x`]) same((await me.knock({ token })).returnCode, 4, 'CONNACK')
       return 'a word and a spoilt token: CONNACK 4'
     },
-    aws,
+    onAws.connect,
   ),
   check(
     'P-7.16',
@@ -104,7 +103,7 @@ export const connections: readonly Check[] = [
       same(returnCode, 4, 'CONNACK')
       return 'CONNACK 4'
     },
-    aws,
+    onAws.connect,
   ),
   check(
     'P-7.17 P-10.22',
@@ -117,16 +116,22 @@ export const connections: readonly Check[] = [
       same((await me.knock({ clientId: me.newClientId(), token })).returnCode, 5, 'CONNACK of another client id')
       return 'its own client id: CONNACK 0, another: CONNACK 5'
     },
-    aws,
+    onAws.connect,
   ),
-  check('P-7.19', 'a connection that is silent for one and a half times its keep-alive is closed', ['mqtt'], async (attempt) => {
-    const wire = await attempt.me.connect({ keepalive: 1 })
-    const beganMs = Date.now()
-    await wire.mustClose('for its keep-alive')
-    const tookMs = Date.now() - beganMs
-    must(tookMs >= 1_000, `it was closed after ${tookMs} ms, before its keep-alive had passed`)
-    return `keep-alive 1 s: closed after ${(tookMs / 1_000).toFixed(1)} s`
-  }),
+  check(
+    'P-7.19',
+    'a connection that is silent for one and a half times its keep-alive is closed',
+    ['mqtt'],
+    async (attempt) => {
+      const wire = await attempt.me.connect({ keepalive: 1 })
+      const beganMs = Date.now()
+      await wire.mustClose('for its keep-alive')
+      const tookMs = Date.now() - beganMs
+      must(tookMs >= 1_000, `it was closed after ${tookMs} ms, before its keep-alive had passed`)
+      return `keep-alive 1 s: closed after ${(tookMs / 1_000).toFixed(1)} s`
+    },
+    onAws.keepAlive,
+  ),
   check(
     'P-7.20',
     'packets sent together with CONNECT take effect in order',
@@ -140,7 +145,7 @@ export const connections: readonly Check[] = [
       same((await wire.message()).text, 'together', 'the message')
       return 'CONNECT, SUBSCRIBE and PUBLISH in one write: the message comes back'
     },
-    aws,
+    onAws.connect,
   ),
   check(
     'P-7.13',
@@ -153,15 +158,21 @@ export const connections: readonly Check[] = [
       await wire.publish(`${me.place}/x`, 'x')
       return 'another user name: CONNACK 0, and the token counts'
     },
-    aws,
+    onAws.connect,
   ),
-  check('P-7.11 P-12.27', 'garbage on a connection harms no other one', ['tcp'], async (attempt) => {
-    const { me, deployment } = attempt
-    const neighbour = await me.connect()
-    await spill(attempt, new URL(deployment.tcp ?? ''))
-    await neighbour.publish(`${me.place}/x`, 'x')
-    return 'an HTTP request to the MQTT port is cut off, and a neighbour goes on'
-  }),
+  check(
+    'P-7.11 P-12.27',
+    'garbage on a connection harms no other one',
+    ['tcp'],
+    async (attempt) => {
+      const { me, deployment } = attempt
+      const neighbour = await me.connect()
+      await spill(attempt, new URL(deployment.tcp ?? ''))
+      await neighbour.publish(`${me.place}/x`, 'x')
+      return 'an HTTP request to the MQTT port is cut off, and a neighbour goes on'
+    },
+    onAws.webSocket,
+  ),
 ]
 
 /** Speaks HTTP to a port of MQTT, until that closes the connection. */

@@ -1,5 +1,6 @@
 /** Chapter 18: event streams. */
 import { check, must, same, type Check } from '../check.ts'
+import { onAws } from '../differences.ts'
 import { mustRefuse } from '../http.ts'
 import { other, partsOf, positionOf } from '../positions.ts'
 
@@ -76,15 +77,21 @@ export const events: readonly Check[] = [
     same([String(one.json['filter']), String(two.json['filter'])].sort(), [`${me.place}/a/#`, `${me.place}/b`], 'filter')
     return 'both events name their filter'
   }),
-  check('P-18.8', 'ephemeral messages come as events without an id of their own', ['mqtt', 'http'], async ({ me }) => {
-    const reader = await me.events([`${me.place}/#`])
-    await reader.next('at')
-    const wire = await me.connect()
-    await wire.publish(`${me.place}/x`, 'live', { qos: 0 })
-    const { id, json } = await reader.next('ephemeral')
-    same([id ?? null, json['text'], 'pos' in json], [null, 'live', false], 'id, text and pos')
-    return 'the event ephemeral, without id and pos'
-  }),
+  check(
+    'P-18.8',
+    'ephemeral messages come as events without an id of their own',
+    ['mqtt', 'http'],
+    async ({ me }) => {
+      const reader = await me.events([`${me.place}/#`])
+      await reader.next('at')
+      const wire = await me.connect()
+      await wire.publish(`${me.place}/x`, 'live', { qos: 0 })
+      const { id, json } = await reader.next('ephemeral')
+      same([id ?? null, json['text'], 'pos' in json], [null, 'live', false], 'id, text and pos')
+      return 'the event ephemeral, without id and pos'
+    },
+    onAws.qos0,
+  ),
   check('P-18.9 P-18.4', 'at comes first, and a place that cannot be served is answered by reset', ['http'], async ({ me }) => {
     const parts = partsOf((await me.append('x', { text: 'x' })).pos)
     const foreign = positionOf({ ...parts, epoch: other(parts.epoch) })
@@ -105,15 +112,21 @@ export const events: readonly Check[] = [
     same([json['code'], id ?? null], ['token-expired', null], 'code, and id')
     return 'closed with token-expired at the time'
   }),
-  check('P-18.5 P-2.7', 'events go on where the history or sync@ stopped, and the other way round', ['mqtt', 'http'], async ({ me }) => {
-    const { pos } = await me.append('x', { text: 'one' })
-    await me.append('x', { text: 'two' })
-    const reader = await me.events([`${me.place}/#@${pos}`])
-    const { id, json } = await reader.next('entry')
-    same(json['text'], 'two', 'the event after a position of HTTP')
-    await me.append('x', { text: 'three' })
-    const wire = await me.listen(`sync@${id}/${me.place}/#`)
-    same((await wire.json((found) => 'id' in found, 'the entry')).json['text'], 'three', 'by sync@ behind the id of an event')
-    return `from ${pos} by events to ${id}, and on by sync@`
-  }),
+  check(
+    'P-18.5 P-2.7',
+    'events go on where the history or sync@ stopped, and the other way round',
+    ['mqtt', 'http'],
+    async ({ me }) => {
+      const { pos } = await me.append('x', { text: 'one' })
+      await me.append('x', { text: 'two' })
+      const reader = await me.events([`${me.place}/#@${pos}`])
+      const { id, json } = await reader.next('entry')
+      same(json['text'], 'two', 'the event after a position of HTTP')
+      await me.append('x', { text: 'three' })
+      const wire = await me.listen(`sync@${id}/${me.place}/#`)
+      same((await wire.json((found) => 'id' in found, 'the entry')).json['text'], 'three', 'by sync@ behind the id of an event')
+      return `from ${pos} by events to ${id}, and on by sync@`
+    },
+    onAws.catchUp,
+  ),
 ]

@@ -43,6 +43,7 @@ export const history: readonly Check[] = [
         upToDate = page.upToDate
       }
       same(pages.flat(), [1, 2, 3, 4, 5, 6, 7], 'the pages')
+      if (me.isAws) return `${JSON.stringify(pages)}; sync@ is not offered here`
       const wire = await me.listen(`sync@${after}/${me.place}/#`)
       await me.append('n', { data: 8 })
       same((await wire.json((json) => 'id' in json, 'the next entry')).json['data'], 8, 'the next entry by sync@')

@@ -1,5 +1,6 @@
 /** Chapter 13: limits that can be reached from outside. */
 import { check, must, same, type Check } from '../check.ts'
+import { onAws } from '../differences.ts'
 import { mustAnswer } from '../http.ts'
 import { closesOnPublish, refusesFilter } from './topics.ts'
 
@@ -18,6 +19,7 @@ export const limits: readonly Check[] = [
       await closesOnPublish(me, `${deepest}/x`)
       return `${streamTopicLevelsMax} levels are delivered, one more is refused`
     },
+    onAws.levels,
   ),
   check(
     'P-13.3 P-1.19',
@@ -32,6 +34,7 @@ export const limits: readonly Check[] = [
       await closesOnPublish(me, `${longest}x`)
       return `${streamTopicBytesMax} bytes are delivered, one more is refused`
     },
+    onAws.names,
   ),
   check('P-13.6', 'a packet above packetBytesMax closes the connection', ['mqtt'], async ({ me, limits: { packetBytesMax } }) => {
     const wire = await me.connect()
@@ -74,6 +77,7 @@ export const limits: readonly Check[] = [
       same(await wire.subscribe(`${me.place}/again`), [1], 'SUBACK after an UNSUBSCRIBE')
       return `${subscriptionsPerConnectionMax} filters are granted, the next gets 0x80, until one is given up`
     },
+    onAws.filters,
   ),
   check('P-13.31 P-13.30', 'a page has at most as many entries as asked for', ['http'], async ({ me }) => {
     for (let data = 0; data < 3; data++) await me.append('x', { data })

@@ -1,10 +1,11 @@
 /** Chapter 15: messages between users; to oneself where there is no second user. */
 import type { Attempt } from '../attempt.ts'
 import { check, must, same, type Check } from '../check.ts'
+import { onAws } from '../differences.ts'
 import { mustAnswer, mustRefuse, type Answer } from '../http.ts'
 import { pathOf, type Person } from '../person.ts'
 import type { Json } from '../wire.ts'
-import { closesOnPublish } from './topics.ts'
+import { closesOnPublish, refusesFilter } from './topics.ts'
 
 export const messages: readonly Check[] = [
   check(
@@ -16,8 +17,10 @@ export const messages: readonly Check[] = [
       const reader = await other.listen(`${into}/#`)
       const writer = await me.connect()
       await writer.publish(`${out}/x`, 'hello')
+      // AWS acknowledges by itself; there the copy comes after the commit [P-20.8].
+      if (me.isAws) same((await reader.message()).topic, `${into}/x`, 'the live message')
       const [sent, received] = [await entriesBelow(me, out), await entriesBelow(other, into)]
-      same((await reader.message()).topic, `${into}/x`, 'the live message')
+      if (!me.isAws) same((await reader.message()).topic, `${into}/x`, 'the live message')
       same(received.map(shown), sent.map(shown), 'id, text, from and client in inbox and outbox')
       same([received.length, received[0]?.['from']], [1, me.uid], 'messages, and from')
       return `PUBACK, then ${String(received[0]?.['id'])} stands in both`
@@ -53,20 +56,28 @@ export const messages: readonly Check[] = [
     mustRefuse(await send(me, out, { text: 'x', retain: true, if: 'none' }), 400, 'bad-request', 'if')
     return 'both 400 bad-request'
   }),
-  check('P-15.9', 'an ephemeral message is shown in inbox and outbox, and kept in neither', ['mqtt', 'http'], async ({ me }) => {
-    const [out, into] = ways(me, me)
-    const reader = await me.listen(`${into}/#`, `${out}/#`)
-    const writer = await me.connect()
-    await writer.publish(`${out}/x`, 'now', { qos: 0 })
-    const topics = [(await reader.message()).topic, (await reader.message()).topic].sort()
-    same(topics, [`${into}/x`, `${out}/x`].sort(), 'the topics of the live messages')
-    same([await entriesBelow(me, into), await entriesBelow(me, out)], [[], []], 'inbox and outbox')
-    return 'live on both topics, and not in the history'
-  }),
+  check(
+    'P-15.9',
+    'an ephemeral message is shown in inbox and outbox, and kept in neither',
+    ['mqtt', 'http'],
+    async ({ me }) => {
+      const [out, into] = ways(me, me)
+      const reader = await me.listen(`${into}/#`, `${out}/#`)
+      const writer = await me.connect()
+      await writer.publish(`${out}/x`, 'now', { qos: 0 })
+      const topics = [(await reader.message()).topic, (await reader.message()).topic].sort()
+      same(topics, [`${into}/x`, `${out}/x`].sort(), 'the topics of the live messages')
+      same([await entriesBelow(me, into), await entriesBelow(me, out)], [[], []], 'inbox and outbox')
+      return 'live on both topics, and not in the history'
+    },
+    onAws.qos0,
+  ),
   check('P-15.10', 'two messages without an id are two messages', ['mqtt', 'http'], async ({ me }) => {
     const [out, into] = ways(me, me)
     const writer = await me.connect()
+    const reader = await me.listen(`sync/${into}/#`)
     for (const time of [1, 2]) await writer.publish(`${out}/x`, 'same', { messageId: time })
+    for (const time of [1, 2]) await reader.json((json) => 'id' in json, `message ${time} in the inbox`)
     const ids = (await entriesBelow(me, into)).map(({ id }) => id)
     must(ids.length === 2 && ids[0] !== ids[1], `the ids are ${ids.join(', ')}`)
     return ids.join(' and ')
@@ -74,8 +85,7 @@ export const messages: readonly Check[] = [
   check('P-15.1 P-1.5', 'nobody writes to the outbox of another user, or reads their inbox', ['mqtt', 'http'], async (attempt) => {
     const { me, strangerUid } = attempt
     mustRefuse(await send(me, `outbox/${strangerUid}/${me.uid}/x`, { text: 'x' }), 403, 'forbidden', 'a POST to another outbox')
-    const wire = await me.connect()
-    same(await wire.subscribe([`inbox/${strangerUid}/#`, `outbox/${strangerUid}/#`]), [0x80, 0x80], 'SUBACK')
+    for (const kind of ['inbox', 'outbox']) await refusesFilter(me, `${kind}/${strangerUid}/#`)
     return await foreignOutbox(attempt)
   }),
 ]

@@ -1,5 +1,6 @@
 /** Chapter 8: acknowledgement and order. */
 import { check, must, same, type Check } from '../check.ts'
+import { onAws } from '../differences.ts'
 import { mustAnswer } from '../http.ts'
 import { seqOf } from '../positions.ts'
 
@@ -36,35 +37,48 @@ export const order: readonly Check[] = [
       )
       return 'six publishes of three QoS and two doors in one write: in that order'
     },
+    onAws.order,
   ),
-  check('P-8.10', 'what was acknowledged before another publish was sent has the lower seq', ['mqtt', 'http'], async ({ me }) => {
-    const [one, two] = [await me.connect(), await me.putter()]
-    const positions: unknown[] = []
-    for (let round = 0; round < 3; round++) {
-      await one.publish(`${me.place}/x`, `mqtt ${round}`)
-      positions.push((await me.entries({ reverse: 'true', limit: '1' })).entries[0]?.['pos'])
-      positions.push((await two.putWell(`${me.place}/x`, { id: me.id(`put-${round}`), text: 'put' })).pos)
-      positions.push((await me.append('x', { text: 'http' })).pos)
-    }
-    const seqs = positions.map(seqOf)
-    must(
-      seqs.every((seq, at) => at === 0 || seq > (seqs[at - 1] as number)),
-      `the numbers are ${seqs.join(', ')}`,
-    )
-    return `in turns over MQTT, put and HTTP: ${seqs.join(', ')}`
-  }),
-  check('P-8.12', 'an ephemeral message comes after what its connection published before', ['mqtt'], async ({ me }) => {
-    const reader = await me.listen(`${me.place}/#`)
-    const writer = await me.connect()
-    for (let round = 0; round < 5; round++) {
-      writer.sendTogether(
-        writer.publishPacket(`${me.place}/x`, `durable ${round}`),
-        writer.publishPacket(`${me.place}/x`, `ephemeral ${round}`, { qos: 0 }),
+  check(
+    'P-8.10',
+    'what was acknowledged before another publish was sent has the lower seq',
+    ['mqtt', 'http'],
+    async ({ me }) => {
+      const [one, two] = [await me.connect(), await me.putter()]
+      const positions: unknown[] = []
+      for (let round = 0; round < 3; round++) {
+        await one.publish(`${me.place}/x`, `mqtt ${round}`)
+        positions.push((await me.entries({ reverse: 'true', limit: '1' })).entries[0]?.['pos'])
+        positions.push((await two.putWell(`${me.place}/x`, { id: me.id(`put-${round}`), text: 'put' })).pos)
+        positions.push((await me.append('x', { text: 'http' })).pos)
+      }
+      const seqs = positions.map(seqOf)
+      must(
+        seqs.every((seq, at) => at === 0 || seq > (seqs[at - 1] as number)),
+        `the numbers are ${seqs.join(', ')}`,
       )
-      same([(await reader.message()).text, (await reader.message()).text], [`durable ${round}`, `ephemeral ${round}`], `round ${round}`)
-    }
-    return 'five times durable, then ephemeral'
-  }),
+      return `in turns over MQTT, put and HTTP: ${seqs.join(', ')}`
+    },
+    onAws.acknowledgement,
+  ),
+  check(
+    'P-8.12',
+    'an ephemeral message comes after what its connection published before',
+    ['mqtt'],
+    async ({ me }) => {
+      const reader = await me.listen(`${me.place}/#`)
+      const writer = await me.connect()
+      for (let round = 0; round < 5; round++) {
+        writer.sendTogether(
+          writer.publishPacket(`${me.place}/x`, `durable ${round}`),
+          writer.publishPacket(`${me.place}/x`, `ephemeral ${round}`, { qos: 0 }),
+        )
+        same([(await reader.message()).text, (await reader.message()).text], [`durable ${round}`, `ephemeral ${round}`], `round ${round}`)
+      }
+      return 'five times durable, then ephemeral'
+    },
+    onAws.order,
+  ),
   check('P-8.13', 'a reader sees nothing that the history does not have', ['mqtt', 'http'], async ({ me }) => {
     const reader = await me.listen(`sync/${me.place}/#`)
     const writer = await me.connect()

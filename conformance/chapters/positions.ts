@@ -33,11 +33,13 @@ export const positions: readonly Check[] = [
       [first.pos],
       'what the history has before the next one',
     )
-    await wire.follow(`sync@${first.pos}/${me.place}/#`)
-    await wire.json((json, topic) => topic.startsWith('sync@') && json['pos'] === second.json['pos'], 'the second entry by sync@')
+    if (!me.isAws) {
+      await wire.follow(`sync@${first.pos}/${me.place}/#`)
+      await wire.json((json, topic) => topic.startsWith('sync@') && json['pos'] === second.json['pos'], 'the second entry by sync@')
+    }
     const events = await me.events([`${me.place}/#@${first.pos}`])
     same((await events.next('entry')).json['pos'], second.json['pos'], 'the first event after it')
-    return `${first.pos} in put reply, envelope, history and state; taken by sync@, after, if and from`
+    return `${first.pos} in put reply, envelope, history and state; taken by ${me.isAws ? '' : 'sync@, '}after, if and from`
   }),
   check('P-2.8', 'head is the newest entry', ['http'], async ({ me }) => {
     const { pos } = await me.append('head', { text: 'x' })

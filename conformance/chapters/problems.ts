@@ -1,5 +1,6 @@
 /** Chapter 12: errors. */
 import { check, must, same, type Check } from '../check.ts'
+import { onAws } from '../differences.ts'
 import type { Answer } from '../http.ts'
 
 /** Codes and their status, as the table of the chapter has them. */
@@ -78,6 +79,7 @@ export const problems: readonly Check[] = [
       }
       return `${topics.join(', ')}: the same code on both`
     },
+    onAws.deniedPublish,
   ),
 ]
 

@@ -1,8 +1,7 @@
 /** Chapter 4, publishing on the plain door. */
-import { awsCarriesConnections, check, must, same, type Check } from '../check.ts'
+import { check, must, same, type Check } from '../check.ts'
+import { onAws } from '../differences.ts'
 import { closesOnPublish } from './topics.ts'
-
-const aws = { 'aws-iot': awsCarriesConnections }
 
 export const publishing: readonly Check[] = [
   check(
@@ -17,7 +16,7 @@ export const publishing: readonly Check[] = [
       }
       return 'three times PUBACK, then the entry in the history'
     },
-    aws,
+    onAws.acknowledgement,
   ),
   check(
     'P-4.3 P-8.3',
@@ -39,7 +38,7 @@ export const publishing: readonly Check[] = [
       )
       return 'twice PUBLISH, twice PUBREC, one entry; the packet id is free after PUBCOMP'
     },
-    aws,
+    onAws.qos2,
   ),
   check(
     'P-4.3',
@@ -58,20 +57,26 @@ export const publishing: readonly Check[] = [
       same((await me.entries()).entries.length, 1, 'entries')
       return 'PUBLISH, cut, PUBLISH with DUP: one entry'
     },
-    aws,
+    onAws.qos2,
   ),
-  check('P-4.4', 'a QoS 0 publish with retain is stored', ['mqtt', 'http'], async ({ me }) => {
-    const wire = await me.connect()
-    await wire.publish(`${me.place}/x`, 'retained', { qos: 0, retain: true })
-    // What one connection publishes to one stream is appended in the order sent [P-8.9].
-    await wire.publish(`${me.place}/y`, 'after it')
-    same(
-      (await me.entries()).entries.map(({ text }) => text),
-      ['retained', 'after it'],
-      'the history',
-    )
-    return 'the history and the state have it'
-  }),
+  check(
+    'P-4.4',
+    'a QoS 0 publish with retain is stored',
+    ['mqtt', 'http'],
+    async ({ me }) => {
+      const wire = await me.connect()
+      await wire.publish(`${me.place}/x`, 'retained', { qos: 0, retain: true })
+      // What one connection publishes to one stream is appended in the order sent [P-8.9].
+      await wire.publish(`${me.place}/y`, 'after it')
+      same(
+        (await me.entries()).entries.map(({ text }) => text),
+        ['retained', 'after it'],
+        'the history',
+      )
+      return 'the history and the state have it'
+    },
+    onAws.retain,
+  ),
   check('P-4.5 P-12.12', 'a publish without a grant is not acknowledged, and closes the connection', ['mqtt'], ({ me, strangerUid }) =>
     closesOnPublish(me, `users/${strangerUid}/x`),
   ),
@@ -96,7 +101,7 @@ export const publishing: readonly Check[] = [
       must(!acknowledged.includes(2) && !acknowledged.includes(3), `acknowledged: ${acknowledged.join(', ')}`)
       return `one entry; PUBACKs for ${acknowledged.join(', ') || 'none'}`
     },
-    aws,
+    onAws.order,
   ),
   check(
     'P-4.6 P-7.20',
@@ -111,7 +116,7 @@ export const publishing: readonly Check[] = [
       same([...before, 5], ids, 'the order of the PUBACKs')
       return `packet ids ${ids.join(', ')} in one write, acknowledged in that order`
     },
-    aws,
+    onAws.acknowledgement,
   ),
   check('P-4.1 P-3.8', 'payloads pass untouched', ['mqtt'], async ({ me }) => {
     const wire = await me.listen(`${me.place}/#`)
@@ -121,8 +126,14 @@ export const publishing: readonly Check[] = [
     must(message.bytes.equals(bytes), `256 bytes came back as ${message.bytes.length} others`)
     return 'all 256 values of a byte came back'
   }),
-  check('P-4.29', '$acl and $erased of a stream are the server’s', ['mqtt'], async ({ me }) => {
-    await closesOnPublish(me, `${me.stream}/$erased`)
-    return await closesOnPublish(me, `${me.stream}/$acl`)
-  }),
+  check(
+    'P-4.29',
+    '$acl and $erased of a stream are the server’s',
+    ['mqtt'],
+    async ({ me }) => {
+      await closesOnPublish(me, `${me.stream}/$erased`)
+      return await closesOnPublish(me, `${me.stream}/$acl`)
+    },
+    onAws.names,
+  ),
 ]

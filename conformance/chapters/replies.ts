@@ -1,41 +1,40 @@
 /** Chapter 7, reply topics and renewal. */
-import { awsCarriesConnections, check, must, same, type Check } from '../check.ts'
+import { check, must, same, type Check } from '../check.ts'
+import { onAws } from '../differences.ts'
 import { connectPacket } from '../connect-packet.ts'
 import { seqOf } from '../positions.ts'
 import { refusesFilter } from './topics.ts'
 
-const aws = { 'aws-iot': awsCarriesConnections }
-
 export const replies: readonly Check[] = [
-  check('P-7.1', 'nothing on reply topics is kept for a session', ['mqtt'], async ({ me }) => {
-    const clientId = me.newClientId()
-    const wire = await me.putter({ clean: false, clientId })
-    await wire.putWell(`${me.place}/x`, { id: me.id('heard'), text: 'x' })
-    wire.publishNow(`put/${me.place}/x`, JSON.stringify({ id: me.id('unheard'), text: 'x' }))
-    wire.cut()
-    const { wire: back } = await me.knock({ clean: false, clientId })
-    await back.ping()
-    same(
-      back.unread().map(({ topic }) => topic),
-      [],
-      'what came on return',
-    )
-    return 'an answer that was missed does not come later'
-  }),
   check(
-    'P-7.2',
-    'reply topics of one’s own are granted, those of another client are not',
+    'P-7.1',
+    'nothing on reply topics is kept for a session',
     ['mqtt'],
     async ({ me }) => {
-      const wire = await me.connect()
-      const own = `reply/${wire.clientId}`
-      const codes = await wire.subscribe([`${own}/#`, `${own}/+`, `${own}/some-id`, `${own}/$ctl`])
-      must(!codes.includes(0x80), `SUBACK ${codes.join(' ')}`)
-      await refusesFilter(me, 'reply/+/x')
-      return await refusesFilter(me, 'reply/somebody-else/#')
+      const clientId = me.newClientId()
+      const wire = await me.putter({ clean: false, clientId })
+      await wire.putWell(`${me.place}/x`, { id: me.id('heard'), text: 'x' })
+      wire.publishNow(`put/${me.place}/x`, JSON.stringify({ id: me.id('unheard'), text: 'x' }))
+      wire.cut()
+      const { wire: back } = await me.knock({ clean: false, clientId })
+      await back.ping()
+      same(
+        back.unread().map(({ topic }) => topic),
+        [],
+        'what came on return',
+      )
+      return 'an answer that was missed does not come later'
     },
-    aws,
+    onAws.sessions,
   ),
+  check('P-7.2', 'reply topics of one’s own are granted, those of another client are not', ['mqtt'], async ({ me }) => {
+    const wire = await me.connect()
+    const own = `reply/${wire.clientId}`
+    const codes = await wire.subscribe([`${own}/#`, `${own}/+`, `${own}/some-id`, `${own}/$ctl`])
+    must(!codes.includes(0x80), `SUBACK ${codes.join(' ')}`)
+    await refusesFilter(me, 'reply/+/x')
+    return await refusesFilter(me, 'reply/somebody-else/#')
+  }),
   check(
     'P-7.5 P-7.9 P-10.24',
     'a fresh token renews the connection, told before the PUBACK',
@@ -51,7 +50,7 @@ export const replies: readonly Check[] = [
       must(ctl === 'renewed' && exp > Date.now() / 1_000, `it says ${told.text}`)
       return `renewed, good until ${new Date(exp * 1_000).toISOString()}`
     },
-    aws,
+    onAws.renewal,
   ),
   check(
     'P-7.6 P-12.10',
@@ -65,7 +64,7 @@ export const replies: readonly Check[] = [
       await wire.putWell(`${me.place}/x`, { id: me.id('still'), text: 'here' })
       return 'renew-refused unauthorized, and the next put is taken'
     },
-    aws,
+    onAws.renewal,
   ),
   check(
     'P-10.24 P-7.6',
@@ -78,20 +77,26 @@ export const replies: readonly Check[] = [
       await wire.putWell(`${me.place}/x`, { id: me.id('still'), text: 'here' })
       return 'renew-refused forbidden, and the connection is as it was'
     },
-    aws,
+    onAws.renewal,
   ),
-  check('P-7.10', 'a renewal is stored nowhere', ['mqtt', 'http'], async ({ me }) => {
-    const before = await me.head()
-    const wire = await me.putter()
-    await wire.publish('auth/renew', 'nonsense')
-    const { pos } = await wire.putWell(`${me.place}/x`, { id: me.id('after'), text: 'x' })
-    const { entries } = await me.entries({ after: before, topic: '#', limit: '1000' })
-    must(
-      entries.every(({ text }) => text !== 'nonsense') && entries.some((entry) => entry['pos'] === pos),
-      'the renewal stands in the history',
-    )
-    return `the stream went on to ${seqOf(pos)} without it`
-  }),
+  check(
+    'P-7.10',
+    'a renewal is stored nowhere',
+    ['mqtt', 'http'],
+    async ({ me }) => {
+      const before = await me.head()
+      const wire = await me.putter()
+      await wire.publish('auth/renew', 'nonsense')
+      const { pos } = await wire.putWell(`${me.place}/x`, { id: me.id('after'), text: 'x' })
+      const { entries } = await me.entries({ after: before, topic: '#', limit: '1000' })
+      must(
+        entries.every(({ text }) => text !== 'nonsense') && entries.some((entry) => entry['pos'] === pos),
+        'the renewal stands in the history',
+      )
+      return `the stream went on to ${seqOf(pos)} without it`
+    },
+    onAws.renewal,
+  ),
   check(
     'P-7.4 P-10.23 P-12.11',
     'a connection is warned before its token expires, and closed then',
@@ -111,7 +116,7 @@ export const replies: readonly Check[] = [
       must(Date.now() >= expiresMs - 1_500, `it was closed ${expiresMs - Date.now()} ms too early`)
       return `auth-expiring in ${String(expiring['in'])} s, and closed at the time`
     },
-    aws,
+    onAws.end,
   ),
   check('P-10.4 P-12.11', 'an expired token is refused', ['http', 'short token'], async (attempt) => {
     const { me } = attempt

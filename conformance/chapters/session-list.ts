@@ -1,23 +1,30 @@
 /** Chapter 19: the sessions of a user. */
 import { check, must, same, type Check } from '../check.ts'
+import { onAws } from '../differences.ts'
 import { mustAnswer, mustRefuse } from '../http.ts'
 import type { Json } from '../wire.ts'
 
 export const sessionList: readonly Check[] = [
-  check('P-19.5 P-19.6 P-19.7 P-19.8', 'a kept session is listed, connected and not', ['mqtt', 'http'], async ({ me }) => {
-    const clientId = me.newClientId()
-    const listed = async (): Promise<Json | undefined> => {
-      const { json } = mustAnswer(await me.ask('/v1/sessions'), 200, '/v1/sessions')
-      return (json['sessions'] as Json[]).find(({ client }) => client === clientId)
-    }
-    const wire = await me.connect({ clean: false, clientId })
-    await wire.follow(`${me.place}/#`)
-    const connected = await listed()
-    same([connected?.['kept'], connected?.['connected']], [true, true], 'kept and connected')
-    await wire.disconnect()
-    same((await listed())?.['connected'], false, 'connected after DISCONNECT')
-    return `${clientId}: kept, connected, then not`
-  }),
+  check(
+    'P-19.5 P-19.6 P-19.7 P-19.8',
+    'a kept session is listed, connected and not',
+    ['mqtt', 'http'],
+    async ({ me }) => {
+      const clientId = me.newClientId()
+      const listed = async (): Promise<Json | undefined> => {
+        const { json } = mustAnswer(await me.ask('/v1/sessions'), 200, '/v1/sessions')
+        return (json['sessions'] as Json[]).find(({ client }) => client === clientId)
+      }
+      const wire = await me.connect({ clean: false, clientId })
+      await wire.follow(`${me.place}/#`)
+      const connected = await listed()
+      same([connected?.['kept'], connected?.['connected']], [true, true], 'kept and connected')
+      await wire.disconnect()
+      same((await listed())?.['connected'], false, 'connected after DISCONNECT')
+      return `${clientId}: kept, connected, then not`
+    },
+    onAws.sessions,
+  ),
   check('P-19.5', 'the list is for the token’s own user', ['http'], async ({ me }) => {
     mustRefuse(await me.ask('/v1/sessions', { headers: { authorization: '' } }), 401, 'unauthorized', 'without a token')
     mustRefuse(await me.ask('/v1/sessions', { query: { limit: '101' } }), 400, 'bad-request', 'limit=101')

@@ -1,7 +1,6 @@
 /** Chapter 4, sessions, take-over and wills. */
-import { awsCarriesConnections, check, must, same, type Check } from '../check.ts'
-
-const aws = { 'aws-iot': awsCarriesConnections }
+import { check, must, same, type Check } from '../check.ts'
+import { onAws } from '../differences.ts'
 
 export const sessions: readonly Check[] = [
   check(
@@ -20,7 +19,7 @@ export const sessions: readonly Check[] = [
       same(theirs.unread(), [], 'what the second user heard')
       return 'both stay connected, and the second user has a session of their own'
     },
-    aws,
+    onAws.sessions,
   ),
   check(
     'P-4.17 P-4.21',
@@ -45,7 +44,7 @@ export const sessions: readonly Check[] = [
       )
       return '25 entries while away and one more, each once and in order'
     },
-    aws,
+    onAws.sessions,
   ),
   check(
     'P-4.18 P-4.20',
@@ -69,7 +68,7 @@ export const sessions: readonly Check[] = [
       must(two.dup && !three.dup, `DUP is ${two.dup} on the one sent before, ${three.dup} on the new one`)
       return 'of two deliveries one was acknowledged: the other comes again with DUP, then the new one'
     },
-    aws,
+    onAws.sessions,
   ),
   check(
     'P-4.21 P-4.25',
@@ -88,7 +87,7 @@ export const sessions: readonly Check[] = [
       same(present, [false, true, false, false], 'session present')
       return 'clean=0, 0, 1, 0: session present 0, 1, 0, 0'
     },
-    aws,
+    onAws.sessions,
   ),
   check('P-4.25', 'a clean session is forgotten with its connection', ['mqtt'], async ({ me }) => {
     const clientId = me.newClientId()
@@ -141,7 +140,7 @@ export const sessions: readonly Check[] = [
       must((await late.message()).retain, 'the will was not retained')
       return 'the will comes, and is retained as it asked'
     },
-    aws,
+    onAws.wills,
   ),
   check(
     'P-4.28 P-7.17',
@@ -152,7 +151,7 @@ export const sessions: readonly Check[] = [
       same((await me.knock({ will })).returnCode, 5, 'CONNACK')
       return `a will on users/${strangerUid}/will: CONNACK 5`
     },
-    aws,
+    onAws.wills,
   ),
   check(
     'P-4.28',
@@ -166,6 +165,6 @@ export const sessions: readonly Check[] = [
       }
       return 'CONNACK 5 on all four'
     },
-    aws,
+    onAws.wills,
   ),
 ]

@@ -28,7 +28,7 @@ const auctionHouse = await openHouse({
 })
 const watchers = new Watchers((count) => auctionHouse.tellWatching(count))
 
-app.serve(httpUrl, async (path, { name = '', page = '' }) => {
+app.serve(tidemark.addresses, async (path, { name = '', page = '' }) => {
   switch (path) {
     // A real app asks for a password, and keeps a session of its own.
     case '/login':

@@ -1,6 +1,7 @@
 /** The board's own back end: people log in, and get a token of the app. Everything else is between the page and Tidemark. */
 import { startServer } from 'tidemark'
 import { openBackend } from '../shared/backend.ts'
+import { moreSettings } from '../shared/settings.ts'
 
 const { PORT = '3000', DATA = './data/board' } = process.env
 const board = 'board-7'
@@ -11,10 +12,17 @@ const members = new Map<string, 'own' | 'write'>([
 ])
 
 const app = await openBackend({ issuer: 'https://board.example.org', port: Number(PORT), folder: new URL('.', import.meta.url) })
-const tidemark = await startServer({ data: DATA, mqttPort: 0, httpPort: 0, corsOrigins: [app.origin], issuers: [app.trust] })
+const tidemark = await startServer({
+  ...(await moreSettings()),
+  data: DATA,
+  mqttPort: 0,
+  httpPort: 0,
+  corsOrigins: [app.origin],
+  issuers: [app.trust],
+})
 const { httpUrl } = tidemark.addresses
 
-app.serve(httpUrl, async (path, { name = '', member }) => {
+app.serve(tidemark.addresses, async (path, { name = '', member }) => {
   switch (path) {
     // A real app asks for a password, and keeps a session of its own.
     case '/login':

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { SignJWT } from 'jose'
+import type { Addresses } from 'tidemark'
 import { bundled } from './bundle.ts'
 
 /** What a page asked by POST; undefined is 404, and what is thrown is told with 400. */
@@ -15,8 +16,8 @@ export interface Backend {
   readonly origin: string
   /** The app's own JWT, for 5 minutes: who it is, and what they may do. */
   tokenOf(name: string, claims: Readonly<Record<string, unknown>>): Promise<string>
-  /** From now on the page is served, which may speak to Tidemark there. Whoever asked before has waited. */
-  serve(tidemarkUrl: string, answer: Answer): void
+  /** From now on the page is served, which may speak to Tidemark, and to whoever carries its MQTT. Whoever asked before has waited. */
+  serve(tidemark: Addresses, answer: Answer): void
   close(): void
 }
 
@@ -41,8 +42,9 @@ export async function openBackend({ issuer, port, folder }: { issuer: string; po
         .setIssuedAt()
         .setExpirationTime('5m')
         .sign(Buffer.from(secret)),
-    serve(tidemarkUrl, answer) {
-      const policy = `default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' ${tidemarkUrl} ${tidemarkUrl.replace('http', 'ws')}`
+    serve({ httpUrl, wsUrl, mqttUrl }, answer) {
+      const places = ["'self'", httpUrl, new URL(wsUrl ?? mqttUrl).origin].join(' ')
+      const policy = `default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src ${places}`
       begin((request, response) => {
         const { pathname } = new URL(request.url ?? '/', 'http://app')
         const file = files.get(pathname)

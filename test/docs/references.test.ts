@@ -8,7 +8,6 @@ import { filesEndingIn, read, root } from '../support/source-files.ts'
 const untestable: Readonly<Record<string, string>> = {
   'P-2.6': 'a rule for clients; the server cannot see whether they keep it',
   'P-8.11': 'promises nothing',
-  'P-14.1': 'speaks of another engine; the limits that it names are held by P-13.1',
   'P-14.7': 'a rule for clients, for what a later release may add',
 }
 

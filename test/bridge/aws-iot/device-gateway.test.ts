@@ -18,7 +18,14 @@ describe("the stand-in of AWS IoT Core's broker", function () {
   })
   beforeEach(() => {
     world.gateway.closings.length = 0
-    Object.assign(world.gateway.switches, { denySubscribe: 'close', settleMs: 0, duplicate: false, reorder: 0, lose: () => false })
+    Object.assign(world.gateway.switches, {
+      denySubscribe: 'close',
+      settleMs: 0,
+      duplicate: false,
+      reorder: 0,
+      lose: () => false,
+      sessionMs: 3_600_000,
+    })
   })
   after(async () => {
     await server?.stop()
@@ -53,6 +60,48 @@ describe("the stand-in of AWS IoT Core's broker", function () {
     await device.subscribeAsync(filters(8), { qos: 1 })
     const reason = await closedBy((other) => other.subscribe(filters(9), { qos: 1 }))
     expect(reason).to.match(/9 filters/)
+  })
+
+  it('M21: keeps a session with what came at QoS 1 for its time, and no longer', async () => {
+    const present: boolean[] = []
+    for (const sessionMs of [3_600_000, 0]) {
+      world.gateway.switches.sessionMs = sessionMs
+      const device = await world.device(alice, { clean: false })
+      await device.subscribeAsync('acme/users/alice/#', { qos: 1 })
+      await device.endAsync()
+      world.gateway.publish({ topic: 'acme/users/alice/x', payload: Buffer.from('x'), qos: 1 })
+      const back = await world.device(alice, { clean: false, resubscribe: false })
+      present.push(world.gateway.filtersOf(alice.mqtt.client_id).length > 0)
+      await back.endAsync()
+    }
+    expect(present).to.deep.equal([true, false])
+  })
+
+  it('M13: brings what was retained to its exact topic, and not to wildcards', async () => {
+    world.gateway.publish({ topic: 'acme/users/alice/kept', payload: Buffer.from('kept'), qos: 1, retain: true })
+    const device = await world.device(alice)
+    const inbox = new Inbox<[string, boolean]>()
+    device.on('message', (_topic, payload, { retain }) => inbox.add([payload.toString(), retain]))
+    await device.subscribeAsync(['acme/users/alice/#', 'acme/users/alice/+'], { qos: 1 })
+    await device.subscribeAsync('acme/users/alice/kept', { qos: 1 })
+    world.gateway.publish({ topic: 'acme/users/alice/kept', payload: Buffer.from('live'), qos: 0 })
+    await inbox.take(([text]) => text === 'live', 'the live message')
+    expect(inbox.all.filter(([text]) => text === 'kept')).to.deep.equal([['kept', true]])
+    await device.endAsync()
+  })
+
+  it('P28: lets nobody in with a will that they may not publish, or a retained one', async () => {
+    for (const will of [
+      { topic: 'acme/users/bob/will', payload: Buffer.from('x'), qos: 1, retain: false },
+      { topic: 'acme/users/alice/will', payload: Buffer.from('x'), qos: 1, retain: true },
+    ] as const)
+      expect(
+        await world.device(alice, { will }).then(
+          () => 'let in',
+          (error: Error) => error.message,
+        ),
+      ).to.equal('closed before CONNACK')
+    expect(world.gateway.closings.map((reason) => reason.includes('will'))).to.deep.equal([true, true])
   })
 
   it('M14: a denied SUBSCRIBE is SUBACK 0x80 where the switch says so, and the connection stays', async () => {

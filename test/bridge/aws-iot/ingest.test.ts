@@ -127,6 +127,18 @@ describe('what clients publish at AWS IoT Core', function () {
     expect(entries.map(({ data }) => data)).to.have.members(Array.from({ length: 10 }, (_, n) => n))
   })
 
+  it('[P-20.2] is lost where AWS forgets sessions while the server is away, and what comes later is not', async () => {
+    const device = await Device.open(world, server, 'alice')
+    await server.stop()
+    world.gateway.switches.sessionMs = 0
+    for (let n = 0; n < 4; n++) await device.client.publishAsync('acme/users/alice/n', 'too long ago', { qos: 1 })
+    await server.restart()
+    await world.bridged()
+    await device.client.publishAsync('acme/users/alice/n', 'later', { qos: 1 })
+    await within(appended(server, 'users/alice', 1), 'what came later')
+    expect((await entriesOf(server, 'users/alice')).map(({ text }) => text)).to.deep.equal(['later'])
+  })
+
   it('[P-20.2] flows on behind what no log can hold', async () => {
     const device = await Device.open(world, server, 'alice')
     await device.client.publishAsync('acme/users/alice/$x', 'no name of a client', { qos: 1 })

@@ -9,6 +9,8 @@ export interface DeviceMessage {
   readonly topic: string
   readonly payload: Buffer
   readonly qos: 0 | 1
+  /** Published so, or kept from such a publish. */
+  readonly retain?: boolean
 }
 
 const payloadBytesMax = 128 * 1024
@@ -28,6 +30,7 @@ export class DeviceConnection {
   readonly #socket: WebSocket
   readonly #session: Session
   readonly #parser = mqttPacket.parser({ protocolVersion: 4 })
+  #will: DeviceMessage | undefined
   #isConnected = false
   #isOver = false
   #nextId = 1
@@ -48,17 +51,18 @@ export class DeviceConnection {
 
   /** Whether the policies allow it now: asked for every packet, as AWS does. */
   may(action: string, type: 'client' | 'topic' | 'topicfilter', name: string): boolean {
+    if (this.#gateway.switches.unjudged) return true
     const context = { 'aws:currenttime': new Date(this.#gateway.now()).toISOString() }
     return mayDo(this.#session, action, `arn:aws:iot:${region}:${account}:${type}/${name}`, context)
   }
 
   /** Sends a message; `acknowledged` is called at its PUBACK, at once at QoS 0. */
-  deliver({ topic, payload, qos }: DeviceMessage, acknowledged: () => void = () => {}): void {
+  deliver({ topic, payload, qos, retain = false }: DeviceMessage, acknowledged: () => void = () => {}): void {
     if (this.#isOver) return
     const messageId = qos === 0 ? undefined : this.#nextId++ % 65_535 || 1
     if (messageId !== undefined) this.#unacked.set(messageId, acknowledged)
     // DUP is not supported: what is sent again has another packet id.
-    this.#send({ cmd: 'publish', topic, payload, qos, retain: false, dup: false, ...(messageId === undefined ? {} : { messageId }) })
+    this.#send({ cmd: 'publish', topic, payload, qos, retain, dup: false, ...(messageId === undefined ? {} : { messageId }) })
     if (qos === 0) acknowledged()
   }
 
@@ -73,7 +77,9 @@ export class DeviceConnection {
   #over(reason: string): void {
     if (this.#isOver) return
     this.#isOver = true
-    if (this.#isConnected) this.#gateway.left(this, reason)
+    if (!this.#isConnected) return
+    this.#gateway.left(this, reason)
+    if (this.#will) this.#gateway.publish(this.#will)
   }
 
   #send(packet: Packet): void {
@@ -86,7 +92,10 @@ export class DeviceConnection {
     if (packet.cmd === 'publish') return this.#publish(packet)
     if (packet.cmd === 'subscribe') return this.#subscribe(packet)
     if (packet.cmd === 'pingreq') return this.#send({ cmd: 'pingresp' })
-    if (packet.cmd === 'disconnect') return this.#socket.close()
+    if (packet.cmd === 'disconnect') {
+      this.#will = undefined
+      return this.#socket.close()
+    }
     if (packet.cmd === 'unsubscribe') {
       this.#gateway.unsubscribe(this, packet.unsubscriptions)
       return this.#send({ cmd: 'unsuback', messageId: packet.messageId as number, granted: [] } as unknown as Packet)
@@ -97,12 +106,22 @@ export class DeviceConnection {
     acknowledged?.()
   }
 
-  #connect({ clientId, clean, protocolVersion }: IConnectPacket): void {
+  #connect({ clientId, clean, protocolVersion, will }: IConnectPacket): void {
     this.clientId = clientId
     this.clean = clean === true
     if (protocolVersion !== 4) return this.close('this stand-in speaks MQTT 3.1.1')
     if (clientId === '' || clientId.startsWith('$') || Buffer.byteLength(clientId) > clientIdBytesMax) return this.close('client id')
     if (!this.may('iot:Connect', 'client', clientId)) return this.close('Connect is denied')
+    if (will && !this.may('iot:Publish', 'topic', will.topic)) return this.close(`the will is denied: ${will.topic}`)
+    if (will?.retain && !this.may('iot:RetainPublish', 'topic', will.topic))
+      return this.close(`the will may not be retained: ${will.topic}`)
+    if (will)
+      this.#will = {
+        topic: will.topic,
+        payload: Buffer.from(will.payload),
+        qos: Math.min(will.qos ?? 0, 1) as 0 | 1,
+        retain: will.retain === true,
+      }
     this.#isConnected = true
     const sessionPresent = this.#gateway.joined(this)
     this.#send({ cmd: 'connack', returnCode: 0, sessionPresent })
@@ -117,12 +136,13 @@ export class DeviceConnection {
     if (!this.may('iot:Publish', 'topic', topic)) return this.close(`Publish is denied: ${topic}`)
     if (retain && !this.may('iot:RetainPublish', 'topic', topic)) return this.close(`RetainPublish is denied: ${topic}`)
     this.#gateway.ruled({ topic, payload: bytes, qos }, this.clientId, this.#session.name)
-    this.#gateway.publish({ topic, payload: bytes, qos })
+    this.#gateway.publish({ topic, payload: bytes, qos, retain })
     if (qos === 1) this.#send({ cmd: 'puback', messageId: messageId as number })
   }
 
   #subscribe({ subscriptions, messageId }: ISubscribePacket): void {
-    if (subscriptions.length > filtersMax) return this.close(`${subscriptions.length} filters in one SUBSCRIBE`)
+    if (subscriptions.length === 0 || subscriptions.length > filtersMax)
+      return this.close(`${subscriptions.length} filters in one SUBSCRIBE`)
     const granted = subscriptions.map(({ topic, qos }) => {
       const isDenied = unfit(unshared(topic)) || !this.may('iot:Subscribe', 'topicfilter', topic)
       return isDenied ? 128 : Math.min(qos, 1)
@@ -133,6 +153,7 @@ export class DeviceConnection {
     const good = subscriptions.filter((_, at) => granted[at] !== 128)
     if (!this.#gateway.subscribe(this, good, subscriptionsMax)) return this.close('too many subscriptions')
     this.#send({ cmd: 'suback', messageId: messageId as number, granted })
+    this.#gateway.tellRetained(this, good)
   }
 }
 

@@ -2,6 +2,7 @@
  * A stand-in for the broker of AWS IoT Core, behind the door of gateway.ts: what AWS's documents say of it, with its vices at the
  * test's command. Judged by role and session policy through iam.ts; nothing of ours is in it.
  */
+import type { Authorizer } from './authorizers.ts'
 import { GatewayStandIn } from './gateway.ts'
 import { DeviceConnection, type DeviceMessage } from './device-connection.ts'
 import type { StsStandIn } from './sts.ts'
@@ -19,6 +20,12 @@ export interface Switches {
   failClosings: number
   /** Deliveries that never come. AWS may do so at QoS 0, and at QoS 1 after an hour of trying, which is not waited for here. */
   lose: (message: DeviceMessage, clientId: string) => boolean
+  /** What becomes of a delivery: for a bridge that takes something else than it was sent. */
+  alter: (message: DeviceMessage, clientId: string) => DeviceMessage
+  /** How long AWS keeps a session and what waits in it: an hour, if the account says nothing else. */
+  sessionMs: number
+  /** No policy is asked: what an account is like whose role and session policies allow everything. */
+  unjudged: boolean
 }
 
 interface Subscription {
@@ -40,10 +47,22 @@ interface Kept {
   /** Sent, and not acknowledged. */
   readonly open: Set<DeviceMessage>
   held: (() => void)[]
+  /** By the clock of the machine; what it says counts while nobody is connected. */
+  leftMs: number
 }
 
 export class DeviceGateway {
-  readonly switches: Switches = { denySubscribe: 'close', settleMs: 0, duplicate: false, reorder: 0, failClosings: 0, lose: () => false }
+  readonly switches: Switches = {
+    denySubscribe: 'close',
+    settleMs: 0,
+    duplicate: false,
+    reorder: 0,
+    failClosings: 0,
+    lose: () => false,
+    alter: (message) => message,
+    sessionMs: 3_600_000,
+    unjudged: false,
+  }
   /** Whom it closed, and why. */
   readonly closings: string[] = []
   /** Filters that were denied, each time. */
@@ -57,6 +76,7 @@ export class DeviceGateway {
   readonly #sts: StsStandIn
   readonly #clients = new Map<string, Kept>()
   readonly #turns = new Map<string, number>()
+  readonly #retained = new Map<string, DeviceMessage>()
   #random = 1
   readonly #looking = new Set<() => void>()
 
@@ -83,6 +103,11 @@ export class DeviceGateway {
   /** Why upgrades were answered 403. */
   get refusals(): readonly string[] {
     return this.#door.refusals
+  }
+
+  /** By name. */
+  get authorizers(): Map<string, Authorizer> {
+    return this.#door.authorizers
   }
 
   now(): number {
@@ -134,12 +159,16 @@ export class DeviceGateway {
     this.#clients.get(clientId)?.connection?.close('taken over')
     queueMicrotask(() => this.#tell(`$aws/events/presence/connected/${clientId}`, { clientId, eventType: 'connected' }))
     const kept = this.#clients.get(clientId)
-    if (kept && !clean) {
+    if (kept && !clean && !this.#isForgotten(kept)) {
       kept.connection = connection
       return true
     }
-    this.#clients.set(clientId, { connection, clean, subscriptions: new Map(), queue: [], open: new Set(), held: [] })
+    this.#clients.set(clientId, { connection, clean, subscriptions: new Map(), queue: [], open: new Set(), held: [], leftMs: 0 })
     return false
+  }
+
+  #isForgotten({ connection, leftMs }: Kept): boolean {
+    return connection === undefined && performance.now() - leftMs >= this.switches.sessionMs
   }
 
   /** What was kept for it. */
@@ -153,6 +182,7 @@ export class DeviceGateway {
     const kept = this.#clients.get(clientId)
     if (kept?.connection !== connection) return
     kept.connection = undefined
+    kept.leftMs = performance.now()
     kept.held = []
     const open = [...kept.open]
     kept.open.clear()
@@ -181,6 +211,15 @@ export class DeviceGateway {
     return true
   }
 
+  /** Of a topic that was named exactly: wildcards and shared subscriptions get none. */
+  tellRetained({ clientId }: DeviceConnection, asked: readonly { readonly topic: string; readonly qos: number }[]): void {
+    const kept = this.#clients.get(clientId) as Kept
+    for (const { topic, qos } of asked) {
+      const message = this.#retained.get(topic)
+      if (message) this.#deliver(kept, { ...message, qos: Math.min(qos, message.qos) as 0 | 1 })
+    }
+  }
+
   unsubscribe({ clientId }: DeviceConnection, filters: readonly string[]): void {
     for (const filter of filters) this.#clients.get(clientId)?.subscriptions.delete(filter)
     this.#tellSubscriptions('unsubscribed', clientId, filters)
@@ -190,6 +229,8 @@ export class DeviceGateway {
   publish(message: DeviceMessage): void {
     this.published.push(message)
     this.#happened()
+    if (message.retain && message.payload.length > 0) this.#retained.set(message.topic, message)
+    else if (message.retain) this.#retained.delete(message.topic)
     const groups = new Map<string, [Kept, Subscription][]>()
     for (const kept of this.#clients.values()) {
       for (const [wire, subscription] of kept.subscriptions) {
@@ -215,7 +256,7 @@ export class DeviceGateway {
     const message: DeviceMessage = { topic, payload, qos: Math.min(qos, subscription.qos) as 0 | 1 }
     if (performance.now() < subscription.fromMs) return
     if (kept.connection) return this.#deliver(kept, message)
-    if (!kept.clean && message.qos === 1) kept.queue.push(message)
+    if (!kept.clean && message.qos === 1 && !this.#isForgotten(kept)) kept.queue.push(message)
   }
 
   #again(kept: Kept, message: DeviceMessage): void {
@@ -230,11 +271,12 @@ export class DeviceGateway {
     if (!kept.clean) kept.queue.push(message)
   }
 
-  #deliver(kept: Kept, message: DeviceMessage): void {
+  #deliver(kept: Kept, sent: DeviceMessage): void {
     const { connection } = kept
     const { switches } = this
-    if (!connection?.may('iot:Receive', 'topic', message.topic)) return
-    if (switches.lose(message, connection.clientId)) return
+    if (!connection?.may('iot:Receive', 'topic', sent.topic)) return
+    if (switches.lose(sent, connection.clientId)) return
+    const message = switches.alter(sent, connection.clientId)
     const send = (): void => {
       if (message.qos === 1) kept.open.add(message)
       connection.deliver(message, () => void kept.open.delete(message))

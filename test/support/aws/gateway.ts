@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { WebSocketServer, type WebSocket } from 'ws'
+import { admitBy, authorizerNameOf, signedToken, type Authorizer } from './authorizers.ts'
 import { isSame, queryOf, signatureOf, timeOf } from './sigv4.ts'
 import { isAllowed } from './iam.ts'
 import { account, region, type Session, type StsStandIn } from './sts.ts'
@@ -16,6 +17,8 @@ const expiresSecondsMax = 604_800
 export class GatewayStandIn {
   /** Why upgrades were answered 403, in order; clients never hear it. */
   readonly refusals: string[] = []
+  /** By name. */
+  readonly authorizers = new Map<string, Authorizer>()
   readonly #sts: StsStandIn
   readonly #server: Server
   /** Takes what came through the door. */
@@ -41,15 +44,15 @@ export class GatewayStandIn {
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ message: code }))
     })
     this.#server.on('upgrade', (request: IncomingMessage, socket, head: Buffer) => {
-      let session: Session
+      let admit: (accepted: WebSocket) => void
       try {
-        session = this.verify(request)
+        admit = this.#admission(request)
       } catch (error) {
         this.refusals.push(error instanceof Error ? error.message : String(error))
         socket.end('HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n')
         return
       }
-      this.#sockets.handleUpgrade(request, socket, head, (accepted) => this.admitted(accepted, session))
+      this.#sockets.handleUpgrade(request, socket, head, admit)
     })
   }
 
@@ -88,6 +91,20 @@ export class GatewayStandIn {
     } catch {
       return { status: 500, code: 'InternalFailureException' }
     }
+  }
+
+  /** What becomes of the connection; throws why there is none. */
+  #admission(request: IncomingMessage): (accepted: WebSocket) => void {
+    const query = (request.url ?? '').split('?')[1] ?? ''
+    const name = authorizerNameOf(query)
+    if (name === undefined) {
+      const session = this.verify(request)
+      return (accepted) => this.admitted(accepted, session)
+    }
+    const authorizer = this.authorizers.get(name)
+    if (!authorizer) throw new Error('authorizer')
+    const parts = { token: signedToken(authorizer, query), query, now: () => this.#sts.now() }
+    return (socket) => admitBy(authorizer, { ...parts, socket }, (accepted, session) => this.admitted(accepted, session))
   }
 
   /** Whose session it is; throws why not. */

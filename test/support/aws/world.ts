@@ -1,5 +1,8 @@
 /** AWS as the tests have it: STS and the device gateway, with a server whose connections they carry. */
+import { createPublicKey, type JsonWebKey } from 'node:crypto'
 import { connect, type IClientOptions, type MqttClient } from 'mqtt'
+import { authorize } from '../../../auth/aws-iot/authorizer.ts'
+import type { AwsIotConfig } from '../../../auth/aws-iot/config.ts'
 import type { Settings } from '../../../cli/config.ts'
 import type { ServerOverrides } from '../../../cli/server.ts'
 import { testServer, type TestServer } from '../server.ts'
@@ -11,6 +14,7 @@ import { account, region, StsStandIn } from './sts.ts'
 export const awsCredentials = { accessKeyId: 'AKIASERVER', secretAccessKey: 'the secret of the server' }
 
 const roleArn = `arn:aws:iam::${account}:role/acme-client`
+const authorizerName = 'acme-authorizer'
 const bridgeRoleArn = `arn:aws:iam::${account}:role/acme-bridge`
 
 function fence(statements: Readonly<Record<string, readonly string[]>>): IamDocument {
@@ -82,6 +86,25 @@ export class AwsWorld {
     const server = await testServer({ settings: { ...this.settings, ...settings }, overrides: { awsCredentials, ...overrides } })
     await this.bridged(settings.awsIot?.ingest === 'sqs' ? 0 : 2)
     return server
+  }
+
+  /** Settings with which the custom authorizer admits clients in place of their role. */
+  get settingsWithAuthorizer(): Settings {
+    const { settings } = this
+    const { roleArn: _roleArn, ...awsIot } = settings.awsIot as AwsIotConfig
+    return { ...settings, awsIot: { ...awsIot, authorizer: authorizerName } }
+  }
+
+  /** Ours, with the keys of the server, which must stand. */
+  async installAuthorizer(httpUrl: string): Promise<void> {
+    const { keys } = (await (await fetch(`${httpUrl}/.well-known/jwks.json`)).json()) as { keys: (JsonWebKey & { kid: string })[] }
+    const known = new Map(keys.map((jwk) => [jwk.kid, createPublicKey({ key: jwk, format: 'jwk' })]))
+    const options = { root: 'acme', region, account, issuer: httpUrl, audience: 'tidemark', keys: known }
+    this.gateway.authorizers.set(authorizerName, {
+      tokenKeyName: 'token',
+      signingKeys: [...known.values()],
+      ask: async (event) => (await authorize(event, options, this.gateway.now())).answer,
+    })
   }
 
   /** Resolves when all connections of the bridge stand and have their filters. */
