@@ -11,8 +11,11 @@ import { Sts, type ServerCredentials } from './sts.ts'
 /** The group of the shared subscriptions. */
 export const shareGroup = 'tidemark'
 
-/** What the bridge takes in, below the root: what clients publish. */
-export const ingestFilters = ['put/#', 'users/#', 'spaces/#', 'outbox/#'] as const
+/** First levels below the root by which clients send something that is kept. */
+export const ingestDoors = ['put', 'users', 'spaces', 'outbox'] as const
+
+/** First levels below the root on which the server itself says something. */
+export const bridgedDoors = ['sync', 'reply', 'users', 'spaces', 'outbox', 'inbox'] as const
 
 /** What the topics begin with on which AWS tells who has come; the client id follows. */
 export const connectedPrefix = '$aws/events/presence/connected/'
@@ -58,7 +61,7 @@ export function bridgePolicy(place: AwsPlace & { readonly bridgeName?: string })
       allow('iot:Receive', [within('topic', `${root}/`), within('topic', '$aws/events/')]),
       allow(
         'iot:Publish',
-        ['sync', 'reply', 'users', 'spaces', 'outbox', 'inbox'].map((level) => within('topic', `${root}/${level}/`)),
+        bridgedDoors.map((door) => within('topic', `${root}/${door}/`)),
       ),
     ],
   })

@@ -1,4 +1,7 @@
 /** What things in the account are called. IAM's names are the same in all regions, so that they hold one. */
+import { ingestDoors } from '../../auth/aws-iot/bridge.ts'
+
+export { bridgedDoors, ingestDoors } from '../../auth/aws-iot/bridge.ts'
 
 /** Of the template's texts: CloudFormation puts the values in. */
 export const clientRoleName = '${Root}-client-${AWS::Region}'
@@ -13,17 +16,11 @@ export const ingestQueueName = '${Root}-ingest'
 export const deadLetterQueueName = '${Root}-ingest-dead'
 export const ruleErrorQueueName = '${Root}-ingest-rule-errors'
 
-/** The doors by which clients send something that is kept; each has a rule of its own. */
-export const ingestDoors = ['put', 'users', 'spaces', 'outbox'] as const
-
 export type IngestDoor = (typeof ingestDoors)[number]
 
 /** First levels below the root that clients of the fence may ever publish to, and be sent. */
-export const publishedDoors = ['put', 'users', 'spaces', 'outbox'] as const
+export const publishedDoors = ingestDoors
 export const receivedDoors = ['users', 'spaces', 'outbox', 'inbox', 'sync', 'reply'] as const
-
-/** First levels below the root on which the server itself says something. */
-export const bridgedDoors = ['sync', 'reply', 'users', 'spaces', 'outbox', 'inbox'] as const
 
 /** The stack that `tidemark aws apply` makes. */
 export function stackName(root: string): string {

@@ -10,11 +10,12 @@ const nobody = 'n/a'
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
 /**
- * The message of a client; undefined for one of the server's own, which the rule should have left out. Throws `bad-request` for what no
- * rule of ours writes.
+ * The message of a client, as a rule writes it or, where it could not, its error action; undefined for one of the server's own, which the
+ * rule should have left out. Throws `bad-request` for what no rule of ours writes.
  */
 export function publishedBy(body: string, config: Pick<AwsIotConfig, 'root' | 'bridgeName'>): Published | undefined {
-  const { payload, topic, client, principal } = fieldsOf(body)
+  const { topic, principal, base64OriginalPayload, clientId: errorClient, ...fields } = fieldsOf(body)
+  const { payload = base64OriginalPayload, client = errorClient } = fields
   const { root } = config
   if (typeof topic !== 'string' || !topic.startsWith(`${root}/`)) throw bad(`has no topic below ${root}/`)
   if (typeof payload !== 'string' || !base64.test(payload)) throw bad('has no payload in base64')

@@ -3,7 +3,7 @@
  * away waits or goes to another member. One message at a time; its PUBACK is held until the log has it.
  */
 import type { IPublishPacket, MqttClient } from 'mqtt'
-import { ingestFilters, shareGroup } from '../../auth/aws-iot/bridge.ts'
+import { ingestDoors, shareGroup } from '../../auth/aws-iot/bridge.ts'
 import { SyncError } from '../../protocol/errors.ts'
 import { AwsConnection, type ConnectionParts } from './connection.ts'
 import type { Intake } from './intake.ts'
@@ -44,7 +44,7 @@ export class Worker {
   }
 
   async #opened(client: MqttClient): Promise<void> {
-    const filters = ingestFilters.map((filter) => `$share/${shareGroup}/${this.#root}/${filter}`)
+    const filters = ingestDoors.map((door) => `$share/${shareGroup}/${this.#root}/${door}/#`)
     await new Promise<void>((resolve, reject) => {
       client.subscribe(filters, { qos: 1 }, (error, _granted, suback) => {
         const codes: readonly unknown[] = suback?.granted ?? []

@@ -54,7 +54,8 @@ export async function changeKeys(options: KeysOptions, write: Write): Promise<vo
     for (const kid of before.filter((each) => !after.includes(each))) write(`- key ${kid}\n`)
     if (!options.yes) throw notYet('keys')
     const values = keptStatus({ ...found.stack.parameters, ...keys }, found)
-    await steps.change(found.stack, { template: undefined, values })
+    const state = (await steps.rollBack(found.stack, deployment)) as StackState
+    await steps.change(state, { template: undefined, values })
     write('\nDone.\n')
   })
 }

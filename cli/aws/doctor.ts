@@ -2,7 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import { WebSocket } from 'ws'
 import { Sts } from '../../auth/aws-iot/sts.ts'
-import { sessionPolicy } from '../../auth/aws-iot/policy.ts'
+import { bridgePolicy } from '../../auth/aws-iot/bridge.ts'
+import { sessionPolicy, type SessionPolicy } from '../../auth/aws-iot/policy.ts'
 import { presignedUrl, type AwsCredentials } from '../../auth/aws-iot/presign.ts'
 import { Grants } from '../../auth/grants.ts'
 import { encodeName } from '../../protocol/names.ts'
@@ -16,6 +17,7 @@ import { Iot } from './iot.ts'
 import { keyParameters, kidsOf } from './keys.ts'
 import { isBusy, isEmpty, Stack, type StackState } from './stack.ts'
 import type { Write } from './plan.ts'
+import { checkQueues } from './queues.ts'
 
 export interface AwsDoctorOptions extends PlaceOptions {
   readonly jwks?: string
@@ -38,6 +40,7 @@ export async function awsDoctor(options: AwsDoctorOptions, write: Write): Promis
     if (!state) return
     await checkRole(report, { deployment, identity, state, endpoint })
     await checkAuthorizer(report, iot, { deployment, state, options })
+    if (state.parameters['Ingest'] === 'sqs') await report.check('queues', () => checkQueues(deployment, state))
   } finally {
     stack.close()
     iot.close()
@@ -95,19 +98,27 @@ async function checkRole(report: Report, { deployment, identity, state, endpoint
   if (server !== '' && !isSame(identity.arn, server)) {
     return report.skip('role', `not tried: only ${server} may assume it, and these credentials are ${identity.arn}`)
   }
-  const credentials = await report.check('role', () => checkAssume(deployment, state))
+  const credentials = await report.check('role', () => checkAssume(deployment, state, 'ClientRoleArn', nobody(deployment)))
+  await report.check('bridge', () => checkAssume(deployment, state, 'BridgeRoleArn', bridgePolicy(deployment)))
   if (credentials && endpoint !== undefined) await report.check('connection', () => checkUpgrade(deployment, endpoint, credentials))
 }
 
-async function checkAssume(deployment: Deployment, { outputs }: StackState): Promise<Found<AwsCredentials>> {
-  const { root, region } = deployment
-  const roleArn = outputs['ClientRoleArn']
-  if (roleArn === undefined)
-    throw new Trouble('the stack does not say what the role of clients is called', 'run `tidemark aws apply` again')
-  const clientId = `${root}.doctor.${randomBytes(6).toString('hex')}`
+/** A client that may do nothing but connect. */
+function nobody(deployment: Deployment): SessionPolicy {
+  const clientId = `${deployment.root}.doctor.${randomBytes(6).toString('hex')}`
+  return sessionPolicy(deployment, { grants: Grants.parse([]), clientId, client: encodeName(clientId) })
+}
+
+async function checkAssume(
+  { region }: Deployment,
+  { outputs }: StackState,
+  output: 'ClientRoleArn' | 'BridgeRoleArn',
+  policy: SessionPolicy,
+): Promise<Found<AwsCredentials>> {
+  const roleArn = outputs[output]
+  if (roleArn === undefined) throw new Trouble(`the stack does not say what its ${output} is`, 'run `tidemark aws apply` again')
   const sts = await Sts.open({ region, roleArn })
   try {
-    const policy = sessionPolicy(deployment, { grants: Grants.parse([]), clientId, client: encodeName(clientId) })
     return { said: `${roleArn} can be assumed`, value: await sts.assume({ sessionName: 'tidemark-doctor', policy }) }
   } finally {
     sts.close()

@@ -208,6 +208,10 @@ describe('tidemark aws', function () {
       expect((JSON.parse(after['BrokerJwks'] ?? '') as { keys: object[] }).keys).to.have.length(2)
       const rest = ({ BrokerJwks: _jwks, SecondTokenSigningKey: _second, ...others }: Readonly<Record<string, string>>): object => others
       expect(rest(after)).to.deep.equal(rest(before))
+      // A change that failed is taken back first.
+      plane.failing.set('ClientRole', 'somebody deleted it')
+      await aws('apply', ...withAuthorizer, '--log-days', '7', '--yes')
+      expect(plane.stack(name)?.status).to.equal('UPDATE_ROLLBACK_FAILED')
       // The old one goes when its last token has ended.
       await writeFile(jwks, jwksOf(keys.second))
       expect((await aws('keys', ...place, '--jwks', jwks, '--yes')).stdout).to.match(/^ {2}key two\n- key one\n/)

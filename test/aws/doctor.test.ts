@@ -55,7 +55,7 @@ describe('tidemark aws doctor', function () {
   const fails = async (check: string, what: RegExp, advice: RegExp, ...args: string[]): Promise<void> => {
     const { code, stdout, stderr } = await doctor(...args)
     expect(code, stdout).to.equal(1)
-    expect(stderr).to.match(/^tidemark: \d of \d checks failed$/m)
+    expect(stderr).to.match(/^tidemark: \d+ of \d+ checks failed$/m)
     const [, said, does] = new RegExp(`^  FAIL  ${check} +(.*)\\n +→ (.{10,})$`, 'm').exec(stdout) ?? []
     expect(said, stdout).to.match(what)
     expect(does, stdout).to.match(advice)
@@ -72,7 +72,7 @@ describe('tidemark aws doctor', function () {
       const env = { ...plane.env, NODE_EXTRA_CA_CERTS: gateway.certificate, NODE_NO_WARNINGS: '1' }
       const { code, stdout, stderr } = await tidemark(['aws', 'doctor', ...place, ...args], { env })
       expect({ code, stderr }, stdout).to.deep.equal({ code: 0, stderr: '' })
-      for (const check of ['credentials', 'clock', 'stack', 'endpoint', 'role', 'connection', 'authorizer', 'keys', 'test'])
+      for (const check of ['credentials', 'clock', 'stack', 'endpoint', 'role', 'bridge', 'connection', 'authorizer', 'keys', 'test'])
         expect(stdout).to.match(new RegExp(`^  ok    ${check} `, 'm'))
       expect(stdout).to.match(/\n\nEverything works\.\n$/)
       expect(gateway.asked).to.have.length(1)

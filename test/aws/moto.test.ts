@@ -41,6 +41,8 @@ describe('an account as moto knows it', function () {
     expect([before.roles, before.queues]).to.deep.equal([['acme-client'], ['acme-other']])
     // moto has no authorizers, not even calls about them.
     const plane = await ControlPlane.start()
+    // Nobody listens there.
+    plane.endpoint = '127.0.0.1:1'
     const back = withEnv({ AWS_ENDPOINT_URL_IOT: plane.env['AWS_ENDPOINT_URL'] as string })
     try {
       await everythingMade(before)
@@ -72,6 +74,12 @@ describe('an account as moto knows it', function () {
     const again = await inProcess(['aws', 'apply', ...all, '--yes'])
     expect(again.code, again.stderr).to.equal(0)
     expect(again.stdout).to.include('Nothing to change.')
+    const doctor = async (): Promise<string> => (await inProcess(['aws', 'doctor', ...placeFlags])).stdout
+    const looked = await doctor()
+    expect(looked).to.match(/^ {2}ok {4}bridge {6}\S+:role\/acme-bridge-eu-west-1 can be assumed$/m)
+    expect(looked).to.match(/^ {2}ok {4}queues {6}0 messages wait or are in hand, and there are no dead letters$/m)
+    await python(server, `\nsqs.send_message(QueueUrl=sqs.get_queue_url(QueueName='acme-ingest-dead')['QueueUrl'], MessageBody='x')`)
+    expect(await doctor()).to.match(/^ {2}FAIL {2}queues {6}1 dead letters are in \S+\/acme-ingest-dead\n +→ look at their attribute/m)
     const destroyed = await inProcess(['aws', 'destroy', ...all.slice(0, 6), '--yes'])
     expect(destroyed.code, destroyed.stdout + destroyed.stderr).to.equal(0)
     // A policy that a stack made is the one thing that moto does not delete with it.

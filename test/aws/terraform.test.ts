@@ -319,7 +319,7 @@ function substitutions(): [from: string | RegExp, to: string][] {
     [/toset\((\[[^\]]*\])\)/g, '$1'],
     ['var.server_principal != "" ? var.server_principal : ', ''],
     [/ var\.second_token_signing_key == "" \? \{\} :/g, ''],
-    ['statement.value.arn', 'aws_sqs_queue.ingest[0].arn'],
+    [/(for_each = aws_sqs_queue\.(\w+)[^}]+)statement\.value\.arn/g, '$1aws_sqs_queue.$2[0].arn'],
     [/data\.aws_iam_policy_document\.(\w+)(?:\[0\])?\.json/g, '"$1"'],
     [/jsonencode\((\{[^}]*\})\)/g, '$1'],
     [/merge\(\s*\{ (first = [^}]+) \},\s*\{ (second = [^}]+) \},\s*\)/g, '{ $1, $2 }'],

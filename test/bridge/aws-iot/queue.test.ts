@@ -242,6 +242,19 @@ describe('what clients publish at AWS IoT Core, by rules and a queue', function 
     expect(await queues.left()).to.equal(0)
   })
 
+  it('[P-20.16] what a rule could not write, as its error action has it, is taken like the rest', () => {
+    const error = {
+      ruleName: 'tidemark_acme_users',
+      topic: 'acme/users/alice/x',
+      cloudwatchTraceId: '7e146a2c-95b5-6caf-98b9-50e3969734c7',
+      clientId: 'acme.alice.phone',
+      base64OriginalPayload: 'aGVsbG8=',
+      failures: [{ failedAction: 'SqsAction', failedResource: 'acme-ingest', errorMessage: 'Failed to send message to Queue' }],
+    }
+    const taken = { topic: 'users/alice/x', payload: Buffer.from('hello'), uid: 'alice' }
+    expect(publishedBy(JSON.stringify(error), { root: 'acme' })).to.deep.equal(taken)
+  })
+
   it('[P-20.17] only a client id as token exchange gives them says who it was, and the server knows its own', () => {
     const from = (client: string | undefined, principal = 'AROAROLE:alice.phone'): string | undefined => {
       const body = JSON.stringify({ topic: 'acme/spaces/b/x', payload: 'eA==', client, principal })
