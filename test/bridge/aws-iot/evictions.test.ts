@@ -1,6 +1,7 @@
 /** Who was revoked or withdrawn, and has a connection at AWS IoT Core, which asks nobody while it stands. */
 import { expect } from 'chai'
 import type { MqttClient } from 'mqtt'
+import { connect } from '../../../client/index.ts'
 import { AwsWorld } from '../../support/aws/world.ts'
 import type { TestServer } from '../../support/server.ts'
 import { within } from '../../support/waiting.ts'
@@ -85,6 +86,25 @@ describe('[P-20.19] a connection to AWS IoT Core whose token was revoked, or who
     await withdraw('bob')
     await next
     expect(world.gateway.connected('acme.')).to.have.members([fresh, elsewhere, carol.admitted].map(({ mqtt }) => mqtt.client_id))
+  })
+
+  it('[P-20.15] is not opened for ever by the SDK: it asks token exchange, and says that it is refused', async () => {
+    const token = await server.token('alice')
+    const client = connect({ url: server.urls.http, name: 'tablet', getToken: () => Promise.resolve(token), onWarning: () => {} })
+    try {
+      await client.stream('users/alice').publish('x', 1)
+      expect(client.status.get().transport).to.equal('aws-iot')
+      const refused = new Promise<void>((resolve) => {
+        client.status.subscribe(({ connection, error }) => {
+          if (connection === 'refused' && error?.code === 'unauthorized') resolve()
+        })
+      })
+      await revoke({ uid: 'alice' })
+      await within(refused, 'the SDK to say that it is refused', 30_000)
+      expect(world.gateway.connects.filter((clientId) => clientId === 'acme.alice.tablet').length).to.be.at.most(4)
+    } finally {
+      await client.close()
+    }
   })
 
   it('is closed after a restart, too, where its client has put since', async () => {
