@@ -21,8 +21,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   aws: ['auth', 'protocol', 'seams'],
   console: ['client', 'protocol'],
   bench: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
-  // Judges the product from outside: it starts programs, of test/ the stub of a database, and talks to ports.
-  chaos: ['test'],
+  // Judges the product from outside: it starts programs, of test/ the stubs of a database and of AWS, and talks to ports, or lets the SDK talk.
+  chaos: ['client', 'test'],
   // Judges any deployment from outside, so it takes nothing from the server that it judges.
   conformance: [],
   examples: ['client', 'protocol', '.'],

@@ -37,7 +37,7 @@ interface Kept {
   readonly queue: DeviceMessage[]
   /** Sent, and not acknowledged. */
   readonly open: Set<DeviceMessage>
-  held: (() => void)[]
+  held: { readonly message: DeviceMessage; readonly send: () => void }[]
 }
 
 export class DeviceGateway {
@@ -142,8 +142,9 @@ export class DeviceGateway {
     const kept = this.#clients.get(clientId)
     if (kept?.connection !== connection) return
     kept.connection = undefined
+    // What is held back to come in another order was not sent yet, and is not lost either.
+    const open = [...kept.open, ...kept.held.flatMap(({ message }) => (message.qos === 1 ? [message] : []))]
     kept.held = []
-    const open = [...kept.open]
     kept.open.clear()
     if (kept.clean) this.#clients.delete(clientId)
     // Sent again: to another member of the group, or when it is back.
@@ -231,7 +232,7 @@ export class DeviceGateway {
     }
     if (switches.reorder === 0) return send()
     if (kept.held.length === 0) setImmediate(() => this.#letGo(kept))
-    kept.held.push(send)
+    kept.held.push({ message, send })
     if (kept.held.length >= switches.reorder) this.#letGo(kept)
   }
 
@@ -241,8 +242,8 @@ export class DeviceGateway {
     kept.held = []
     for (let left = held.length; left > 0; left--) {
       this.#random = (this.#random * 48_271) % 2_147_483_647
-      const [send] = held.splice(this.#random % left, 1)
-      send?.()
+      const [next] = held.splice(this.#random % left, 1)
+      next?.send()
     }
   }
 
