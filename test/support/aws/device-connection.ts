@@ -31,6 +31,8 @@ export class DeviceConnection {
   #isConnected = false
   #isOver = false
   #nextId = 1
+  #second = 0
+  #inSecond = 0
   readonly #unacked = new Map<number, () => void>()
 
   constructor(gateway: DeviceGateway, socket: WebSocket, session: Session) {
@@ -54,7 +56,7 @@ export class DeviceConnection {
 
   /** Sends a message; `acknowledged` is called at its PUBACK, at once at QoS 0. */
   deliver({ topic, payload, qos }: DeviceMessage, acknowledged: () => void = () => {}): void {
-    if (this.#isOver) return
+    if (this.#isOver || this.#isTooMuch()) return
     const messageId = qos === 0 ? undefined : this.#nextId++ % 65_535 || 1
     if (messageId !== undefined) this.#unacked.set(messageId, acknowledged)
     // DUP is not supported: what is sent again has another packet id.
@@ -68,6 +70,16 @@ export class DeviceConnection {
     this.#gateway.closings.push(`${this.clientId}: ${reason}`)
     this.#socket.terminate()
     this.#over(reason)
+  }
+
+  /** Whether this message is one too many for its second. */
+  #isTooMuch(): boolean {
+    const second = Math.floor(performance.now() / 1000)
+    if (second !== this.#second) this.#inSecond = 0
+    this.#second = second
+    if (++this.#inSecond <= this.#gateway.switches.perSecondMax) return false
+    this.#gateway.discarded++
+    return true
   }
 
   #over(reason: string): void {
@@ -97,12 +109,14 @@ export class DeviceConnection {
     acknowledged?.()
   }
 
-  #connect({ clientId, clean, protocolVersion }: IConnectPacket): void {
+  #connect({ clientId, clean, protocolVersion, keepalive = 0 }: IConnectPacket): void {
     this.clientId = clientId
     this.clean = clean === true
+    this.#gateway.keepalives.set(clientId, keepalive)
     if (protocolVersion !== 4) return this.close('this stand-in speaks MQTT 3.1.1')
     if (clientId === '' || clientId.startsWith('$') || Buffer.byteLength(clientId) > clientIdBytesMax) return this.close('client id')
     if (!this.may('iot:Connect', 'client', clientId)) return this.close('Connect is denied')
+    if (this.#gateway.connectsTooSoon(clientId)) return this.close('a CONNECT too soon after the last')
     this.#isConnected = true
     const sessionPresent = this.#gateway.joined(this)
     this.#send({ cmd: 'connack', returnCode: 0, sessionPresent })
@@ -116,6 +130,7 @@ export class DeviceConnection {
     if (bytes.length > payloadBytesMax) return this.close(`a payload of ${bytes.length} bytes`)
     if (!this.may('iot:Publish', 'topic', topic)) return this.close(`Publish is denied: ${topic}`)
     if (retain && !this.may('iot:RetainPublish', 'topic', topic)) return this.close(`RetainPublish is denied: ${topic}`)
+    if (this.#isTooMuch()) return // Discarded without a word.
     this.#gateway.publish({ topic, payload: bytes, qos })
     if (qos === 1) this.#send({ cmd: 'puback', messageId: messageId as number })
   }

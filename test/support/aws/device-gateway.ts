@@ -17,6 +17,10 @@ export interface Switches {
   reorder: number
   /** Deliveries that never come. AWS may do so at QoS 0, and at QoS 1 after an hour of trying, which is not waited for here. */
   lose: (message: DeviceMessage, clientId: string) => boolean
+  /** Messages of one connection, in and out, in each second of it; what is more is discarded. AWS: 100. Default: no bound. */
+  perSecondMax: number
+  /** A CONNECT of a client id that comes sooner after the one before is closed. AWS: 1,000. Default 0. */
+  connectEveryMs: number
 }
 
 interface Subscription {
@@ -41,7 +45,15 @@ interface Kept {
 }
 
 export class DeviceGateway {
-  readonly switches: Switches = { denySubscribe: 'close', settleMs: 0, duplicate: false, reorder: 0, lose: () => false }
+  readonly switches: Switches = {
+    denySubscribe: 'close',
+    settleMs: 0,
+    duplicate: false,
+    reorder: 0,
+    lose: () => false,
+    perSecondMax: Infinity,
+    connectEveryMs: 0,
+  }
   /** Whom it closed, and why. */
   readonly closings: string[] = []
   /** Filters that were denied, each time. */
@@ -49,10 +61,15 @@ export class DeviceGateway {
   /** Client ids that came in, each time. */
   readonly connects: string[] = []
   readonly published: DeviceMessage[] = []
+  /** Of the last CONNECT of each client id, in seconds. */
+  readonly keepalives = new Map<string, number>()
+  /** How many messages were one too many for their connection. */
+  discarded = 0
   readonly #door: GatewayStandIn
   readonly #sts: StsStandIn
   readonly #clients = new Map<string, Kept>()
   readonly #turns = new Map<string, number>()
+  readonly #connectedMs = new Map<string, number>()
   #random = 1
   readonly #looking = new Set<() => void>()
 
@@ -88,6 +105,13 @@ export class DeviceGateway {
     for (const [clientId, { connection }] of this.#clients) if (clientId.startsWith(prefix)) connection?.close('cut')
   }
 
+  /** Forgets the sessions of clients that are away, as AWS does after an hour. */
+  expire(prefix: string): void {
+    for (const [clientId, { connection }] of this.#clients) {
+      if (!connection && clientId.startsWith(prefix)) this.#clients.delete(clientId)
+    }
+  }
+
   connected(prefix: string): string[] {
     return [...this.#clients]
       .filter(([clientId, { connection }]) => connection && clientId.startsWith(prefix))
@@ -114,6 +138,13 @@ export class DeviceGateway {
   /** Filters that a connected client holds. */
   filtersOf(clientId: string): string[] {
     return [...(this.#clients.get(clientId)?.subscriptions.keys() ?? [])]
+  }
+
+  connectsTooSoon(clientId: string): boolean {
+    const nowMs = performance.now()
+    const lastMs = this.#connectedMs.get(clientId) ?? -Infinity
+    this.#connectedMs.set(clientId, nowMs)
+    return nowMs - lastMs < this.switches.connectEveryMs
   }
 
   /** Takes the place of an older connection; whether there was a session. */
