@@ -78,6 +78,7 @@ const longFiles: Readonly<Record<string, { readonly max: number; readonly why: s
 
 /** Tests that let time pass on purpose. */
 const sleepers: Readonly<Record<string, string>> = {
+  'test/aws/account-questions.ts': 'a policy and a signed URL end, and AWS tells nobody',
   'test/chaos/stub-server.ts': 'answers late, as a database whose majority is away',
   'test/durability/crash.test.ts': 'the moment of the kill is random',
   'test/durability/support/waiting.ts': 'looks at another process again and again',
