@@ -66,6 +66,7 @@ export class DeviceConnection {
     if (this.#isOver || this.#isTooMuch()) return
     const messageId = qos === 0 ? undefined : this.#nextId++ % 65_535 || 1
     if (messageId !== undefined) this.#unacked.set(messageId, acknowledged)
+    this.#gateway.metered(this.clientId, 'deliveries', unitsOf(payload))
     // DUP is not supported: what is sent again has another packet id.
     this.#send({ cmd: 'publish', topic, payload, qos, retain: false, dup: false, ...(messageId === undefined ? {} : { messageId }) })
     if (qos === 0) acknowledged()
@@ -111,6 +112,7 @@ export class DeviceConnection {
       return this.#send({ cmd: 'unsuback', messageId: packet.messageId as number, granted: packet.unsubscriptions.map(() => 0) })
     }
     if (packet.cmd !== 'puback') return this.close(`${packet.cmd} is not supported`)
+    this.#gateway.metered(this.clientId, 'acknowledgements', 1)
     const acknowledged = this.#unacked.get(packet.messageId as number)
     this.#unacked.delete(packet.messageId as number)
     acknowledged?.()
@@ -127,6 +129,7 @@ export class DeviceConnection {
     if (!this.may('iot:Connect', 'client', clientId)) return this.close('Connect is denied')
     if (this.#gateway.connectsTooSoon(clientId)) return this.close('a CONNECT too soon after the last')
     this.#isConnected = true
+    this.#gateway.metered(clientId, 'connects', 1)
     const sessionPresent = this.#gateway.joined(this)
     const able = { maximumQoS: 1, subscriptionIdentifiersAvailable: false, maximumPacketSize: 149_504, topicAliasMaximum: 8 }
     this.#send(
@@ -149,6 +152,7 @@ export class DeviceConnection {
     }
     if (retain && !this.may('iot:RetainPublish', 'topic', topic)) return this.close(`RetainPublish is denied: ${topic}`)
     if (this.#isTooMuch()) return // Discarded without a word.
+    this.#gateway.metered(this.clientId, 'publishes', unitsOf(bytes))
     this.#gateway.publish({ topic, payload: bytes, qos })
     if (qos === 1) this.#send({ cmd: 'puback', messageId: messageId as number })
   }
@@ -168,6 +172,11 @@ export class DeviceConnection {
     if (!this.#gateway.subscribe(this, good, subscriptionsMax)) return this.close('too many subscriptions')
     this.#send({ cmd: 'suback', messageId: messageId as number, granted })
   }
+}
+
+/** AWS counts messages of up to 5 KB. */
+function unitsOf(payload: Buffer): number {
+  return Math.max(1, Math.ceil(payload.length / 5_120))
 }
 
 function unfit(topic: string): boolean {

@@ -44,6 +44,16 @@ interface Kept {
   held: { readonly message: DeviceMessage; readonly send: () => void }[]
 }
 
+/** What AWS would put on the bill, in messages of 5 KB. */
+export interface Meter {
+  /** Taken from the client. */
+  publishes: number
+  deliveries: number
+  /** PUBACKs of the client. */
+  acknowledgements: number
+  connects: number
+}
+
 export class DeviceGateway {
   readonly switches: Switches = {
     denySubscribe: 'close',
@@ -61,6 +71,8 @@ export class DeviceGateway {
   /** Client ids that came in, each time. */
   readonly connects: string[] = []
   readonly published: DeviceMessage[] = []
+  /** By client id. */
+  readonly meters = new Map<string, Meter>()
   /** Of the last CONNECT of each client id, in seconds. */
   readonly keepalives = new Map<string, number>()
   /** How many messages were one too many for their connection. */
@@ -138,6 +150,12 @@ export class DeviceGateway {
   /** Filters that a connected client holds. */
   filtersOf(clientId: string): string[] {
     return [...(this.#clients.get(clientId)?.subscriptions.keys() ?? [])]
+  }
+
+  metered(clientId: string, what: keyof Meter, count: number): void {
+    const meter = this.meters.get(clientId) ?? { publishes: 0, deliveries: 0, acknowledgements: 0, connects: 0 }
+    meter[what] += count
+    this.meters.set(clientId, meter)
   }
 
   connectsTooSoon(clientId: string): boolean {
