@@ -145,6 +145,26 @@ export const plantings: readonly Planting[] = [
       },
     ],
   },
+  {
+    name: 'bridge-early-ack',
+    why: 'the bridge acknowledges to AWS before the append',
+    store: 'aws-iot',
+    theme: themeOf('bridge'),
+    changes: [
+      {
+        file: 'bridge/aws-iot/worker.ts',
+        from: '    const { signal } = this.#visit\n    this.#underWay = ',
+        to: "    const { signal } = this.#visit\n    const tell = done\n    done = () => {}\n    tell('taken')\n    this.#underWay = ",
+      },
+    ],
+  },
+  {
+    name: 'forgotten-ids',
+    why: 'a put that AWS brings again after its commit is not known by its id',
+    store: 'aws-iot',
+    theme: themeOf('bridge'),
+    changes: [{ file: 'log/judge.ts', from: 'const known = fold.id(draft.from, draft.id)', to: 'const known = undefined' }],
+  },
 ]
 
 const copied = [

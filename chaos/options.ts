@@ -9,8 +9,9 @@ export const usage = `npm run chaos -- [options]
   --round N         minutes of faults in a round (0.3)
   --seed S          what is done and when; a new one by default, printed
   --nodes N         servers (3 over a database, 2 where something is planted, 1 over the embedded store)
-  --store STORES    of level, mongo-stub and mongo, with commas; all that this machine has
-  --theme NAME      rounds of one kind only: everything, losses, answers, majorities or hints
+  --store STORES    of level, mongo-stub, mongo and aws-iot (the embedded store, AWS IoT Core's stand-in
+                    before the server), with commas; all that this machine has
+  --theme NAME      rounds of one kind only: everything, losses, answers, majorities, hints or bridge
   --plant NAME      a fault planted into the servers, to see it found; "list" names them
   --until-found     ends when something is refuted
   --matrix NAMES    every planted fault, or those named, with commas, with the seeds 1 to 10: which are found, and how soon
@@ -39,7 +40,7 @@ export interface Options {
   readonly keep: string | undefined
 }
 
-const kinds: readonly string[] = ['level', 'mongo', 'mongo-stub'] satisfies readonly StoreKind[]
+const kinds: readonly string[] = ['level', 'mongo', 'mongo-stub', 'aws-iot'] satisfies readonly StoreKind[]
 
 /** Throws a sentence for the user. */
 export function optionsOf(args: readonly string[]): Options {

@@ -18,9 +18,11 @@ export type Sighting = readonly [
   flags: '' | 'r' | 'd',
 ]
 
-export type StoreKind = 'mongo' | 'mongo-stub' | 'level'
+/** `aws-iot` is the embedded store with AWS IoT Core's stand-in before the server: the path is another one, and so are its faults. */
+export type StoreKind = 'mongo' | 'mongo-stub' | 'level' | 'aws-iot'
 
-export type Door = 'qos0' | 'qos1' | 'qos2' | 'put' | 'http' | 'will'
+/** `aws` is the plain door of AWS IoT Core at QoS 1: nobody is told where the message stands, and it may stand there twice. */
+export type Door = 'qos0' | 'qos1' | 'qos2' | 'put' | 'http' | 'will' | 'aws'
 
 export interface RunEvent {
   readonly k: 'run'
@@ -43,6 +45,7 @@ export interface SendEvent {
   readonly conn: number
   readonly door: Door
   readonly user: string
+  /** With `…` at its end: the SDK adds to it. */
   readonly client: string
   readonly stream: string
   readonly topic: string
@@ -64,6 +67,14 @@ export interface AckedEvent {
   readonly conn: number
   readonly pos?: string
   readonly duplicate?: boolean
+}
+
+/** AWS IoT Core said that it has the message: it must come into the log, sooner or later. */
+export interface TakenEvent {
+  readonly k: 'taken'
+  readonly t: number
+  readonly m: number
+  readonly conn: number
 }
 
 /** The server said that nothing was appended. */
@@ -90,7 +101,8 @@ export interface OpenEvent {
   readonly k: 'open'
   readonly t: number
   readonly sub: number
-  readonly door: 'sync' | 'plain'
+  /** `sdk`: without control messages, from the first entry or behind a position. */
+  readonly door: 'sync' | 'plain' | 'sdk'
   readonly node: number
   readonly reader: string
   readonly user: string
@@ -250,6 +262,7 @@ export type Event =
   | RunEvent
   | SendEvent
   | AckedEvent
+  | TakenEvent
   | RefusedEvent
   | WillEvent
   | OpenEvent

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { check, isEnough, judge } from './checker/check.ts'
 import type { Verdict } from './checker/promise.ts'
 import { themes, type Theme } from './faults/themes.ts'
+import { isEmbedded } from './faults/world.ts'
 import { readRecord, type StoreKind } from './record.ts'
 import { NotBegun, runRound } from './session.ts'
 
@@ -58,7 +59,7 @@ export async function runRounds(options: RunOptions): Promise<RunResult> {
     const place = mkdtempSync(join(folder, `round-${round}-`))
     const file = join(place, 'record.jsonl')
     // Two are enough for what is planted, and begin sooner.
-    const nodes = options.nodes ?? (store === 'level' ? 1 : plant === undefined ? 3 : 2)
+    const nodes = options.nodes ?? (isEmbedded(store) ? 1 : plant === undefined ? 3 : 2)
     const part = {
       minutes: options.roundMinutes,
       seed: seed + round * seedStep,

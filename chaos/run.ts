@@ -65,7 +65,7 @@ async function run(options: Options, folder: string): Promise<number> {
 }
 
 function everyStore(): StoreKind[] {
-  return ['level', 'mongo-stub', ...(findDatabase() === undefined ? [] : (['mongo'] as const))]
+  return ['level', 'mongo-stub', 'aws-iot', ...(findDatabase() === undefined ? [] : (['mongo'] as const))]
 }
 
 function tell(verdicts: readonly Verdict[]): number {

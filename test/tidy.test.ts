@@ -21,8 +21,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   aws: ['auth', 'protocol', 'seams'],
   console: ['client', 'protocol'],
   bench: ['broker', 'bridge', 'log', 'hints', 'auth', 'protocol', 'seams', 'cli', 'client', 'test'],
-  // Judges the product from outside: it starts programs, of test/ the stub of a database, and talks to ports.
-  chaos: ['test'],
+  // Judges the product from outside: it starts programs, of test/ the stubs of a database and of AWS, and talks to ports, or lets the SDK talk.
+  chaos: ['client', 'test'],
   // Judges any deployment from outside, so it takes nothing from the server that it judges.
   conformance: [],
   examples: ['client', 'protocol', '.'],
@@ -78,6 +78,7 @@ const longFiles: Readonly<Record<string, { readonly max: number; readonly why: s
 
 /** Tests that let time pass on purpose. */
 const sleepers: Readonly<Record<string, string>> = {
+  'test/aws/account-questions.ts': 'a policy and a signed URL end, and AWS tells nobody',
   'test/chaos/stub-server.ts': 'answers late, as a database whose majority is away',
   'test/durability/crash.test.ts': 'the moment of the kill is random',
   'test/durability/support/waiting.ts': 'looks at another process again and again',

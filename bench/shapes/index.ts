@@ -1,5 +1,6 @@
 /** All rows of the table, in its order. */
 import { absentReaders } from './absence.ts'
+import { awsCost, awsEngine } from './aws.ts'
 import { driverCost } from './driver-cost.ts'
 import { fixedRate } from './fixed-rate.ts'
 import { followed } from './followed.ts'
@@ -82,4 +83,6 @@ export const shapes: readonly Shape[] = [
   nodeAbsence,
   hints,
   followed,
+  awsEngine,
+  awsCost,
 ]

@@ -28,10 +28,12 @@ export function publishersOrder(facts: Facts): Finding {
   const notes = new Notes()
   const newest = new Map<string, { readonly seq: number; readonly m: number }>()
   const sends = facts.record.filter((event) => event.k === 'send')
+  // AWS hands messages to whichever connection of the bridge is free; the SDK waits for the answer to each [P-20.13].
+  const isAtAws = facts.run?.store === 'aws-iot'
   for (const { m, conn, stream } of sends) {
     const message = facts.messages.get(m)
     const [place] = facts.placesOf(m)
-    if (!message || !place) continue
+    if (!message || !place || (isAtAws && !message.sent.client.endsWith('…'))) continue
     // Of what was sent more than once it is not known which attempt was the one.
     const isFirst =
       message.attempts.length === 1 || message.acked.some((acked) => acked.conn === message.sent.conn && acked.duplicate !== true)

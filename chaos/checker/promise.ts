@@ -11,6 +11,8 @@ export interface Promised {
   readonly name: string
   /** What must be looked at in a minute for the run to say anything. */
   readonly perMinute: number
+  /** The same where AWS IoT Core carries MQTT. Default 0: it promises no such thing. */
+  readonly aws?: number
   readonly check: (facts: Facts) => Finding
 }
 

@@ -1,4 +1,4 @@
-/** Each sync subscription: every matching entry from its beginning on, in order, or an explicit reset [P-6.1 to P-6.20]. */
+/** Each sync subscription, and each reader of the SDK: every matching entry from its beginning on, in order, or an explicit reset [P-6.1 to P-6.20]. */
 import type { ControlEvent, GotEvent, OpenEvent } from '../record.ts'
 import { matches, type Entry, type Facts, type StreamLog } from './facts.ts'
 import { seqOf } from './positions.ts'
@@ -10,7 +10,7 @@ export function syncReaders(facts: Facts): Finding {
   const notes = new Notes()
   const subscriptions = new Map<number, { readonly open: OpenEvent; readonly told: Told[] }>()
   for (const event of facts.record) {
-    if (event.k === 'open' && event.door === 'sync') subscriptions.set(event.sub, { open: event, told: [] })
+    if (event.k === 'open' && event.door !== 'plain') subscriptions.set(event.sub, { open: event, told: [] })
     else if (event.k === 'got' || event.k === 'ctl') subscriptions.get(event.sub)?.told.push(event)
   }
   for (const { open, told } of subscriptions.values()) new Reading(facts.log(open.stream ?? ''), open, notes).follow(told)
@@ -36,6 +36,8 @@ class Reading {
     this.#filter = `${open.stream}/${open.filter}`
     const from = seqOf(open.from)
     if (from >= 0) this.#at = from
+    // Nobody tells where it begins: nothing is trimmed on that path.
+    else if (open.door === 'sdk') this.#at = 0
   }
 
   follow(told: readonly Told[]): void {

@@ -1,6 +1,7 @@
 /** What the clients of a run share: where the servers are, what was published, and when it is time to end. */
 import { between, seededRandom, type Random } from '../random.ts'
 import type { Door, Event, Recorder, StoreKind } from '../record.ts'
+import { root } from '../faults/aws.ts'
 import type { World } from '../faults/world.ts'
 import { pause } from '../faults/nemesis.ts'
 
@@ -21,7 +22,7 @@ export function topicsOf(stream: string): string {
   return stream === 'outbox/alice' ? 'outbox/alice/bob' : stream
 }
 
-const slowness: Readonly<Record<StoreKind, number>> = { level: 1, 'mongo-stub': 1.5, mongo: 4 }
+const slowness: Readonly<Record<StoreKind, number>> = { level: 1, 'aws-iot': 1, 'mongo-stub': 1.5, mongo: 4 }
 
 export interface Message {
   readonly m: number
@@ -84,6 +85,11 @@ export class Context {
   /** How many times as long everything takes with this store. */
   get slowness(): number {
     return slowness[this.world.options.store]
+  }
+
+  /** As an entry names a client. */
+  clientOf(user: string, name: string): string {
+    return this.world.aws ? `${root}=2E${user}=2E${name}` : name
   }
 
   random(name: string): Random {

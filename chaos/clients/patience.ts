@@ -20,6 +20,7 @@ export class Patience {
       if (event.k === 'open' && names.some((name) => event.reader.startsWith(name))) this.#awaited.add(event.sub)
       const isNews =
         event.k === 'acked' ||
+        event.k === 'taken' ||
         (event.k === 'page' && event.final === true) ||
         (event.k === 'got' && this.#awaited.has(event.sub)) ||
         // What is retained is sent again with every connection.

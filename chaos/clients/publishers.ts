@@ -138,7 +138,9 @@ export async function opened(
   const { user, token = tokenOf(user), node: wanted, ...rest } = options
   const node = wanted === undefined ? pick(random, context.world.nodes) : context.world.nodes[wanted]
   if (!node) throw new Error(`there is no node ${wanted}`)
+  const { aws } = context.world
   try {
+    if (aws) return await Wire.open({ ...rest, token, port: 0, admitted: await aws.admitted(node.http.port, user, rest.clientId) })
     const webSocket = random() < webSocketShare
     return await Wire.open({ ...rest, token, webSocket, port: webSocket ? node.http.port : node.mqtt.port })
   } catch {

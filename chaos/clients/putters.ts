@@ -19,10 +19,14 @@ interface Answer {
   readonly current?: { readonly pos: string } | null
 }
 
+const refused = 0x80
+const visitMs = 3_000
+
 /** Several putters that contend for the same retained topics. */
 export async function putAgain(context: Context, name: string, user: string, streams: readonly string[]): Promise<void> {
   const random = context.random(name)
-  const sender: Sender = { door: 'put', user, client: name }
+  const client = context.clientOf(user, name)
+  const sender: Sender = { door: 'put', user, client }
   const underWay = new Map<string, Put>()
   /** The retained entry of each contended topic, as far as this client knows: its position, or null where there is none. */
   const believed = new Map<string, string | null>()
@@ -34,9 +38,11 @@ export async function putAgain(context: Context, name: string, user: string, str
       const conn = context.connection()
       wire = await opened(context, random, { clientId: name, user, clean: true, received: (packet) => answered(packet, conn) })
       if (!wire) return
-      if ((await wire.subscribe(`reply/${name}/#`)) === 0) {
+      if (((await wire.subscribe(`reply/${client}/#`)) ?? refused) < refused) {
         for (const put of underWay.values()) send(wire, put, conn)
-        while (!wire.isOver && !context.isDone(underWay.size)) {
+        // AWS may lose an answer, and then nobody hears of it on this connection.
+        const untilMs = performance.now() + (context.world.aws ? visitMs : Infinity)
+        while (!wire.isOver && !context.isDone(underWay.size) && performance.now() < untilMs) {
           for (let burst = Math.floor(random() * 4); burst > 0 && !context.draining && underWay.size < 6; burst--) {
             const put = newPut(context, random, streams, believed)
             underWay.set(put.more.id, put)
@@ -54,7 +60,7 @@ export async function putAgain(context: Context, name: string, user: string, str
   function send(to: Wire, put: Put, conn: number): void {
     packetId = (packetId % 50_000) + 1
     context.sending(put.message, sender, conn, put.more)
-    to.publish(`put/${put.message.topic}`, put.body, { qos: 1, messageId: packetId })
+    to.publish(`put/${put.message.topic}`, to.signed(put.body), { qos: 1, messageId: packetId })
   }
 
   function answered(packet: Packet, conn: number): void {

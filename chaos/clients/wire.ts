@@ -3,9 +3,12 @@ import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { generate, parser, type IConnackPacket, type IPublishPacket, type ISubackPacket, type Packet } from 'mqtt-packet'
 import { createWebSocketStream, WebSocket } from 'ws'
+import { root, type Admitted } from '../faults/aws.ts'
 
 export interface WireOptions {
   readonly port: number
+  /** To AWS IoT Core, in place of the port. */
+  readonly admitted?: Admitted
   /** Over WebSocket, to a port for HTTP. */
   readonly webSocket?: boolean
   readonly clientId: string
@@ -23,6 +26,7 @@ export class Wire {
   /** Resolves when the connection is over, whoever ended it. */
   readonly closed: Promise<void>
   readonly #socket: Duplex
+  readonly #admitted: Admitted | undefined
   readonly #sent = new Map<number, (packet: ISubackPacket | undefined) => void>()
   #over = false
   #subscribeId = 60_000
@@ -30,8 +34,9 @@ export class Wire {
 
   /** Resolves at CONNACK; rejects where the server is away or refuses. */
   static async open(options: WireOptions): Promise<Wire> {
-    const socket =
-      options.webSocket === true ? overWebSocket(options.port) : connect({ port: options.port, host: '127.0.0.1', noDelay: true })
+    const { admitted, webSocket, port } = options
+    const url = admitted?.url ?? (webSocket === true ? `ws://127.0.0.1:${port}/mqtt` : undefined)
+    const socket = url === undefined ? connect({ port, host: '127.0.0.1', noDelay: true }) : overWebSocket(url)
     const packets = parser()
     socket.on('error', () => {}) // The close that follows is what counts.
     socket.on('data', (bytes) => {
@@ -64,7 +69,7 @@ export class Wire {
       socket.destroy()
       throw new Refused(connack.returnCode ?? -1)
     }
-    wire = new Wire(socket, connack.sessionPresent)
+    wire = new Wire(socket, connack.sessionPresent, admitted)
     // The owner has to know its wire before the first packet comes.
     setImmediate(() => {
       for (const packet of early.splice(0)) wire.#take(packet, options)
@@ -72,8 +77,9 @@ export class Wire {
     return wire
   }
 
-  private constructor(socket: Duplex, present: boolean) {
+  private constructor(socket: Duplex, present: boolean, admitted: Admitted | undefined) {
     this.#socket = socket
+    this.#admitted = admitted
     this.present = present
     const pings = setInterval(() => this.#ping(), 2_000)
     this.closed = new Promise((resolve) => {
@@ -96,8 +102,13 @@ export class Wire {
     if (!this.isOver) this.#socket.write(generate(packet))
   }
 
+  /** The body of a put, with what shows whose it is where AWS does not say so [P-20.3]. */
+  signed(body: string): string {
+    return this.#admitted ? JSON.stringify({ ...(JSON.parse(body) as object), token: this.#admitted.token }) : body
+  }
+
   publish(topic: string, payload: string, options: { qos: 0 | 1 | 2; messageId?: number; retain?: boolean; dup?: boolean }): void {
-    this.send({ cmd: 'publish', topic, payload, retain: false, dup: false, ...options })
+    this.send({ cmd: 'publish', topic: this.#wired(topic), payload, retain: false, dup: false, ...options })
   }
 
   /** The code granted, told before any packet that follows the SUBACK; undefined where the connection ended before. */
@@ -110,7 +121,7 @@ export class Wire {
         resolve(packet && Number(packet.granted[0]))
       })
     })
-    this.send({ cmd: 'subscribe', messageId, subscriptions: [{ topic: filter, qos: 1 }] })
+    this.send({ cmd: 'subscribe', messageId, subscriptions: [{ topic: this.#wired(filter), qos: 1 }] })
     return await answer
   }
 
@@ -126,6 +137,11 @@ export class Wire {
     this.#socket.destroy()
   }
 
+  /** At AWS everything stands below the root. */
+  #wired(topic: string): string {
+    return this.#admitted ? `${root}/${topic}` : topic
+  }
+
   #ping(): void {
     if (performance.now() - this.#heardMs > silentMs) this.destroy()
     else this.send({ cmd: 'pingreq' })
@@ -137,12 +153,13 @@ export class Wire {
       const { messageId = 0 } = packet
       this.#sent.get(messageId)?.(packet)
       this.#sent.delete(messageId)
-    } else if (packet.cmd !== 'pingresp') received(packet)
+    } else if (packet.cmd === 'publish' && this.#admitted) received({ ...packet, topic: packet.topic.slice(root.length + 1) })
+    else if (packet.cmd !== 'pingresp') received(packet)
   }
 }
 
-function overWebSocket(port: number): Duplex {
-  const stream = createWebSocketStream(new WebSocket(`ws://127.0.0.1:${port}/mqtt`, 'mqtt', { handshakeTimeout: connectMs }))
+function overWebSocket(url: string): Duplex {
+  const stream = createWebSocketStream(new WebSocket(url, 'mqtt', { handshakeTimeout: connectMs }))
   // It waits for the end of what is written, which nobody is there for.
   stream.once('end', () => stream.destroy())
   return stream
@@ -163,12 +180,12 @@ export function acknowledge(wire: Wire | undefined, { qos, messageId }: IPublish
   if (qos === 1 && messageId !== undefined) wire?.send({ cmd: 'puback', messageId })
 }
 
-function connectPacket({ clientId, token, clean, will }: WireOptions): Packet {
+function connectPacket({ clientId, token, clean, will, admitted }: WireOptions): Packet {
   return {
     cmd: 'connect',
     protocolId: 'MQTT',
     protocolVersion: 4,
-    clientId,
+    clientId: admitted?.clientId ?? clientId,
     clean,
     keepalive: 8,
     username: 'any',

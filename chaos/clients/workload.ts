@@ -1,17 +1,12 @@
-/** Who takes part in a run, and how it comes to its end. */
+/** A run of those who take part, and how it comes to its end. */
 import { pause } from '../faults/nemesis.ts'
 import type { WillEvent } from '../record.ts'
-import { readerOf, relayStreams, streams, topicsOf, writerOf, type Context } from './context.ts'
-import { publishOverHttp, raceConditions, readOverHttp, readPage, readState, request } from './http.ts'
-import { beTwins, intrude, leaveWills, revokeGuests, withdrawGuests } from './others.ts'
+import { castAtAws, castOf, everyStream, followerOf } from './cast.ts'
+import { readerOf, relayStreams, topicsOf, writerOf, type Context } from './context.ts'
+import { readPage, readState, request } from './http.ts'
 import { Patience } from './patience.ts'
-import { keep, lookIn } from './plain.ts'
-import { publishExactlyOnce, publishOnce, speakLive } from './publishers.ts'
-import { putAgain } from './putters.ts'
-import { follow, roam, SyncWire } from './sync.ts'
+import { SyncWire } from './sync.ts'
 
-const team = ['spaces/team']
-const everyStream = [...streams, ...relayStreams]
 export class Workload {
   readonly #context: Context
   readonly #writers: Promise<void>[]
@@ -35,42 +30,9 @@ export class Workload {
       if (reader !== undefined) for (const [end, seen] of this.#endsSeen) if (text === end) seen.add(reader)
     })
     const watch = (work: Promise<void>): Promise<void> => work.catch((error: unknown) => void (this.#failed ??= error))
-    this.#writers = [
-      publishOnce(context, 'once-a', 'alice', ['users/alice', ...team]),
-      publishOnce(context, 'once-b', 'bob', ['users/bob', ...team]),
-      publishOnce(context, 'once-c', 'bob', team),
-      publishExactlyOnce(context, 'exactly-a', 'alice', ['users/alice', ...team]),
-      publishExactlyOnce(context, 'exactly-b', 'bob', ['users/bob']),
-      putAgain(context, 'put-a', 'alice', ['users/alice', ...team]),
-      putAgain(context, 'put-b', 'bob', ['users/bob', ...team]),
-      putAgain(context, 'put-c', 'bob', team),
-      publishOverHttp(context, 'http-a'),
-      publishOverHttp(context, 'http-b'),
-      raceConditions(context, 'race-a'),
-      raceConditions(context, 'race-b'),
-      speakLive(context, 'live-a', 'alice', ['users/alice', ...team]),
-      speakLive(context, 'live-b', 'bob', ['users/bob', ...team]),
-      leaveWills(context, 'will-a'),
-      leaveWills(context, 'will-b'),
-      revokeGuests(context, 'x'),
-      revokeGuests(context, 'y'),
-      intrude(context, 'intruder'),
-      beTwins(context, 'twin-a'),
-      beTwins(context, 'twin-b'),
-      beTwins(context, 'twin-c'),
-      ...['put-r', 'put-s', 'put-t'].map((name) => putAgain(context, name, 'alice', ['outbox/alice'])),
-      withdrawGuests(context, 'w'),
-    ].map(watch)
-    this.#readers = [
-      ...everyStream.map((stream) => follow(context, followerOf(stream), stream)),
-      roam(context, 'roam-a'),
-      roam(context, 'roam-b'),
-      keep(context, 'kept-alice', 'alice', ['users/alice', ...team]),
-      keep(context, 'kept-bob', 'bob', ['users/bob', ...team]),
-      lookIn(context, 'brief', 'carol', team),
-      readOverHttp(context, 'pages-a'),
-      readOverHttp(context, 'pages-b'),
-    ].map(watch)
+    const { writers, readers } = context.world.aws ? castAtAws(context) : castOf(context)
+    this.#writers = writers.map(watch)
+    this.#readers = readers.map(watch)
   }
 
   readonly #readerOf = new Map<number, string>()
@@ -115,7 +77,7 @@ export class Workload {
     const goesOn = this.#patience.begin()
     const text = await this.#publishEnd(stream, goesOn)
     if (text === undefined) return [`an entry that ${stream} takes`]
-    const readers = readersOf(stream)
+    const readers = this.#context.world.aws ? followersOf(stream) : readersOf(stream)
     const seen = this.#endsSeen.get(text) ?? new Set()
     while (readers.some((reader) => !seen.has(reader)) && goesOn()) await pause(50)
     return readers.filter((reader) => !seen.has(reader)).map((reader) => `the last entry of ${stream} for ${reader}`)
@@ -173,7 +135,8 @@ export class Workload {
       if (!hasState) await pause(200)
     }
     if (!hasState) missing.push(`the state of ${stream} from node ${node}`)
-    let hasReplayed = false
+    // AWS replays nothing; HTTP was asked.
+    let hasReplayed = context.world.aws !== undefined
     while (!hasReplayed && goesOn()) hasReplayed = await this.#replay(node, stream, goesOn)
     if (!hasReplayed) missing.push(`a replay of ${stream} from node ${node}`)
     return missing
@@ -195,13 +158,14 @@ export class Workload {
   }
 }
 
-/** Who has to have every entry. */
-function readersOf(stream: string): string[] {
-  if (stream === 'outbox/alice') return relayStreams.map(followerOf)
-  const kept = [...(stream === 'users/bob' ? [] : ['kept-alice']), ...(stream === 'users/alice' ? [] : ['kept-bob'])]
-  return [followerOf(stream), ...kept]
+/** Readers of a stream, and of the inbox that its messages go to. */
+function followersOf(stream: string): string[] {
+  return stream === 'outbox/alice' ? relayStreams.map(followerOf) : [followerOf(stream)]
 }
 
-function followerOf(stream: string): string {
-  return `follow-${stream.replace('/', '-')}`
+/** Who has to have every entry. */
+function readersOf(stream: string): string[] {
+  if (stream === 'outbox/alice') return followersOf(stream)
+  const kept = [...(stream === 'users/bob' ? [] : ['kept-alice']), ...(stream === 'users/alice' ? [] : ['kept-bob'])]
+  return [followerOf(stream), ...kept]
 }

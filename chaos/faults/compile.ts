@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { buildSync } from 'esbuild'
 
 /** What cannot stand in one file with the rest, or is for commands that nobody calls here. */
-const external = ['classic-level', 'mongodb', 'ioredis', 'esbuild', 'typescript']
+const external = ['classic-level', 'mongodb', 'ioredis', 'esbuild', 'typescript', 'mqtt', '@aws-sdk/*']
 const required = "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);"
 
 /** Makes a folder that `bin/tidemark.js` runs in as in a package. Types are checked elsewhere. */

@@ -1,6 +1,7 @@
 /** Makes faults at random moments, and mends each after a while. The seed decides what and when. */
 import { between, pick, type Random } from '../random.ts'
 import type { Recorder } from '../record.ts'
+import type { Aws } from './aws.ts'
 import type { Child } from './child.ts'
 import type { FaultProxy } from './proxy.ts'
 import type { FaultKind, Theme } from './themes.ts'
@@ -37,7 +38,7 @@ export class Nemesis {
 
   constructor(parts: NemesisParts) {
     this.#parts = parts
-    const { database, redis, power, options } = parts.world
+    const { database, redis, power, aws, options } = parts.world
     const faults: Fault[] = []
     const add = (kind: FaultKind, make: () => Promise<void>): void => void faults.push({ weight: parts.theme.weights[kind] ?? 0, make })
     add('kill', () => this.#toNode(({ child }) => this.#restart(child, 'SIGKILL', 3_000)))
@@ -59,6 +60,11 @@ export class Nemesis {
       add('redis killed', () => this.#alone(redis, () => this.#restart(redis, 'SIGKILL', 4_000)))
       add('redis frozen', () => this.#alone(redis, () => this.#freeze(redis, 6_000)))
       add('redis way', () => this.#disturb(this.#way('redis')))
+    }
+    if (aws) {
+      add('AWS cuts', () => Promise.resolve(this.#tell('AWS cuts', aws.cut(parts.random))))
+      add('AWS vices', () => this.#misbehave(aws))
+      add('STS throttles', () => Promise.resolve(this.#throttle(aws)))
     }
     this.#faults = faults
   }
@@ -191,6 +197,21 @@ export class Nemesis {
     const end = proxy.loseInUse()
     await pause(ms)
     end()
+  }
+
+  /** One vice at a time ends them all: the next one is drawn soon enough. */
+  async #misbehave(aws: Aws): Promise<void> {
+    const ms = between(this.#parts.random, 300, 4_000)
+    this.#tell('AWS', `${aws.misbehave(this.#parts.random)} for ${Math.round(ms)} ms`)
+    await pause(ms)
+    aws.behave()
+  }
+
+  /** Each of our requests asks four times. */
+  #throttle(aws: Aws): void {
+    const count = Math.round(between(this.#parts.random, 1, 12))
+    this.#tell('STS throttles', `${count} requests`)
+    aws.throttle(count)
   }
 
   async #shiftClock(node: Node): Promise<void> {

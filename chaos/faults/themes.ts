@@ -18,6 +18,9 @@ export type FaultKind =
   | 'redis killed'
   | 'redis frozen'
   | 'redis way'
+  | 'AWS cuts'
+  | 'AWS vices'
+  | 'STS throttles'
 
 /** Where nothing else is said. A kind that a world has nothing for is left out. */
 const usual: Readonly<Record<FaultKind, number>> = {
@@ -37,6 +40,9 @@ const usual: Readonly<Record<FaultKind, number>> = {
   'redis killed': 2,
   'redis frozen': 1,
   'redis way': 3,
+  'AWS cuts': 5,
+  'AWS vices': 6,
+  'STS throttles': 1,
 }
 
 export interface Theme {
@@ -51,7 +57,7 @@ export interface Theme {
   readonly restMsMax?: number
 }
 
-export type ThemeName = 'everything' | 'losses' | 'answers' | 'majorities' | 'hints'
+export type ThemeName = 'everything' | 'losses' | 'answers' | 'majorities' | 'hints' | 'bridge'
 
 const clusters = ['mongo', 'mongo-stub'] as const
 
@@ -74,7 +80,16 @@ export const themes: readonly Theme[] = [
     downMsMax: 500,
   },
   { name: 'hints', stores: clusters, weights: { 'redis killed': 8, 'redis way': 4, 'redis frozen': 2, clients: 3 }, pauseMsMax: 2_000 },
-  { name: 'everything', stores: ['level', ...clusters], weights: usual, pauseMsMax: 3_500 },
+  // What the bridge holds when it ends is what could be lost, and what AWS brings again what could stand twice.
+  {
+    name: 'bridge',
+    stores: ['aws-iot'],
+    weights: { kill: 5, power: 2, 'AWS cuts': 6, 'AWS vices': 6, clients: 2 },
+    pauseMsMax: 1_500,
+    downMsMax: 500,
+    restMsMax: 2_000,
+  },
+  { name: 'everything', stores: ['level', 'aws-iot', ...clusters], weights: usual, pauseMsMax: 3_500 },
 ]
 
 export function themeOf(name: string): Theme {

@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { audience, issuer, secret } from '../tokens.ts'
+import { Aws } from './aws.ts'
 import { Child } from './child.ts'
 import { Power } from './power.ts'
 import { FaultProxy } from './proxy.ts'
@@ -59,6 +60,8 @@ export interface World {
   readonly database: Child | undefined
   readonly redis: Child | undefined
   readonly power: Power | undefined
+  /** Carries MQTT in place of the server. */
+  readonly aws: Aws | undefined
   /** Everything runs, and nothing stands in the way. */
   mend(): Promise<void>
   /** Lets a stream of a stopped server with the embedded store begin later; resolves with what the command says where it fails. */
@@ -69,12 +72,14 @@ export interface World {
 export async function openWorld(options: WorldOptions): Promise<World> {
   const { folder, store, servers } = options
   mkdirSync(folder, { recursive: true })
-  const power = store === 'level' ? Power.prepare(folder) : undefined
+  const power = isEmbedded(store) ? Power.prepare(folder) : undefined
+  const aws = store === 'aws-iot' ? await Aws.open() : undefined
   const database = await databaseOf(store, folder)
-  const redis = store !== 'level' && hasRedis() ? redisChild(folder, await freePort()) : undefined
+  const redis = !isEmbedded(store) && hasRedis() ? redisChild(folder, await freePort()) : undefined
   const children = [database, redis].filter((child) => child !== undefined)
   const nodes: Node[] = []
-  for (let index = 0; index < options.nodes; index++) nodes.push(await makeNode({ index, folder, store, servers, database, redis, power }))
+  for (let index = 0; index < options.nodes; index++)
+    nodes.push(await makeNode({ index, folder, store, servers, database, redis, power, aws }))
   try {
     await Promise.all(children.map((child) => child.start()))
     // The first one makes what the store is known by.
@@ -82,6 +87,7 @@ export async function openWorld(options: WorldOptions): Promise<World> {
     await Promise.all(nodes.map((node) => startNode(node, power)))
   } catch (error) {
     await Promise.all([...children, ...nodes.map((node) => node.child)].map((child) => child.stop()))
+    await aws?.close()
     throw error
   }
   const proxies = nodes.flatMap(({ mqtt, http, back }) => [mqtt, http, ...back])
@@ -91,7 +97,9 @@ export async function openWorld(options: WorldOptions): Promise<World> {
     database,
     redis,
     power,
+    aws,
     async mend() {
+      aws?.behave()
       for (const proxy of proxies) proxy.mend()
       for (const child of [...children, ...nodes.map((node) => node.child)]) child.resume()
       for (const child of children) await child.start()
@@ -116,12 +124,18 @@ export async function openWorld(options: WorldOptions): Promise<World> {
       await Promise.all(nodes.map(({ child }) => child.stop()))
       await Promise.all(children.map((child) => child.stop()))
       for (const proxy of proxies) proxy.close()
+      await aws?.close()
     },
   }
 }
 
+/** One server with a log of its own on this disk. */
+export function isEmbedded(store: StoreKind): boolean {
+  return store === 'level' || store === 'aws-iot'
+}
+
 async function databaseOf(store: StoreKind, folder: string): Promise<Child | undefined> {
-  if (store === 'level') return undefined
+  if (isEmbedded(store)) return undefined
   const binary = store === 'mongo' ? findDatabase() : undefined
   if (store === 'mongo' && binary === undefined) throw new Error('there is no database: FerretDB was not built')
   return binary === undefined ? stubChild(folder, await freePort()) : databaseChild(binary, folder, await freePort())
@@ -139,7 +153,7 @@ export async function startNode(node: Node, power: Power | undefined): Promise<v
 }
 
 /** Of a node to its database. FerretDB reads whole collections, and several at once bring it down; with one, few commits are on their way when answers are lost. */
-const connectionsOf: Readonly<Record<StoreKind, number>> = { level: 0, mongo: 1, 'mongo-stub': 4 }
+const connectionsOf: Readonly<Record<StoreKind, number>> = { level: 0, 'aws-iot': 0, mongo: 1, 'mongo-stub': 4 }
 
 interface NodeParts {
   readonly index: number
@@ -149,16 +163,20 @@ interface NodeParts {
   readonly database: Child | undefined
   readonly redis: Child | undefined
   readonly power: Power | undefined
+  readonly aws: Aws | undefined
 }
 
-async function makeNode({ index, folder, store, servers, database, redis, power }: NodeParts): Promise<Node> {
+async function makeNode({ index, folder, store, servers, database, redis, power, aws }: NodeParts): Promise<Node> {
   const data = join(folder, `node${index}`)
   mkdirSync(data, { recursive: true })
   const [mqttPort, httpPort] = [await freePort(), await freePort()]
   const back: FaultProxy[] = []
   const settings: Record<string, unknown> = { data, mqttPort, httpPort, audience, limits, logLevel: 'info' }
   settings['issuers'] = [{ issuer, algorithms: ['HS256'], secret, mayGrant: true }]
-  settings['publicHttpUrl'] = 'http://chaos.example'
+  const http = await FaultProxy.open(`requests to node ${index}`, httpPort)
+  // The SDK goes where token exchange sends it.
+  settings['publicHttpUrl'] = aws ? `http://127.0.0.1:${http.port}` : 'http://chaos.example'
+  Object.assign(settings, aws?.settings)
   if (database) {
     const proxy = await FaultProxy.open(`node ${index} to database`, database.port)
     back.push(proxy)
@@ -175,8 +193,8 @@ async function makeNode({ index, folder, store, servers, database, redis, power 
     index,
     data,
     clockShiftMs: 0,
-    mqtt: await FaultProxy.open(`clients to node ${index}`, mqttPort),
-    http: await FaultProxy.open(`requests to node ${index}`, httpPort),
+    mqtt: aws?.proxy ?? (await FaultProxy.open(`clients to node ${index}`, mqttPort)),
+    http,
     back,
     child: new Child({
       name: `node ${index}`,
@@ -184,7 +202,7 @@ async function makeNode({ index, folder, store, servers, database, redis, power 
       outputFile: join(folder, `node${index}.log`),
       command: () => ({
         words: [process.execPath, '--import', shiftedClock, join(servers, 'bin/tidemark.js'), 'serve', '--config', config],
-        env: { CHAOS_CLOCK_SHIFT_MS: `${node.clockShiftMs}`, ...power?.environment },
+        env: { CHAOS_CLOCK_SHIFT_MS: `${node.clockShiftMs}`, ...power?.environment, ...aws?.environment },
       }),
     }),
   }

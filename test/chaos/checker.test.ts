@@ -129,6 +129,9 @@ const refuted: readonly (readonly [clauses: string, promise: string, what: strin
   ['[P-4.27]', 'wills', 'a will is never published', plus({ ...late, door: 'will' }, { k: 'will', t: 20_001, m: 9, what: 'armed' })],
   ['[P-4.3]', 'QoS 2', 'a QoS 2 message stands twice', plus({ k: 'got', t: 59.5, sub: 5, e: everySixth(1) })],
   ['[P-4.3]', 'QoS 2', 'a QoS 2 message stands nowhere', plus({ ...late, door: 'qos2' })],
+  ['[P-20.2]', 'what AWS IoT Core', 'what AWS has is lost', plus({ ...late, door: 'aws' }, { k: 'taken', t: 20_001, m: 9, conn: 9 })],
+  ['[P-20.5]', 'what AWS IoT Core', 'it is of somebody', change('send', { client: 'device' }, ({ m }) => m === 12)],
+  ['[P-20.14]', 'sync readers', 'a reader of the SDK lacks the first entry', without((event) => isGot(event, 98, 1))],
 ]
 
 function acl(seq: number): Sighting {
@@ -170,7 +173,23 @@ describe('the checker of the breaker', () => {
   it('[P-8.6] proves nothing from too little', () => {
     const short = smallRecord().map((event) => (event.k === 'run' ? { ...event, minutes: 60 } : event))
     const verdicts = judge([check(short)]).filter(({ violations }) => violations.some((violation) => violation.includes('proves nothing')))
-    expect(verdicts).to.have.length(promises.length - 1)
+    expect(verdicts).to.have.length(promises.filter(({ perMinute }) => perMinute > 0).length)
+  })
+
+  it('[P-20.13] asks for as much of everything where AWS carries MQTT, and for no order but that of the SDK', () => {
+    const disordered = change('send', { t: 20.5 }, ({ m }) => m === 3)(smallRecord())
+    const behindAws = (client?: string): Event[] =>
+      disordered.map((event) => {
+        if (event.k === 'run') return { ...event, store: 'aws-iot' as const, minutes: 60 }
+        return event.k === 'send' && client !== undefined && event.conn === 3 ? { ...event, client } : event
+      })
+    const about = (record: Event[], name: string): number | undefined =>
+      check(record).find((verdict) => verdict.name.startsWith(name))?.violations.length
+    expect(about(behindAws(), 'entries of one connection')).to.equal(0)
+    expect(about(behindAws('put-…'), 'entries of one connection')).to.equal(1)
+    expect(about(behindAws('put-…'), 'what was acknowledged')).to.equal(0)
+    const [taken] = check(behindAws()).filter(({ name }) => name.startsWith('what AWS IoT Core'))
+    expect(taken?.wanted).to.be.above(taken?.examined ?? 0)
   })
 
   it('[P-8.6] takes several rounds together: each thing wrong in one of them, and what was seen in all', () => {

@@ -1,20 +1,14 @@
 /** The breaker itself, for a short time: real servers and clients under faults, and one fault that was planted and has to be found. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
 import { testSeed } from '../durability/support/random.ts'
 import { amount } from '../support/amount.ts'
 import { need } from '../support/skipping.ts'
-import { tempFolder } from '../support/temp.ts'
+import { chaos } from './breaker.ts'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
 const minutes = amount(2, 1)
+const awsMinutes = amount(1, 0.4)
 /** What is planted is looked for until it is found. */
 const minutesMax = 8
-/** Of faults in a round; a round takes three times as long. */
-const round = 0.15
 /** FerretDB is left to longer runs: where a machine is busy one round over it takes minutes. */
 const stores = ['level', 'mongo-stub']
 
@@ -39,22 +33,17 @@ describe('the breaker', function () {
     expect(code, output).to.equal(1)
     expect(/^BROKEN +what was acknowledged stands exactly once/m.test(output), output).to.equal(true)
   })
-})
 
-async function chaos(args: readonly string[]): Promise<{ readonly code: number | null; readonly output: string }> {
-  const words = ['--import', 'tsx', join(root, 'chaos/run.ts'), '--round', `${round}`, ...args]
-  const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, TMPDIR: await tempFolder() } })
-  const end = (): void => void child.kill('SIGTERM')
-  process.once('exit', end)
-  let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (output += text))
-  const [code] = (await once(child, 'close')) as [number | null]
-  process.off('exit', end)
-  const last =
-    output
-      .trimEnd()
-      .split('\n')
-      .findLast((line) => line.startsWith('chaos: ')) ?? ''
-  process.stdout.write(`      ${last}\n`)
-  return { code, output }
-}
+  it('[P-20.2] [P-20.4] [P-20.14] breaks no promise where AWS IoT Core carries MQTT: puts, plain publishes, and readers of the SDK', async () => {
+    const { code, output } = await chaos(['--minutes', `${awsMinutes}`, '--store', 'aws-iot', '--seed', `${testSeed('the bridge')}`])
+    expect(code, output).to.equal(0)
+    expect(output).to.match(/store aws-iot, .*\n +faults: /)
+  })
+
+  it('[P-20.4] finds that what AWS brings again is appended again, where that was planted', async () => {
+    const seed = `${testSeed('planted behind AWS')}`
+    const { code, output } = await chaos(['--minutes', `${minutesMax}`, '--seed', seed, '--plant', 'forgotten-ids', '--until-found'])
+    expect(code, output).to.equal(1)
+    expect(/^BROKEN +what was acknowledged stands exactly once/m.test(output), output).to.equal(true)
+  })
+})

@@ -57,12 +57,14 @@ const page = { k: 'page', node: 0, stream, next: position(5), head: position(5),
 const slice = { k: 'page', node: 0, stream, head: position(5), first: position(1) } as const
 const backwards = [entries[3] as Sighting, entries[2] as Sighting]
 
-/** Of a space that a member was withdrawn from, and of a message between users. */
+/** Of a space that a member was withdrawn from, of a message between users, and of one that AWS has brought twice. */
 const elsewhere: readonly Sighting[] = [
   [position(1), 'derived-10', 2_000, 'alice', 'once', 'spaces/team/a', 'm10 x', ''],
   [position(2), 'derived-acl', 2_001, 'alice', '~http', 'spaces/team/$acl', '{"withdrawn":"leaver"}', ''],
   [position(1), 'm11', 2_000, 'alice', 'put-r', 'inbox/bob/alice/x', 'm11 x', ''],
   [position(1), 'm11', 2_001, 'alice', 'put-r', 'outbox/alice/bob/x', 'm11 x', ''],
+  [position(1), 'derived-12', 2_000, 'bob', '~mqtt', 'users/bob/a', 'm12 x', ''],
+  [position(2), 'derived-13', 2_001, 'bob', '~mqtt', 'users/bob/a', 'm12 x', ''],
 ]
 
 /** In order of time. */
@@ -122,6 +124,10 @@ export function smallRecord(): Event[] {
     { k: 'withdrawn', t: 59.36, call: 59.35, uid: 'leaver', stream: 'spaces/team', pos: position(2) },
     send({ m: 11, t: 59.4, door: 'put', client: 'put-r', stream: 'outbox/alice', topic: 'outbox/alice/bob/x', conn: 11, id: 'm11' }),
     { k: 'acked', t: 59.5, m: 11, conn: 11, pos: position(1) },
+    send({ m: 12, t: 59.51, door: 'aws', user: 'bob', client: '~mqtt', stream: 'users/bob', topic: 'users/bob/a', conn: 12 }),
+    { k: 'taken', t: 59.52, m: 12, conn: 12 },
+    { k: 'open', t: 59.53, sub: 98, door: 'sdk', node: 0, reader: 'sdk', user: 'bob', stream: 'users/bob', filter: '#', from: 'earliest' },
+    ...elsewhere.slice(-2).map((e, index): Event => ({ k: 'got', t: 59.54 + index / 100, sub: 98, e })),
     ...elsewhere.map((e, index): Event => ({ k: 'got', t: 59.6 + index / 100, sub: 99, e })),
     { k: 'settled', t: 60, missing: [] },
   ]

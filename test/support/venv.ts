@@ -18,6 +18,7 @@ export interface PythonPackage {
 export const cfnLint: PythonPackage = { name: 'cfn-lint', version: '1.58.0' }
 export const pythonHcl2: PythonPackage = { name: 'python-hcl2', version: '8.1.4' }
 export const moto: PythonPackage = { name: 'moto', version: '5.2.5', extra: 'server' }
+export const awsIotSdk: PythonPackage = { name: 'awsiotsdk', version: '1.31.0' }
 export const botocore: PythonPackage = { name: 'botocore', version: '1.44.5' }
 
 /** Where a program of the package is, `python` among them. */

@@ -10,7 +10,7 @@ import { authorizerUrl, presignedUrl, type AwsCredentials } from '../../../auth/
 import { sessionPolicy } from '../../../auth/aws-iot/policy.ts'
 import { installBotocore, signedByBotocore, type SignRequest } from '../../support/aws/botocore.ts'
 import { GatewayStandIn } from '../../support/aws/gateway.ts'
-import { signatureOf } from '../../support/aws/sigv4.ts'
+import { signatureOf, type SignedRequest } from '../../support/aws/sigv4.ts'
 import { region, StsStandIn } from '../../support/aws/sts.ts'
 import { skipLoudly } from '../../support/skipping.ts'
 import { defaults, fence, place, roleArn, subjectOf } from './support.ts'
@@ -158,8 +158,9 @@ describe('[P-10.30] a signed URL', function () {
     await expectRefused(signed({ credentials: { ...assumed, accessKeyId: 'ASIANOBODY' } }), 'access key')
   })
 
-  it('S8 is refused for another region, and with a day that is not that of its time', async () => {
+  it('S8 is refused for another region and another service, and with a day that is not that of its time', async () => {
     await expectRefused(signed({ region: 'us-east-1' }), 'scope')
+    await expectRefused(signed().replace('iotdevicegateway', 'iotdata'), 'scope')
     await expectRefused(signed().replace(/%2F\d{8}%2F/, '%2F20200101%2F'), 'scope')
   })
 
@@ -211,6 +212,52 @@ describe('[P-10.30] a signed URL', function () {
   it('S17 needs the subprotocol', async () => {
     expect(await opened(signed(), [])).to.equal('refused')
     expect(gateway.refusals).to.deep.equal(['subprotocol'])
+  })
+
+  it('is judged by a verifier that gives AWS’s own examples their signatures', () => {
+    const [host, time] = ['example.amazonaws.com', '20150830T123600Z']
+    const usual = {
+      method: 'GET',
+      path: '/',
+      query: [],
+      headers: { host, 'x-amz-date': time },
+      signedHeaders: 'host;x-amz-date',
+      payload: '',
+      time,
+      scope: '20150830/us-east-1/service/aws4_request',
+    }
+    const more = (headers: Readonly<Record<string, string>>): Pick<SignedRequest, 'headers' | 'signedHeaders'> => {
+      const all = { ...usual.headers, ...headers }
+      return { headers: all, signedHeaders: Object.keys(all).sort().join(';') }
+    }
+    // Of the test suite of AWS Signature Version 4, by their names there.
+    const examples: readonly (readonly [string, Partial<SignedRequest>, string])[] = [
+      ['get-vanilla', {}, '5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31'],
+      ['post-vanilla', { method: 'POST' }, '5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b'],
+      [
+        'get-vanilla-query-order-key-case',
+        {
+          query: [
+            ['Param2', 'value2'],
+            ['Param1', 'value1'],
+          ],
+        },
+        'b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500',
+      ],
+      ['get-vanilla-utf8-query', { query: [['ሴ', 'bar']] }, '2cdec8eed098649ff3a119c94853b13c643bcf08f8b0a1d91e12c9027818dd04'],
+      [
+        'post-header-key-sort',
+        { method: 'POST', ...more({ 'my-header1': 'value1' }) },
+        'c5410059b04c1ee005303aed430f6e6645f61f4dc9e1461ec8f8916fdf18852c',
+      ],
+      [
+        'post-x-www-form-urlencoded',
+        { method: 'POST', payload: 'Param1=value1', ...more({ 'content-type': 'application/x-www-form-urlencoded' }) },
+        'ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a',
+      ],
+    ]
+    for (const [name, changed, signature] of examples)
+      expect(signatureOf('wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY', { ...usual, ...changed }), name).to.equal(signature)
   })
 
   it('for the authorizer is the token in two parts, the signature as RSA’s, escaped', () => {

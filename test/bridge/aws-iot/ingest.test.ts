@@ -162,4 +162,19 @@ describe('what clients publish at AWS IoT Core', function () {
       'users/alice/plain',
     ])
   })
+
+  it('[P-20.4] a put that was refused is judged again when AWS brings it again', async () => {
+    const device = await Device.open(world, server, 'alice')
+    await device.hearReplies()
+    await device.put('users/alice/card', { id: 'there-1', data: 1, retain: true, if: 'none' })
+    await device.answer('there-1')
+    await device.put('users/alice/card', { id: 'late-1', data: 2, retain: true, if: 'none' })
+    expect(await device.answer('late-1')).to.include({ error: 'conflict' })
+    await device.put('users/alice/card', { id: 'gone-1', retain: true })
+    await device.answer('gone-1')
+    const again = world.gateway.published.find(({ payload }) => payload.includes('"late-1"'))
+    world.gateway.publish(again ?? expect.fail('AWS has it'))
+    expect(await device.answer('late-1')).to.have.all.keys('id', 'pos')
+    expect((await entriesOf(server, 'users/alice')).map(({ id }) => id)).to.deep.equal(['there-1', 'gone-1', 'late-1'])
+  })
 })

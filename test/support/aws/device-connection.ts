@@ -1,4 +1,7 @@
-/** One connection to the stand-in of AWS IoT Core's broker: MQTT 3.1.1 as AWS speaks it, every packet judged by the session's policies. */
+/**
+ * One connection to the stand-in of AWS IoT Core's broker, as AWS speaks it, every packet judged by the session's policies: MQTT 3.1.1, and of
+ * MQTT 5 what a client needs that asks for nothing more than 3.1.1 has.
+ */
 import mqttPacket from 'mqtt-packet'
 import type { IConnectPacket, IPublishPacket, ISubscribePacket, Packet } from 'mqtt-packet'
 import type { RawData, WebSocket } from 'ws'
@@ -19,6 +22,8 @@ const slashesMax = 7
 const filtersMax = 8
 const subscriptionsMax = 50
 const clientIdBytesMax = 128
+/** Of MQTT 5. */
+const notAuthorized = 0x87
 
 /** Why AWS closed it: for the test, clients never hear it. */
 export type Closed = (clientId: string, reason: string) => void
@@ -29,11 +34,15 @@ export class DeviceConnection {
   readonly #gateway: DeviceGateway
   readonly #socket: WebSocket
   readonly #session: Session
+  /** It learns the version at CONNECT. */
   readonly #parser = mqttPacket.parser({ protocolVersion: 4 })
   #will: DeviceMessage | undefined
+  #version: 4 | 5 = 4
   #isConnected = false
   #isOver = false
   #nextId = 1
+  #second = 0
+  #inSecond = 0
   readonly #unacked = new Map<number, () => void>()
 
   constructor(gateway: DeviceGateway, socket: WebSocket, session: Session) {
@@ -58,9 +67,10 @@ export class DeviceConnection {
 
   /** Sends a message; `acknowledged` is called at its PUBACK, at once at QoS 0. */
   deliver({ topic, payload, qos, retain = false }: DeviceMessage, acknowledged: () => void = () => {}): void {
-    if (this.#isOver) return
+    if (this.#isOver || this.#isTooMuch()) return
     const messageId = qos === 0 ? undefined : this.#nextId++ % 65_535 || 1
     if (messageId !== undefined) this.#unacked.set(messageId, acknowledged)
+    this.#gateway.metered(this.clientId, 'deliveries', unitsOf(payload))
     // DUP is not supported: what is sent again has another packet id.
     this.#send({ cmd: 'publish', topic, payload, qos, retain, dup: false, ...(messageId === undefined ? {} : { messageId }) })
     if (qos === 0) acknowledged()
@@ -74,6 +84,16 @@ export class DeviceConnection {
     this.#over(reason)
   }
 
+  /** Whether this message is one too many for its second. */
+  #isTooMuch(): boolean {
+    const second = Math.floor(performance.now() / 1000)
+    if (second !== this.#second) this.#inSecond = 0
+    this.#second = second
+    if (++this.#inSecond <= this.#gateway.switches.perSecondMax) return false
+    this.#gateway.discarded++
+    return true
+  }
+
   #over(reason: string): void {
     if (this.#isOver) return
     this.#isOver = true
@@ -83,7 +103,7 @@ export class DeviceConnection {
   }
 
   #send(packet: Packet): void {
-    this.#socket.send(mqttPacket.generate(packet, { protocolVersion: 4 }))
+    this.#socket.send(mqttPacket.generate(packet, { protocolVersion: this.#version }))
   }
 
   #packet(packet: Packet): void {
@@ -98,18 +118,22 @@ export class DeviceConnection {
     }
     if (packet.cmd === 'unsubscribe') {
       this.#gateway.unsubscribe(this, packet.unsubscriptions)
-      return this.#send({ cmd: 'unsuback', messageId: packet.messageId as number, granted: [] } as unknown as Packet)
+      return this.#send({ cmd: 'unsuback', messageId: packet.messageId as number, granted: packet.unsubscriptions.map(() => 0) })
     }
     if (packet.cmd !== 'puback') return this.close(`${packet.cmd} is not supported`)
+    this.#gateway.metered(this.clientId, 'acknowledgements', 1)
     const acknowledged = this.#unacked.get(packet.messageId as number)
     this.#unacked.delete(packet.messageId as number)
     acknowledged?.()
   }
 
-  #connect({ clientId, clean, protocolVersion, will }: IConnectPacket): void {
+  #connect({ clientId, clean, protocolVersion, keepalive = 0, properties, will }: IConnectPacket): void {
     this.clientId = clientId
-    this.clean = clean === true
-    if (protocolVersion !== 4) return this.close('this stand-in speaks MQTT 3.1.1')
+    // In MQTT 5 it says how long a session is kept, and whether an old one goes on is asked apart from that.
+    this.clean = protocolVersion === 5 ? (properties?.sessionExpiryInterval ?? 0) === 0 : clean === true
+    this.#gateway.keepalives.set(clientId, keepalive)
+    if (protocolVersion !== 4 && protocolVersion !== 5) return this.close(`MQTT of version ${protocolVersion}`)
+    this.#version = protocolVersion
     if (clientId === '' || clientId.startsWith('$') || Buffer.byteLength(clientId) > clientIdBytesMax) return this.close('client id')
     if (!this.may('iot:Connect', 'client', clientId)) return this.close('Connect is denied')
     if (will && !this.may('iot:Publish', 'topic', will.topic)) return this.close(`the will is denied: ${will.topic}`)
@@ -122,9 +146,16 @@ export class DeviceConnection {
         qos: Math.min(will.qos ?? 0, 1) as 0 | 1,
         retain: will.retain === true,
       }
+    if (this.#gateway.connectsTooSoon(clientId)) return this.close('a CONNECT too soon after the last')
     this.#isConnected = true
+    this.#gateway.metered(clientId, 'connects', 1)
     const sessionPresent = this.#gateway.joined(this)
-    this.#send({ cmd: 'connack', returnCode: 0, sessionPresent })
+    const able = { maximumQoS: 1, subscriptionIdentifiersAvailable: false, maximumPacketSize: 149_504, topicAliasMaximum: 8 }
+    this.#send(
+      this.#version === 5
+        ? { cmd: 'connack', reasonCode: 0, sessionPresent, properties: able }
+        : { cmd: 'connack', returnCode: 0, sessionPresent },
+    )
     this.#gateway.resume(this)
   }
 
@@ -133,8 +164,14 @@ export class DeviceConnection {
     if (qos === 2) return this.close('QoS 2')
     if (unfit(topic)) return this.close(`the topic is too long: ${topic}`)
     if (bytes.length > payloadBytesMax) return this.close(`a payload of ${bytes.length} bytes`)
-    if (!this.may('iot:Publish', 'topic', topic)) return this.close(`Publish is denied: ${topic}`)
+    if (!this.may('iot:Publish', 'topic', topic)) {
+      // The one thing that MQTT 5 hears in place of the end of its connection.
+      if (this.#version === 5 && qos === 1) return this.#send({ cmd: 'puback', messageId: messageId as number, reasonCode: notAuthorized })
+      return this.close(`Publish is denied: ${topic}`)
+    }
     if (retain && !this.may('iot:RetainPublish', 'topic', topic)) return this.close(`RetainPublish is denied: ${topic}`)
+    if (this.#isTooMuch()) return // Discarded without a word.
+    this.#gateway.metered(this.clientId, 'publishes', unitsOf(bytes))
     this.#gateway.ruled({ topic, payload: bytes, qos }, this.clientId, this.#session.name)
     this.#gateway.publish({ topic, payload: bytes, qos, retain })
     if (qos === 1) this.#send({ cmd: 'puback', messageId: messageId as number })
@@ -143,18 +180,25 @@ export class DeviceConnection {
   #subscribe({ subscriptions, messageId }: ISubscribePacket): void {
     if (subscriptions.length === 0 || subscriptions.length > filtersMax)
       return this.close(`${subscriptions.length} filters in one SUBSCRIBE`)
+    const denial = this.#version === 5 ? notAuthorized : 128
     const granted = subscriptions.map(({ topic, qos }) => {
       const isDenied = unfit(unshared(topic)) || !this.may('iot:Subscribe', 'topicfilter', topic)
-      return isDenied ? 128 : Math.min(qos, 1)
+      return isDenied ? denial : Math.min(qos, 1)
     })
-    const denied = subscriptions.filter((_, at) => granted[at] === 128).map(({ topic }) => topic)
+    const denied = subscriptions.filter((_, at) => granted[at] === denial).map(({ topic }) => topic)
     this.#gateway.denied.push(...denied)
-    if (denied.length > 0 && this.#gateway.switches.denySubscribe === 'close') return this.close(`Subscribe is denied: ${denied.join(' ')}`)
-    const good = subscriptions.filter((_, at) => granted[at] !== 128)
+    const isClosed = this.#version === 4 && this.#gateway.switches.denySubscribe === 'close'
+    if (denied.length > 0 && isClosed) return this.close(`Subscribe is denied: ${denied.join(' ')}`)
+    const good = subscriptions.filter((_, at) => granted[at] !== denial)
     if (!this.#gateway.subscribe(this, good, subscriptionsMax)) return this.close('too many subscriptions')
     this.#send({ cmd: 'suback', messageId: messageId as number, granted })
     this.#gateway.tellRetained(this, good)
   }
+}
+
+/** AWS counts messages of up to 5 KB. */
+function unitsOf(payload: Buffer): number {
+  return Math.max(1, Math.ceil(payload.length / 5_120))
 }
 
 function unfit(topic: string): boolean {

@@ -26,6 +26,10 @@ export interface Switches {
   sessionMs: number
   /** No policy is asked: what an account is like whose role and session policies allow everything. */
   unjudged: boolean
+  /** Messages of one connection, in and out, in each second of it; what is more is discarded. AWS: 100. Default: no bound. */
+  perSecondMax: number
+  /** A CONNECT of a client id that comes sooner after the one before is closed. AWS: 1,000. Default 0. */
+  connectEveryMs: number
 }
 
 interface Subscription {
@@ -46,9 +50,19 @@ interface Kept {
   readonly queue: DeviceMessage[]
   /** Sent, and not acknowledged. */
   readonly open: Set<DeviceMessage>
-  held: (() => void)[]
+  held: { readonly message: DeviceMessage; readonly send: () => void }[]
   /** By the clock of the machine; what it says counts while nobody is connected. */
   leftMs: number
+}
+
+/** What AWS would put on the bill, in messages of 5 KB. */
+export interface Meter {
+  /** Taken from the client. */
+  publishes: number
+  deliveries: number
+  /** PUBACKs of the client. */
+  acknowledgements: number
+  connects: number
 }
 
 export class DeviceGateway {
@@ -62,6 +76,8 @@ export class DeviceGateway {
     alter: (message) => message,
     sessionMs: 3_600_000,
     unjudged: false,
+    perSecondMax: Infinity,
+    connectEveryMs: 0,
   }
   /** Whom it closed, and why. */
   readonly closings: string[] = []
@@ -72,11 +88,18 @@ export class DeviceGateway {
   readonly published: DeviceMessage[] = []
   /** Hears what clients publish, and which they are, as rules do. */
   ruled: (message: DeviceMessage, clientId: string, sessionName: string) => void = () => {}
+  /** By client id. */
+  readonly meters = new Map<string, Meter>()
+  /** Of the last CONNECT of each client id, in seconds. */
+  readonly keepalives = new Map<string, number>()
+  /** How many messages were one too many for their connection. */
+  discarded = 0
   readonly #door: GatewayStandIn
   readonly #sts: StsStandIn
   readonly #clients = new Map<string, Kept>()
   readonly #turns = new Map<string, number>()
   readonly #retained = new Map<string, DeviceMessage>()
+  readonly #connectedMs = new Map<string, number>()
   #random = 1
   readonly #looking = new Set<() => void>()
 
@@ -123,6 +146,13 @@ export class DeviceGateway {
     for (const [clientId, { connection }] of this.#clients) if (clientId.startsWith(prefix)) connection?.close('cut')
   }
 
+  /** Forgets the sessions of clients that are away, as AWS does after an hour. */
+  expire(prefix: string): void {
+    for (const [clientId, { connection }] of this.#clients) {
+      if (!connection && clientId.startsWith(prefix)) this.#clients.delete(clientId)
+    }
+  }
+
   connected(prefix: string): string[] {
     return [...this.#clients]
       .filter(([clientId, { connection }]) => connection && clientId.startsWith(prefix))
@@ -149,6 +179,19 @@ export class DeviceGateway {
   /** Filters that a connected client holds. */
   filtersOf(clientId: string): string[] {
     return [...(this.#clients.get(clientId)?.subscriptions.keys() ?? [])]
+  }
+
+  metered(clientId: string, what: keyof Meter, count: number): void {
+    const meter = this.meters.get(clientId) ?? { publishes: 0, deliveries: 0, acknowledgements: 0, connects: 0 }
+    meter[what] += count
+    this.meters.set(clientId, meter)
+  }
+
+  connectsTooSoon(clientId: string): boolean {
+    const nowMs = performance.now()
+    const lastMs = this.#connectedMs.get(clientId) ?? -Infinity
+    this.#connectedMs.set(clientId, nowMs)
+    return nowMs - lastMs < this.switches.connectEveryMs
   }
 
   /** Takes the place of an older connection; whether there was a session. */
@@ -183,8 +226,9 @@ export class DeviceGateway {
     if (kept?.connection !== connection) return
     kept.connection = undefined
     kept.leftMs = performance.now()
+    // What is held back to come in another order was not sent yet, and is not lost either.
+    const open = [...kept.open, ...kept.held.flatMap(({ message }) => (message.qos === 1 ? [message] : []))]
     kept.held = []
-    const open = [...kept.open]
     kept.open.clear()
     if (kept.clean) this.#clients.delete(clientId)
     // Sent again: to another member of the group, or when it is back.
@@ -284,7 +328,7 @@ export class DeviceGateway {
     }
     if (switches.reorder === 0) return send()
     if (kept.held.length === 0) setImmediate(() => this.#letGo(kept))
-    kept.held.push(send)
+    kept.held.push({ message, send })
     if (kept.held.length >= switches.reorder) this.#letGo(kept)
   }
 
@@ -294,8 +338,8 @@ export class DeviceGateway {
     kept.held = []
     for (let left = held.length; left > 0; left--) {
       this.#random = (this.#random * 48_271) % 2_147_483_647
-      const [send] = held.splice(this.#random % left, 1)
-      send?.()
+      const [next] = held.splice(this.#random % left, 1)
+      next?.send()
     }
   }
 
