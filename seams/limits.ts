@@ -276,7 +276,8 @@ export const awsRetryMsMin = 250
 export const awsRetryMsMax = 30_000
 /** Publishes a second of one connection: AWS discards what is beyond 100, what it sends us included. */
 export const awsPublishesPerSecondMax = 80
-/** Publishes of one connection without their PUBACK; AWS takes 100. */
+/** Publishes of one connection without their PUBACK; AWS takes 100. Where the oldest waits longer than this, the connection is given up for another. */
+export const awsAckMsMax = 20_000
 export const awsInFlightMax = 50
 /** Bytes that wait to be sent to AWS: above it envelopes are dropped, and their readers told where the stream stands. */
 export const awsOutgoingBytesMax = 16 * 1024 * 1024

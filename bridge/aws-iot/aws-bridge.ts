@@ -107,7 +107,10 @@ export class AwsBridge {
         },
       )
     }
-    this.#tick = setInterval(() => void this.#sequenced.tellAt([...this.#readers.due(clock.now(), limits.atIntervalMs)]), awsAtTickMs)
+    this.#tick = setInterval(() => {
+      for (const lane of this.#lanes) lane.check()
+      void this.#sequenced.tellAt([...this.#readers.due(clock.now(), limits.atIntervalMs)])
+    }, awsAtTickMs)
     for (const { connection: one } of this.#lanes) one?.start()
     for (const worker of this.#incoming) worker.start()
   }

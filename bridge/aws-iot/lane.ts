@@ -3,7 +3,7 @@
  * acknowledged when a connection ended is sent again by the next.
  */
 import type { MqttClient } from 'mqtt'
-import { awsInFlightMax, awsOwedMax, awsPublishesPerSecondMax } from '../../seams/limits.ts'
+import { awsAckMsMax, awsInFlightMax, awsOwedMax, awsPublishesPerSecondMax } from '../../seams/limits.ts'
 import type { AwsConnection } from './connection.ts'
 
 export interface Outgoing {
@@ -23,6 +23,8 @@ export interface LaneParts {
   readonly bytesMax: number
   /** So many of its messages were dropped, and there is room again. */
   readonly behind: (streams: readonly string[]) => void
+  /** Default `awsAckMsMax`. */
+  readonly ackMs?: number
 }
 
 /** The bucket holds a quarter of a second. */
@@ -38,7 +40,8 @@ export class Lane {
   #answers: Waiting[] = []
   #envelopes: Waiting[] = []
   #copies: Waiting[] = []
-  #open = new Set<Waiting>()
+  /** What has no PUBACK yet, and since when it has been sent; the oldest first. */
+  readonly #open = new Map<Waiting, number>()
   #bytes = 0
   readonly #owed = new Set<string>()
   readonly #drained: (() => void)[] = []
@@ -60,7 +63,7 @@ export class Lane {
 
   /** How long the oldest message has been waiting. */
   get lagMs(): number {
-    const oldest = [this.#open.values().next().value, this.#answers[0], this.#envelopes[0], this.#copies[0]].flatMap((one) =>
+    const oldest = [this.#open.keys().next().value, this.#answers[0], this.#envelopes[0], this.#copies[0]].flatMap((one) =>
       one ? [one.sinceMs] : [],
     )
     return oldest.length === 0 ? 0 : performance.now() - Math.min(...oldest)
@@ -86,12 +89,19 @@ export class Lane {
 
   lost(): void {
     this.#client = undefined
-    const again = [...this.#open]
+    const again = [...this.#open.keys()]
     this.#open.clear()
     for (const message of again.toReversed()) this.#queueOf(message).unshift(message)
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#tellDrained()
+  }
+
+  /** Ends the connection where AWS acknowledges nothing: what is throttled it discards without a word, and only another connection sends it again. */
+  check(): void {
+    const { ackMs = awsAckMsMax } = this.#parts
+    const [oldestMs] = this.#open.values()
+    if (oldestMs !== undefined && performance.now() - oldestMs > ackMs) this.#client?.stream.destroy()
   }
 
   /** Resolves when nothing waits any more, or the connection is lost. */
@@ -105,7 +115,7 @@ export class Lane {
     while (this.#open.size < awsInFlightMax && this.#waiting > 0) {
       if (!this.#mayPublish()) return
       const message = (this.#answers.shift() ?? this.#envelopes.shift() ?? this.#copies.shift()) as Waiting
-      this.#open.add(message)
+      this.#open.set(message, performance.now())
       client.publish(message.topic, message.payload, { qos: message.qos }, (error) => {
         // Of a connection that is over: it was taken back by `lost`.
         if (this.#client !== client || !this.#open.delete(message)) return

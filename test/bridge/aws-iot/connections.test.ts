@@ -115,11 +115,27 @@ describe("the bridge's connections to AWS IoT Core", function () {
     expect([lane.messages, lane.bytes]).to.deep.equal([0, 0])
     lane.lost()
   })
+
+  it('[P-20.7] are given up where AWS acknowledges nothing, so that what it has discarded is sent again', () => {
+    const client = new FakeClient()
+    const [patient, lane] = [100_000, -1].map((ackMs) => new Lane({ bytesMax: 1_000, behind: () => {}, ackMs })) as [Lane, Lane]
+    for (const one of [patient, lane]) one.opened(client as unknown as MqttClient)
+    lane.check()
+    for (const one of [patient, lane]) one.send({ topic: 'entry', payload: 'x', qos: 1, stream: 'users/alice' })
+    patient.check()
+    expect(client.isDestroyed, 'nothing was sent, or not long ago').to.equal(false)
+    lane.check()
+    expect(client.isDestroyed).to.equal(true)
+    for (const one of [patient, lane]) one.lost()
+    expect(lane.messages).to.equal(1)
+  })
 })
 
 /** Takes what is published, and acknowledges when it is told to. */
 class FakeClient extends EventEmitter {
   readonly topics: string[] = []
+  isDestroyed = false
+  readonly stream = { destroy: (): boolean => (this.isDestroyed = true) }
   readonly #open: (() => void)[] = []
 
   publish(topic: string, _payload: unknown, _options: object, done: () => void): void {
