@@ -1,4 +1,4 @@
-/** The custom authorizer as it is packed for Lambda, in a node process that has nothing else: the cases A of what AWS does. */
+/** The custom authorizer as it is packed for Lambda, in a node process that has nothing else. */
 import { execFile } from 'node:child_process'
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
@@ -136,7 +136,7 @@ describe('the custom authorizer, packed', function () {
     expect(may('iot:Subscribe', arn('topicfilter', `acme/reply/${given.client_id}/#`))).to.equal(true)
   })
 
-  it('A1, A2 admits no token without its signature, and none that was changed behind it', async () => {
+  it('admits no token without its signature, and none that was changed behind it', async () => {
     const good = await token()
     const [head, , signature] = good.split('.')
     const [, claims] = (await token({ claims: { sub: 'bob' } })).split('.')
@@ -144,7 +144,7 @@ describe('the custom authorizer, packed', function () {
     await refuse([unsigned, eventOf(`${head}.${claims}.${signature}`), {}, { token: 'x' }, byPassword('a.b.c')])
   })
 
-  it('A3, A4, A11 takes it by query, user name and password, and a signature whose escapes got lost', async () => {
+  it('takes it by query, user name and password, and a signature whose escapes got lost', async () => {
     const jwt = await token()
     const event = eventOf(jwt)
     const query = event.protocolData?.http?.queryString ?? ''
@@ -163,7 +163,7 @@ describe('the custom authorizer, packed', function () {
     expect(answers.every((answer) => JSON.stringify(answer.policyDocuments) === JSON.stringify(answers[0]?.policyDocuments))).to.equal(true)
   })
 
-  it('A6, A7, A8 answers in the form that AWS takes, up to ten documents of 2,048 characters', async () => {
+  it('answers in the form that AWS takes, up to ten documents of 2,048 characters', async () => {
     const answer = await admit(eventOf(await token({ claims: { scope: spaces(35), exp: seconds() + 200_000 } })))
     expect(answer).to.have.all.keys(
       'isAuthenticated',
@@ -179,7 +179,7 @@ describe('the custom authorizer, packed', function () {
     await refuse([eventOf(await token({ claims: { scope: spaces(100) } }))], /policy documents, at most 10/)
   })
 
-  it('A10 admits the client that the token is bound to, and a user’s own only', async () => {
+  it('admits the client that the token is bound to, and a user’s own only', async () => {
     const good = await token()
     const ofServer = await token({ claims: { client_id: encodeName('svc.acme.bridge-1') } })
     const ofBob = await token({ claims: { sub: 'bob' } })
@@ -190,7 +190,7 @@ describe('the custom authorizer, packed', function () {
     )
   })
 
-  it('A13 keeps a connection for five minutes at least, as it must, and lets nothing through after the token', async () => {
+  it('keeps a connection for five minutes at least, as it must, and lets nothing through after the token', async () => {
     const exp = seconds() + 200
     const answer = await admit(eventOf(await token({ claims: { exp } })))
     expect(answer.disconnectAfterInSeconds).to.equal(300)
@@ -200,7 +200,7 @@ describe('the custom authorizer, packed', function () {
     expect(may('iot:Publish', arn('topic', 'acme/users/alice/x'), at(exp))).to.equal(false)
   })
 
-  it('A14 knows several keys, so that they can be changed one after the other', async () => {
+  it('knows several keys, so that they can be changed one after the other', async () => {
     await admit(eventOf(await token({ key: next.privateKey, header: { kid: 'two' } })))
     await refuse([
       eventOf(await token({ key: stranger.privateKey })),

@@ -1,4 +1,4 @@
-/** P32: one list of grants, judged by the broker, over HTTP and by IAM: the same answer for every topic and filter that there can be. */
+/** One list of grants, judged by the broker, over HTTP and by IAM: the same answer for every topic and filter that there can be. */
 import { expect } from 'chai'
 import * as fc from 'fast-check'
 import type { Principal } from '../../../auth/index.ts'

@@ -15,20 +15,20 @@ const may = (documents: readonly IamDocument[], action: string, resource: string
 const topic = (name: string): string => arn('topic', name)
 
 describe('the evaluator of IAM policies', () => {
-  it('P17 takes wildcards in actions, whose case does not matter', () => {
+  it('takes wildcards in actions, whose case does not matter', () => {
     for (const action of ['iot:P*', 'iot:Publis?', 'IOT:publish', '*', 'iot:*'])
       expect(may([policy(allow(action, '*'))], 'iot:Publish', topic('x')), action).to.equal(true)
     expect(may([policy(allow('iot:P', '*'))], 'iot:Publish', topic('x'))).to.equal(false)
   })
 
-  it('P18 compares ARNs field by field, the last with its colons', () => {
+  it('compares ARNs field by field, the last with its colons', () => {
     expect(may([policy(allow('iot:Publish', 'arn:aws:iot:*:123456789012:topic/x'))], 'iot:Publish', topic('x'))).to.equal(true)
     expect(may([policy(allow('iot:Publish', 'arn:aws:iot:*:topic/x'))], 'iot:Publish', topic('x'))).to.equal(false)
     expect(may([policy(allow('iot:Publish', topic('a:b:*')))], 'iot:Publish', topic('a:b:c:d'))).to.equal(true)
     expect(may([policy(allow('iot:Publish', 'arn:aws-cn:iot:eu-west-1:123456789012:topic/x'))], 'iot:Publish', topic('x'))).to.equal(false)
   })
 
-  it('P19, P20 wants every layer to allow, and none to deny', () => {
+  it('wants every layer to allow, and none to deny', () => {
     const [yes, no, silent] = [policy(allow('*', '*')), policy({ Effect: 'Deny', Action: 'iot:Publish', Resource: '*' }), policy()]
     const decide = (...layers: IamDocument[][]): boolean => isAllowed(layers, { action: 'iot:Publish', resource: topic('x') })
     expect(decide([yes], [yes])).to.equal(true)
@@ -36,7 +36,7 @@ describe('the evaluator of IAM policies', () => {
       expect(decide(...layers)).to.equal(false)
   })
 
-  it('P21, P22 lets * stand for anything, also for nothing and for slashes, and ? for one character', () => {
+  it('lets * stand for anything, also for nothing and for slashes, and ? for one character', () => {
     const cases: [string, string, boolean][] = [
       ['a/*', 'a/', true],
       ['a/*', 'a/b/c', true],
@@ -57,7 +57,7 @@ describe('the evaluator of IAM policies', () => {
       expect(may([policy(allow('*', topic(pattern)))], 'iot:Publish', topic(name)), `${pattern} on ${name}`).to.equal(expected)
   })
 
-  it('P24, P25 replaces variables in policies of 2012-10-17 only, never reads their values as patterns, and fails where there is none', () => {
+  it('replaces variables in policies of 2012-10-17 only, never reads their values as patterns, and fails where there is none', () => {
     const own = (version: string): IamDocument => ({ Version: version, Statement: allow('*', topic('${iot:ClientId}/x')) })
     expect(may([own('2012-10-17')], 'iot:Publish', topic('me/x'), { 'iot:clientid': 'me' })).to.equal(true)
     expect(may([own('2008-10-17')], 'iot:Publish', topic('me/x'), { 'iot:clientid': 'me' })).to.equal(false)
@@ -78,7 +78,7 @@ describe('the evaluator of IAM policies', () => {
     }
   })
 
-  it('P26 does not save a topic by a denied filter: a wider one still delivers, unless Receive is denied as well', () => {
+  it('does not save a topic by a denied filter: a wider one still delivers, unless Receive is denied as well', () => {
     const building = policy(allow(['iot:Subscribe', 'iot:Receive'], [arn('topicfilter', 'building/*'), topic('building/*')]))
     const deny = (Action: string, Resource: string): IamDocument => policy({ Effect: 'Deny', Action, Resource })
     const subscribing = [building, deny('iot:Subscribe', arn('topicfilter', 'building/control_room/*'))]
@@ -90,7 +90,7 @@ describe('the evaluator of IAM policies', () => {
     ).to.equal(false)
   })
 
-  it('P27, P29 knows what conditions say of what is not there', () => {
+  it('knows what conditions say of what is not there', () => {
     const connect = (operator: string, value: string | string[]): IamDocument =>
       policy(allow('iot:Connect', '*', { Condition: { [operator]: { 'iot:ConnectAttributes': value } } }))
     const asks = (document: IamDocument, context: IamContext = {}): boolean => may([document], 'iot:Connect', arn('client', 'x'), context)
@@ -112,7 +112,7 @@ describe('the evaluator of IAM policies', () => {
     expect(asks(policy(allow('iot:Connect', '*'), persistent), { 'iot:connectattributes': ['PersistentConnect'] })).to.equal(false)
   })
 
-  it('P31 takes one statement and one text for a list, and none for nothing', () => {
+  it('takes one statement and one text for a list, and none for nothing', () => {
     expect(may([{ Version: '2012-10-17', Statement: allow('iot:Publish', topic('x')) }], 'iot:Publish', topic('x'))).to.equal(true)
     expect(may([policy()], 'iot:Publish', topic('x'))).to.equal(false)
     expect(may([policy({ Effect: 'Allow', NotAction: 'iot:Connect', NotResource: topic('y') })], 'iot:Publish', topic('x'))).to.equal(true)

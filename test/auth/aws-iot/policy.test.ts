@@ -1,4 +1,4 @@
-/** Session policies and the documents of the authorizer, judged by IAM's rules: the cases P of what AWS does. */
+/** Session policies and the documents of the authorizer, judged by IAM’s rules. */
 import { expect } from 'chai'
 import { awsClientId } from '../../../auth/aws-iot/names.ts'
 import { authorizerPolicies, minified, sessionPolicy } from '../../../auth/aws-iot/policy.ts'
@@ -17,11 +17,11 @@ const { may } = judged(subjectOf(defaults))
 describe('[P-10.32] the session policy', function () {
   this.timeout(120_000)
 
-  it('P1 lets the client connect as itself', () => {
+  it('lets the client connect as itself', () => {
     expect(may('iot:Connect', client('acme.alice.phone'))).to.equal(true)
   })
 
-  it('P2, P3, P4 lets it connect as nobody else: another instance, a longer id, another user, a service', () => {
+  it('lets it connect as nobody else: another instance, a longer id, another user, a service', () => {
     for (const id of [
       'acme.alice.laptop',
       'acme.alice.phone2',
@@ -35,13 +35,13 @@ describe('[P-10.32] the session policy', function () {
     }
   })
 
-  it('P5 lets it publish on the plain door and the put door', () => {
+  it('lets it publish on the plain door and the put door', () => {
     for (const name of ['users/alice/x', 'put/users/alice/x', 'users/alice/a/b/c', 'outbox/alice/bob/x', 'put/spaces/b/x']) {
       expect(may('iot:Publish', topic(name)), name).to.equal(true)
     }
   })
 
-  it('P6 lets it publish on nothing that is the service’s', () => {
+  it('lets it publish on nothing that is the service’s', () => {
     const reply = `reply/${encodeName('acme.alice.phone')}`
     for (const name of [
       'sync/users/alice/x',
@@ -71,7 +71,7 @@ describe('[P-10.32] the session policy', function () {
     }
   })
 
-  it('P7, P8 lets it reach no other user, and none whose name begins alike', () => {
+  it('lets it reach no other user, and none whose name begins alike', () => {
     for (const name of [
       'users/bob/x',
       'users/alice2/x',
@@ -91,14 +91,14 @@ describe('[P-10.32] the session policy', function () {
     expect(may('iot:Receive', topic('users/bob/acme/users/alice/y'))).to.equal(false)
   })
 
-  it('P9 lets it reach nothing of AWS, and nothing outside the root', () => {
+  it('lets it reach nothing of AWS, and nothing outside the root', () => {
     for (const name of ['$aws/rules/x/acme/users/alice/x', '$aws/events/#', '$SYS/x', 'users/alice/x', 'acme2/users/alice/x', 'acme']) {
       expect(may('iot:Publish', arn('topic', name)), name).to.equal(false)
       expect(may('iot:Subscribe', arn('topicfilter', name)), name).to.equal(false)
     }
   })
 
-  it('P10, P28 lets it retain nothing: state is written by the put door, and a will is an ordinary publish', () => {
+  it('lets it retain nothing: state is written by the put door, and a will is an ordinary publish', () => {
     for (const name of ['users/alice/x', 'put/users/alice/x']) expect(may('iot:RetainPublish', topic(name)), name).to.equal(false)
     const wide = verdictOf([
       [{ Version: '2012-10-17', Statement: { Effect: 'Allow', Action: '*', Resource: '*' } }],
@@ -108,13 +108,13 @@ describe('[P-10.32] the session policy', function () {
     expect(may('iot:Publish', topic('users/bob/will'))).to.equal(false)
   })
 
-  it('P11 lets it subscribe with wildcards inside its own', () => {
+  it('lets it subscribe with wildcards inside its own', () => {
     for (const name of ['users/alice/#', 'users/alice/+', 'users/alice/+/x', 'sync/users/alice/#', 'inbox/alice/#', 'spaces/b/+/#']) {
       expect(may('iot:Subscribe', filter(name)), name).to.equal(true)
     }
   })
 
-  it('P12 lets it subscribe to nothing wider', () => {
+  it('lets it subscribe to nothing wider', () => {
     for (const name of [
       '#',
       '+/#',
@@ -134,11 +134,11 @@ describe('[P-10.32] the session policy', function () {
     for (const name of ['#', '+/users/alice/#', '+/#']) expect(may('iot:Subscribe', arn('topicfilter', name)), name).to.equal(false)
   })
 
-  it('P13 lets it share no subscription', () => {
+  it('lets it share no subscription', () => {
     expect(may('iot:Subscribe', arn('topicfilter', '$share/g/acme/users/alice/#'))).to.equal(false)
   })
 
-  it('P14, P15 knows filters from topics, and gives both to a reader', () => {
+  it('knows filters from topics, and gives both to a reader', () => {
     expect(may('iot:Subscribe', topic('users/alice/x'))).to.equal(false)
     expect(may('iot:Publish', filter('users/alice/x'))).to.equal(false)
     expect(may('iot:Receive', filter('users/alice/x'))).to.equal(false)
@@ -155,7 +155,7 @@ describe('[P-10.32] the session policy', function () {
     expect(may('iot:Receive', topic('put/inbox/alice/bob/x'))).to.equal(false)
   })
 
-  it('P15 gives a writer that is no reader nothing to receive, and a reader nothing to publish', () => {
+  it('gives a writer that is no reader nothing to receive, and a reader nothing to publish', () => {
     const writer = judged(subjectOf(['publish:spaces/b/#'])).may
     expect(writer('iot:Publish', topic('spaces/b/x'))).to.equal(true)
     expect(writer('iot:Receive', topic('spaces/b/x'))).to.equal(false)
@@ -164,12 +164,12 @@ describe('[P-10.32] the session policy', function () {
     expect(reader('iot:Receive', topic('spaces/b/x'))).to.equal(true)
   })
 
-  it('P16, P17 minds the case of topics, and not that of actions', () => {
+  it('minds the case of topics, and not that of actions', () => {
     expect(may('iot:Publish', topic('users/Alice/x'))).to.equal(false)
     expect(may('IOT:publish', topic('users/alice/x'))).to.equal(true)
   })
 
-  it('P18 holds in one account, region and partition only', () => {
+  it('holds in one account, region and partition only', () => {
     const subject = subjectOf(defaults)
     for (const other of [
       topic('users/alice/x').replace('eu-west-1', 'us-east-1'),
@@ -187,7 +187,7 @@ describe('[P-10.32] the session policy', function () {
     }
   })
 
-  it('P19, P20 gives nothing that the role does not, and the role nothing that it does not', () => {
+  it('gives nothing that the role does not, and the role nothing that it does not', () => {
     const session = JSON.parse(judged(subjectOf(defaults)).text) as IamDocument
     const deny: IamDocument = { Version: '2012-10-17', Statement: { Effect: 'Deny', Action: 'iot:Publish', Resource: '*' } }
     expect(verdictOf([[fence, deny], [session]])('iot:Publish', topic('users/alice/x'))).to.equal(false)
@@ -196,7 +196,7 @@ describe('[P-10.32] the session policy', function () {
     expect(may('iot:DeleteConnection', client('acme.alice.phone'))).to.equal(false)
   })
 
-  it('P21, P22, P23, P25 takes every name as it stands, whatever IAM and MQTT read in it', () => {
+  it('takes every name as it stands, whatever IAM and MQTT read in it', () => {
     for (const sub of [
       '*',
       '?',
@@ -227,7 +227,7 @@ describe('[P-10.32] the session policy', function () {
     }
   })
 
-  it('P24 holds no variable: what looks like one in a grant is a name', () => {
+  it('holds no variable: what looks like one in a grant is a name', () => {
     const names = ['users/alice/${aws:userid}/#', 'users/alice/$${aws:userid}', 'users/alice/${$}{aws:userid}', 'users/alice/a$/#']
     for (const name of names) {
       const { may: held } = judged(subjectOf([`publish:${name}`]))
@@ -241,7 +241,7 @@ describe('[P-10.32] the session policy', function () {
     }
   })
 
-  it('P26 denies nothing that a wider filter would deliver all the same: the one denial is of filters across streams', () => {
+  it('denies nothing that a wider filter would deliver all the same: the one denial is of filters across streams', () => {
     const { may: held } = judged(subjectOf(['publish:users/#', 'subscribe:users/#']))
     for (const name of ['users/alice/x', 'users/bob/#', 'users/bob/+', 'sync/users/bob/#'])
       expect(held('iot:Subscribe', filter(name)), name).to.equal(true)
@@ -251,7 +251,7 @@ describe('[P-10.32] the session policy', function () {
     expect(held('iot:Publish', topic('spaces/b/x'))).to.equal(false)
   })
 
-  it('P30 ends at its deadline, for every action, and where AWS does not say what time it is', () => {
+  it('ends at its deadline, for every action, and where AWS does not say what time it is', () => {
     const deadlineMs = Date.parse('2030-01-01T01:00:00Z')
     const { may: held } = judged(subjectOf(defaults), { deadlineMs })
     const asked = [
@@ -269,7 +269,7 @@ describe('[P-10.32] the session policy', function () {
     }
   })
 
-  it('P31 is made of whole statements', () => {
+  it('is made of whole statements', () => {
     const { Statement } = JSON.parse(judged(subjectOf([])).text) as { Statement: { Effect: string; Action: string; Resource: string }[] }
     for (const statement of Statement) expect(statement).to.include.keys('Effect', 'Action', 'Resource')
     expect(judged(subjectOf([])).may('iot:Connect', client('acme.alice.phone'))).to.equal(true)

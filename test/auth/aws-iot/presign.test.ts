@@ -1,6 +1,6 @@
 /**
- * Signed URLs: the cases S of what AWS does. S18 is for signers of any request, and ours signs one form: botocore stands in for
- * that suite. S19, comparing in constant time, is for who verifies.
+ * Signed URLs, as AWS takes and refuses them. AWS's suite for signers is for any request, and ours signs one form: botocore stands in
+ * for that suite. Comparing in constant time is for who verifies.
  */
 import { randomBytes } from 'node:crypto'
 import { expect } from 'chai'
@@ -89,13 +89,13 @@ describe('[P-10.30] a signed URL', function () {
     expect(gateway.refusals.splice(0)).to.deep.equal([reason])
   }
 
-  it('S1, S2 is signed as AWS’s own clients sign it', () => {
+  it('is signed as AWS’s own clients sign it', () => {
     const url = presignedUrl(vector)
     expect(new URL(url).searchParams.get('X-Amz-Signature')).to.equal('d4f3cefa6580848c7589468e871f27ac441cd0afa70a78cda5e90a163b7d7907')
     expect(url.endsWith('&X-Amz-Security-Token=IQoJ%2F%2F%2B%C3%B6%3D')).to.equal(true)
   })
 
-  it('S1, S2, S20 opens a connection, with a session token of four kilobytes', async () => {
+  it('opens a connection, with a session token of four kilobytes', async () => {
     expect(assumed.sessionToken.length).to.be.at.least(3_900)
     expect(await opened(signed())).to.equal('open')
     expect(await opened(signed(), ['mqttv3.1'])).to.equal('open')
@@ -127,13 +127,13 @@ describe('[P-10.30] a signed URL', function () {
     expect(ours).to.deep.equal(await signedByBotocore(requests))
   })
 
-  it('S3 is refused with one digit changed', async () => {
+  it('is refused with one digit changed', async () => {
     const url = signed()
     const digit = /X-Amz-Signature=(.)/.exec(url)?.[1] as string
     await expectRefused(url.replace(/X-Amz-Signature=./, `X-Amz-Signature=${digit === '0' ? '1' : '0'}`), 'signature')
   })
 
-  it('S4 would be refused with the token in what is signed, as other services want it', async () => {
+  it('would be refused with the token in what is signed, as other services want it', async () => {
     const url = new URL(signed())
     const get = (name: string): string => url.searchParams.get(`X-Amz-${name}`) ?? ''
     const query = [...url.searchParams].filter(([name]) => name !== 'X-Amz-Signature')
@@ -152,25 +152,25 @@ describe('[P-10.30] a signed URL', function () {
     await expectRefused(signed().replace(get('Signature'), signature(query)), 'signature')
   })
 
-  it('S5, S6, S7 is refused without its token, with that of another session, and with another key', async () => {
+  it('is refused without its token, with that of another session, and with another key', async () => {
     await expectRefused(signed().replace(/&X-Amz-Security-Token=.*/, ''), 'security token')
     await expectRefused(signed({ credentials: { ...assumed, sessionToken: assumed.sessionToken.slice(1) } }), 'security token')
     await expectRefused(signed({ credentials: { ...assumed, accessKeyId: 'ASIANOBODY' } }), 'access key')
   })
 
-  it('S8 is refused for another region and another service, and with a day that is not that of its time', async () => {
+  it('is refused for another region and another service, and with a day that is not that of its time', async () => {
     await expectRefused(signed({ region: 'us-east-1' }), 'scope')
     await expectRefused(signed().replace('iotdevicegateway', 'iotdata'), 'scope')
     await expectRefused(signed().replace(/%2F\d{8}%2F/, '%2F20200101%2F'), 'scope')
   })
 
-  it('S9 bears a clock that is off by four minutes, and none that is off by twenty', async () => {
+  it('bears a clock that is off by four minutes, and none that is off by twenty', async () => {
     const at = nowMs
     for (const offMs of [-240_000, 240_000]) expect(await opened(signed({ nowMs: at + offMs })), `${offMs}`).to.equal('open')
     for (const offMs of [-1_200_000, 1_200_000]) await expectRefused(signed({ nowMs: at + offMs }), 'time')
   })
 
-  it('S10 opens nothing once the credentials have expired; what is open stays', async () => {
+  it('opens nothing once the credentials have expired; what is open stays', async () => {
     const url = signed({ expiresInS: 3_600 })
     const socket = new WebSocket(url, ['mqtt'])
     await new Promise((resolve) => socket.once('open', resolve))
@@ -180,36 +180,36 @@ describe('[P-10.30] a signed URL', function () {
     socket.terminate()
   })
 
-  it('S11 is for one path', async () => {
+  it('is for one path', async () => {
     await expectRefused(signed().replace('/mqtt?', '/mqtt/?'), 'path')
     await expectRefused(signed().replace('/mqtt?', '/?'), 'path')
   })
 
-  it('S12 may be written in another order, and with other capitals in its escapes', async () => {
+  it('may be written in another order, and with other capitals in its escapes', async () => {
     const [before, query = ''] = signed().split('?')
     expect(await opened(`${before}?${query.split('&').toReversed().join('&')}`)).to.equal('open')
     expect(await opened(`${before}?${query.replaceAll(/%[0-9A-F]{2}/g, (escape) => escape.toLowerCase())}`)).to.equal('open')
   })
 
-  it('S13 is for one host, whatever its capitals, with its port', async () => {
+  it('is for one host, whatever its capitals, with its port', async () => {
     expect(await opened(signed({ endpoint: gateway.host.replace('127.0.0.1', 'localhost') }))).to.equal('open')
     expect(await opened(signed({ endpoint: gateway.host.replace('127.0.0.1', 'LOCALHOST') }))).to.equal('open')
     await expectRefused(signed({ endpoint: gateway.host.replace('127.0.0.1', 'localhost') }).replace('localhost', '127.0.0.1'), 'signature')
   })
 
-  it('S14, S15 bears no parameter more, and none twice', async () => {
+  it('bears no parameter more, and none twice', async () => {
     await expectRefused(`${signed()}&x=1`, 'signature')
     await expectRefused(signed().replace('?', '?x=1&'), 'signature')
     await expectRefused(`${signed()}&X-Amz-Expires=900`, 'a parameter comes twice')
   })
 
-  it('S16 opens several connections within its time: only the client id tells them apart', async () => {
+  it('opens several connections within its time: only the client id tells them apart', async () => {
     const url = signed()
     expect(await opened(url)).to.equal('open')
     expect(await opened(url)).to.equal('open')
   })
 
-  it('S17 needs the subprotocol', async () => {
+  it('needs the subprotocol', async () => {
     expect(await opened(signed(), [])).to.equal('refused')
     expect(gateway.refusals).to.deep.equal(['subprotocol'])
   })

@@ -1,4 +1,4 @@
-/** `AssumeRole` by the client of the AWS SDK: the cases T of what AWS does, and every way in which it fails. */
+/** `AssumeRole` by the client of the AWS SDK, and every way in which it fails. */
 import { expect } from 'chai'
 import { roleSessionName } from '../../../auth/aws-iot/names.ts'
 import { sessionPolicy, type SessionPolicy } from '../../../auth/aws-iot/policy.ts'
@@ -61,19 +61,19 @@ describe('[P-10.34, P-12.28 to P-12.31] AssumeRole', function () {
     expect(mayDo(session, 'iot:Publish', arn('topic', 'acme/users/bob/x'))).to.equal(false)
   })
 
-  it('T4 works with the credentials of a role, too, which may not give more than an hour', async () => {
+  it('works with the credentials of a role, too, which may not give more than an hour', async () => {
     await (await open({ credentials: { accessKeyId: 'ASIATASK', secretAccessKey: 'secret', sessionToken: 'task token' } })).assume(request)
     expect(sts.asked).to.deep.equal(['AssumeRole'])
   })
 
-  it('T1, T2, T5 sends what STS takes: its own answer to other policies is a fault of ours', async () => {
+  it('sends what STS takes: its own answer to other policies is a fault of ours', async () => {
     const client = await open()
     for (const text of ['{', `"${'x'.repeat(2048)}"`, '"日"', '{"Version":"2012-10-17","Statement":[{}]}']) {
       await refusal(client.assume({ ...request, policy: text as SessionPolicy }), 'internal', /does not understand/)
     }
   })
 
-  it('T3 names sessions as STS allows, each client its own', () => {
+  it('names sessions as STS allows, each client its own', () => {
     const uids = [
       'alice',
       encodeUid('a~b'),
@@ -90,7 +90,7 @@ describe('[P-10.34, P-12.28 to P-12.31] AssumeRole', function () {
     expect(roleSessionName('corp~alice', 'phone')).to.equal('corp@alice.phone')
   })
 
-  it('T9 is never called without a policy', async () => {
+  it('is never called without a policy', async () => {
     const client = await open()
     for (const none of ['', undefined]) {
       const outcome = await client.assume({ ...request, policy: none as unknown as SessionPolicy }).catch((error: unknown) => error)
@@ -107,13 +107,13 @@ describe('[P-10.34, P-12.28 to P-12.31] AssumeRole', function () {
     expect(sts.asked).to.deep.equal([])
   })
 
-  it('T6 says what to do where STS cannot pack the policy', async () => {
+  it('says what to do where STS cannot pack the policy', async () => {
     sts.failures.push({ status: 400, code: 'PackedPolicyTooLarge', message: 'Packed policy consumes 103% of allotted space' })
     const error = await refusal((await open()).assume(request), 'bad-request', /103%.*less scope/)
     expect(error.details).to.deep.equal({ oauth: 'invalid_scope' })
   })
 
-  it('T10 is tried again when STS throttles, four times in all, with pauses that grow', async () => {
+  it('is tried again when STS throttles, four times in all, with pauses that grow', async () => {
     const throttled = { status: 400, code: 'Throttling', message: 'Rate exceeded' }
     sts.failures.push(throttled, throttled)
     await (await open()).assume(request)
@@ -126,7 +126,7 @@ describe('[P-10.34, P-12.28 to P-12.31] AssumeRole', function () {
 
   const stranger = { accessKeyId: 'AKIASTRANGER', secretAccessKey: 'secret' }
   const failing: [string, Parameters<typeof open>[0], ErrorCode, RegExp][] = [
-    ['T8 a role that does not trust the caller', { credentials: stranger }, 'engine-refused', /does not trust/],
+    ['a role that does not trust the caller', { credentials: stranger }, 'engine-refused', /does not trust/],
     ['a role that there is not', { roleArn: `${roleArn}-x` }, 'engine-refused', /does not trust/],
     [
       'expired credentials',

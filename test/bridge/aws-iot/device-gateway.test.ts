@@ -41,20 +41,20 @@ describe("the stand-in of AWS IoT Core's broker", function () {
   }
 
   for (const [name, act, reason] of [
-    ['M1: a topic of 257 bytes', (device) => device.publish(`acme/users/alice/${'x'.repeat(240)}`, 'x'), /too long/],
-    ['M2: 8 slashes', (device) => device.publish('acme/users/alice/1/2/3/4/5/6', 'x'), /too long/],
-    ['M3: a payload of 131,073 bytes', (device) => device.publish('acme/users/alice/x', Buffer.alloc(131_073)), /payload of 131073/],
-    ['M7: QoS 2', (device) => device.publish('acme/users/alice/x', 'x', { qos: 2 }), /QoS 2/],
-    ['P7: a publish to another user', (device) => device.publish('acme/users/bob/x', 'x', { qos: 1 }), /Publish is denied/],
-    ['P9: a reserved topic', (device) => device.publish('$aws/rules/x', 'x', { qos: 1 }), /Publish is denied/],
-    ['P10: a retained publish', (device) => device.publish('acme/users/alice/x', 'x', { retain: true }), /RetainPublish is denied/],
-    ['P12: a filter across users', (device) => device.subscribe('acme/users/+/x'), /Subscribe is denied/],
-    ['P13: the shared subscription of the bridge', (device) => device.subscribe('$share/tidemark/acme/users/#'), /Subscribe is denied/],
+    ['a topic of 257 bytes', (device) => device.publish(`acme/users/alice/${'x'.repeat(240)}`, 'x'), /too long/],
+    ['8 slashes', (device) => device.publish('acme/users/alice/1/2/3/4/5/6', 'x'), /too long/],
+    ['a payload of 131,073 bytes', (device) => device.publish('acme/users/alice/x', Buffer.alloc(131_073)), /payload of 131073/],
+    ['QoS 2', (device) => device.publish('acme/users/alice/x', 'x', { qos: 2 }), /QoS 2/],
+    ['a publish to another user', (device) => device.publish('acme/users/bob/x', 'x', { qos: 1 }), /Publish is denied/],
+    ['a reserved topic', (device) => device.publish('$aws/rules/x', 'x', { qos: 1 }), /Publish is denied/],
+    ['a retained publish', (device) => device.publish('acme/users/alice/x', 'x', { retain: true }), /RetainPublish is denied/],
+    ['a filter across users', (device) => device.subscribe('acme/users/+/x'), /Subscribe is denied/],
+    ['the shared subscription of the bridge', (device) => device.subscribe('$share/tidemark/acme/users/#'), /Subscribe is denied/],
   ] as const satisfies readonly (readonly [string, (device: MqttClient) => void, RegExp])[]) {
     it(`closes for ${name}`, async () => expect(await closedBy(act)).to.match(reason))
   }
 
-  it('M4: takes 8 filters in one SUBSCRIBE, and closes for 9', async () => {
+  it('takes 8 filters in one SUBSCRIBE, and closes for 9', async () => {
     const filters = (count: number): string[] => Array.from({ length: count }, (_, n) => `acme/users/alice/${n}`)
     const device = await world.device(alice)
     await device.subscribeAsync(filters(8), { qos: 1 })
@@ -62,7 +62,7 @@ describe("the stand-in of AWS IoT Core's broker", function () {
     expect(reason).to.match(/9 filters/)
   })
 
-  it('M21: keeps a session with what came at QoS 1 for its time, and no longer', async () => {
+  it('keeps a session with what came at QoS 1 for its time, and no longer', async () => {
     const present: boolean[] = []
     for (const sessionMs of [3_600_000, 0]) {
       world.gateway.switches.sessionMs = sessionMs
@@ -77,7 +77,7 @@ describe("the stand-in of AWS IoT Core's broker", function () {
     expect(present).to.deep.equal([true, false])
   })
 
-  it('M13: brings what was retained to its exact topic, and not to wildcards', async () => {
+  it('brings what was retained to its exact topic, and not to wildcards', async () => {
     world.gateway.publish({ topic: 'acme/users/alice/kept', payload: Buffer.from('kept'), qos: 1, retain: true })
     const device = await world.device(alice)
     const inbox = new Inbox<[string, boolean]>()
@@ -90,7 +90,7 @@ describe("the stand-in of AWS IoT Core's broker", function () {
     await device.endAsync()
   })
 
-  it('P28: lets nobody in with a will that they may not publish, or a retained one', async () => {
+  it('lets nobody in with a will that they may not publish, or a retained one', async () => {
     for (const will of [
       { topic: 'acme/users/bob/will', payload: Buffer.from('x'), qos: 1, retain: false },
       { topic: 'acme/users/alice/will', payload: Buffer.from('x'), qos: 1, retain: true },
@@ -104,7 +104,7 @@ describe("the stand-in of AWS IoT Core's broker", function () {
     expect(world.gateway.closings.map((reason) => reason.includes('will'))).to.deep.equal([true, true])
   })
 
-  it('M14: a denied SUBSCRIBE is SUBACK 0x80 where the switch says so, and the connection stays', async () => {
+  it('a denied SUBSCRIBE is SUBACK 0x80 where the switch says so, and the connection stays', async () => {
     world.gateway.switches.denySubscribe = 'suback'
     const device = await world.device(alice)
     const granted = await new Promise((resolve) =>
@@ -114,18 +114,18 @@ describe("the stand-in of AWS IoT Core's broker", function () {
     await device.publishAsync('acme/users/alice/x', 'x', { qos: 1 })
   })
 
-  it('P1, P2: closes before CONNACK for another client id', async () => {
+  it('closes before CONNACK for another client id', async () => {
     const failed = await world.device(alice, { clientId: 'acme.alice.laptop' }).catch((error: unknown) => String(error))
     expect(failed).to.match(/closed before CONNACK/)
     expect(world.gateway.closings.at(-1)).to.match(/Connect is denied/)
   })
 
-  it('M11: the newer connection of a client id wins', async () => {
+  it('the newer connection of a client id wins', async () => {
     const reason = await closedBy(() => void world.device(alice))
     expect(reason).to.match(/taken over/)
   })
 
-  it('M12, M17, M18, M19: matches as AWS does, and duplicates, reorders and delays on command', async () => {
+  it('matches as AWS does, and duplicates, reorders and delays on command', async () => {
     const device = await world.device(alice)
     const inbox = new Inbox<string>()
     device.on('message', (topic, payload) => inbox.add(`${topic} ${payload.toString()}`))
