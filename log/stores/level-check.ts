@@ -4,7 +4,8 @@
  * LevelDB takes a damaged record in a write-ahead log for one that a crash tore: it drops it, in silence, and
  * with it entries that were acknowledged. A MANIFEST cut short loses tables in the same way, and the files that it
  * no longer names are then deleted. Both can be told from a crash. A torn write is the last thing in
- * its file, because a batch is on disk before the next is written; so a whole record behind a broken one means damage. And a
+ * its file, because a batch is on disk before the next is written; so a whole record behind a broken one means damage, and so does one
+ * that is whole but for its length. And a
  * log that the MANIFEST still needs is deleted only after a newer MANIFEST is on disk; so if it is missing while
  * there are newer files, what named them is gone. And a table whose index is damaged hides what it holds.
  *
@@ -15,7 +16,7 @@
  */
 import { open, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { checksum, storedChecksum } from './level-checksum.ts'
+import { checksum, hasChecksumWithin, storedChecksum } from './level-checksum.ts'
 import { damageOfTable } from './level-tables.ts'
 
 const blockBytes = 32_768
@@ -222,8 +223,12 @@ function readRecords(file: Buffer): Records {
     const length = file.readUInt16LE(at + 4)
     const type = file[at + 6] as number
     const end = at + headerBytes + length
-    if (end > blockEnd || type < typeFull || type > typeLast || storedChecksum(file, at) !== checksum(file, at + 6, end)) {
+    const stored = storedChecksum(file, at)
+    const isType = type >= typeFull && type <= typeLast
+    if (end > blockEnd || !isType || stored !== checksum(file, at + 6, end)) {
       brokenAt ??= at
+      // The checksum does not cover the length. What is whole with another one was written whole: no crash leaves that.
+      if (isType && hasChecksumWithin(file, at + 6, blockEnd, stored)) return { records, ends, brokenAt, damagedAt: brokenAt }
       pieces = []
       // The length may be what is broken: then the next block is where reading can go on.
       at = end > blockEnd || length === 0 ? blockEnd : end

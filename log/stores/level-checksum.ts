@@ -5,6 +5,16 @@ export function checksum(bytes: Buffer, start: number, end: number): number {
   return (crc ^ 0xffffffff) >>> 0
 }
 
+/** Whether the bytes from `start` on have that checksum with some end up to `last`. */
+export function hasChecksumWithin(bytes: Buffer, start: number, last: number, wanted: number): boolean {
+  let crc = 0xffffffff
+  for (let at = start; at < last; at++) {
+    crc = (table[(crc ^ (bytes[at] as number)) & 255] as number) ^ (crc >>> 8)
+    if ((crc ^ 0xffffffff) >>> 0 === wanted) return true
+  }
+  return false
+}
+
 /** The checksum that stands at `at`. */
 export function storedChecksum(bytes: Buffer, at: number): number {
   const rotated = (bytes.readUInt32LE(at) - 0xa282ead8) >>> 0

@@ -92,7 +92,7 @@ describe('a data folder', function () {
     const tally = new Map<string, Record<Outcome, number>>()
     const silent: string[] = []
     for (const name of readdirSync(join(source, 'log')).filter((file) => /^(?:CURRENT|MANIFEST-\d+|\d+\.(?:ldb|log))$/.test(file))) {
-      for (const { what, apply } of damagesOf(name, statSync(join(source, 'log', name)).size, random)) {
+      for (const { what, apply } of damagesOf(join(source, 'log', name), random)) {
         const folder = await copyOf(source)
         apply(join(folder, 'log', name))
         const verdict = await verdictOf(folder)
@@ -139,10 +139,12 @@ interface Damage {
   readonly apply: (path: string) => void
 }
 
-function damagesOf(name: string, size: number, random: () => number): Damage[] {
+function damagesOf(file: string, random: () => number): Damage[] {
+  const { size } = statSync(file)
   // The last record of a log cannot be told from one that a crash tore, nor its end from where writing stopped.
-  const isLog = name.endsWith('.log')
+  const isLog = file.endsWith('.log')
   const flips = Array.from({ length: 8 }, () => Math.floor(random() * size * (isLog ? 0.5 : 1)))
+  if (isLog) flips.push(...lengthsOf(file))
   const damages = flips.map((at): Damage => ({ what: `flipped at ${at}`, apply: (path) => flip(path, at) }))
   if (isLog) return damages
   return [
@@ -151,6 +153,19 @@ function damagesOf(name: string, size: number, random: () => number): Damage[] {
     { what: 'cut by half', apply: (path) => truncateSync(path, size >> 1) },
     { what: 'removed', apply: (path) => rmSync(path) },
   ]
+}
+
+/** Where the lengths of its records stand, that of the last one, too: their checksums say that all else is whole. */
+function lengthsOf(path: string): number[] {
+  const bytes = readFileSync(path)
+  const found: number[] = []
+  // Blocks of 32 KiB, in them records of a header (checksum of 4 bytes, length of 2, type of 1) and their bytes.
+  for (let at = 0; at + 7 <= bytes.length;) {
+    const left = 32_768 - (at % 32_768)
+    if (left >= 7) found.push(at + 4, at + 5)
+    at += left < 7 ? left : 7 + bytes.readUInt16LE(at + 4)
+  }
+  return found
 }
 
 function flip(path: string, at: number): void {
