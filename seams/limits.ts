@@ -276,9 +276,10 @@ export const awsRetryMsMin = 250
 export const awsRetryMsMax = 30_000
 /** Publishes a second of one connection: AWS discards what is beyond 100, what it sends us included. */
 export const awsPublishesPerSecondMax = 80
-/** Publishes of one connection without their PUBACK; AWS takes 100. Where the oldest waits longer than this, the connection is given up for another. */
-export const awsAckMsMax = 20_000
+/** Publishes of one connection without their PUBACK; AWS takes 100. */
 export const awsInFlightMax = 50
+/** Where the oldest of them waits longer than this, AWS has discarded it: the connection is given up for another, which sends it again. */
+export const awsAckMsMax = 20_000
 /** Bytes that wait to be sent to AWS: above it envelopes are dropped, and their readers told where the stream stands. */
 export const awsOutgoingBytesMax = 16 * 1024 * 1024
 /** Streams whose readers are still to be told that; of more they find out by themselves. */
