@@ -61,7 +61,7 @@ export class HttpHistory implements History {
   #get(credential: Credential, target: string, signal?: AbortSignal, onHeaders?: (headers: Headers) => void): Promise<Answer> {
     if (signal?.aborted) throw new ClientError('closed', 'the request was given up')
     const headers = { authorization: `Bearer ${credential.token}` }
-    return ask(this.#surroundings, credential.httpUrl + target, { headers }, signal, undefined, onHeaders)
+    return ask(this.#surroundings, credential.httpUrl + target, { headers }, signal, { onHeaders })
   }
 
   /** Waits until one more request may be under way. */

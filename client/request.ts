@@ -45,14 +45,20 @@ function aborted(signal: AbortSignal): Promise<never> {
   })
 }
 
+export interface AskOptions {
+  /** Default `requestTimeoutMs`. */
+  readonly ms?: number
+  /** Hears the headers before the body has come. */
+  readonly onHeaders?: ((headers: Headers) => void) | undefined
+}
+
 /** A request whose answer is a JSON object. Rejects with `network` or `not-tidemark`; what the server refuses is an answer. */
 export function ask(
   surroundings: Surroundings,
   url: string,
   init: RequestInit,
   outer?: AbortSignal,
-  ms = surroundings.bounds.requestTimeoutMs,
-  onHeaders?: (headers: Headers) => void,
+  { ms = surroundings.bounds.requestTimeoutMs, onHeaders }: AskOptions = {},
 ): Promise<Answer> {
   return within(
     surroundings.timers,

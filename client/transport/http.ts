@@ -27,7 +27,7 @@ const over = (): ClientError => new ClientError('network', 'the session is over'
 /** Whether the server is there and takes the token. Where the user's own stream is not granted, it does. */
 async function check(surroundings: Surroundings, credential: Credential, ms: number, signal: AbortSignal): Promise<void> {
   const url = `${credential.httpUrl}${pathOf(`users/${credential.uid ?? '-'}`)}/entries?limit=0`
-  const answer = await ask(surroundings, url, { headers: bearer(credential) }, signal, ms)
+  const answer = await ask(surroundings, url, { headers: bearer(credential) }, signal, { ms })
   if (answer.status !== 200 && answer.status !== 403) throw problemOf(answer)
 }
 
@@ -73,7 +73,9 @@ class HttpSession implements Session {
     const headers = { ...bearer(this.#credential), 'content-type': 'application/json' }
     let answer: Answer
     try {
-      answer = await this.#request((signal) => ask(this.#surroundings, url, { method: 'POST', headers, body }, signal, putTimeoutMs))
+      answer = await this.#request((signal) =>
+        ask(this.#surroundings, url, { method: 'POST', headers, body }, signal, { ms: putTimeoutMs }),
+      )
     } catch (thrown) {
       throw this.#end(asClientError(thrown, 'network'))
     }
