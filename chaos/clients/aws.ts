@@ -1,51 +1,29 @@
 /** Through AWS IoT Core: plain devices, which hear only that AWS has their messages, and the SDK, which writes and reads. */
-import type { Packet } from 'mqtt-packet'
 import { connect, ClientError, type Client } from '../../client/index.ts'
 import type { Entry } from '../../client/entry.ts'
 import { pause } from '../faults/nemesis.ts'
 import { between, pick } from '../random.ts'
 import type { Sighting } from '../record.ts'
 import { tokenOf } from '../tokens.ts'
-import { readerOf, streams, topicsOf, type Context, type Message, type Sender } from './context.ts'
-import { opened } from './publishers.ts'
+import { readerOf, streams, topicsOf, type Context, type Sender } from './context.ts'
+import { publishUnrepeated } from './publishers.ts'
 
 const windowSize = 12
 
 /** Publishes plainly at QoS 1, never again; what AWS has taken must come into the log. */
 export async function publishToAws(context: Context, name: string, user: string, to: readonly string[]): Promise<void> {
-  const random = context.random(name)
-  await context.again(
-    random,
-    async () => {
-      const conn = context.connection()
-      const underWay = new Map<number, Message>()
-      const received = (packet: Packet): void => {
-        const message = packet.cmd === 'puback' ? underWay.get(packet.messageId ?? 0) : undefined
-        if (!message) return
-        underWay.delete(packet.cmd === 'puback' ? (packet.messageId ?? 0) : 0)
-        context.recorder.add({ k: 'taken', m: message.m, conn })
-      }
-      const wire = await opened(context, random, { clientId: name, user, clean: true, received })
-      if (!wire) return
-      let messageId = 0
-      while (!wire.isOver && !context.isDone(underWay.size)) {
-        for (let burst = Math.floor(random() * 8); burst > 0 && !context.draining && underWay.size < 2 * windowSize; burst--) {
-          messageId = (messageId % 50_000) + 1
-          const stream = pick(random, to)
-          const message = context.message(random, stream, `${stream}/${name}/${Math.floor(random() * 7)}`)
-          // Whose it is AWS does not say [P-20.5].
-          const sender: Sender = { door: 'aws', user: stream.startsWith('spaces/') ? '~anonymous' : user, client: '~mqtt' }
-          underWay.set(messageId, message)
-          context.sending(message, sender, conn)
-          wire.publish(message.topic, message.text, { qos: 1, messageId })
-        }
-        await context.rest(random, 10, 100)
-      }
-      wire.destroy()
-      await wire.closed
+  await publishUnrepeated(context, name, user, {
+    message: (random) => {
+      const stream = pick(random, to)
+      return context.message(random, stream, `${stream}/${name}/${Math.floor(random() * 7)}`)
     },
-    () => context.draining,
-  )
+    // Whose it is AWS does not say [P-20.5].
+    sender: ({ stream }) => ({ door: 'aws', user: stream.startsWith('spaces/') ? '~anonymous' : user, client: '~mqtt' }),
+    told: 'taken',
+    burstMax: 8,
+    windowMax: 2 * windowSize,
+    restMs: [10, 100],
+  })
 }
 
 /** Publishes by the SDK, several at a time: it sends again what has no answer, and stands in the order of the calls. */

@@ -11,8 +11,36 @@ const webSocketShare = 0.25
 
 /** Publishes to one stream; what was under way when a connection ends stays unknown. */
 export async function publishOnce(context: Context, name: string, user: string, streams: readonly string[]): Promise<void> {
-  const random = context.random(name)
   const sender: Sender = { door: 'qos1', user, client: name }
+  await publishUnrepeated(context, name, user, {
+    message: (random) => newMessage(context, random, name, streams),
+    sender: () => sender,
+    told: 'acked',
+    burstMax: 6,
+    windowMax: windowSize,
+    restMs: [20, 120],
+  })
+}
+
+export interface Unrepeated {
+  readonly message: (random: Random) => Message
+  readonly sender: (message: Message) => Sender
+  /** What a PUBACK says of a message. */
+  readonly told: 'acked' | 'taken'
+  /** Messages of a turn, and without their PUBACK. */
+  readonly burstMax: number
+  readonly windowMax: number
+  readonly restMs: readonly [number, number]
+}
+
+/** Publishes at QoS 1 over one connection after the other, and nothing twice. */
+export async function publishUnrepeated(
+  context: Context,
+  name: string,
+  user: string,
+  { message: newOne, sender, told, burstMax, windowMax, restMs }: Unrepeated,
+): Promise<void> {
+  const random = context.random(name)
   await context.again(
     random,
     async () => {
@@ -23,20 +51,20 @@ export async function publishOnce(context: Context, name: string, user: string, 
         const message = underWay.get(packet.messageId ?? 0)
         if (!message) return
         underWay.delete(packet.messageId ?? 0)
-        context.recorder.add({ k: 'acked', m: message.m, conn })
+        context.recorder.add({ k: told, m: message.m, conn })
       }
       const wire = await opened(context, random, { clientId: name, user, clean: true, received })
       if (!wire) return
       let messageId = 0
       while (!wire.isOver && !context.isDone(underWay.size)) {
-        for (let burst = Math.floor(random() * 6); burst > 0 && !context.draining && underWay.size < windowSize; burst--) {
+        for (let burst = Math.floor(random() * burstMax); burst > 0 && !context.draining && underWay.size < windowMax; burst--) {
           messageId = (messageId % 50_000) + 1
-          const message = newMessage(context, random, name, streams)
+          const message = newOne(random)
           underWay.set(messageId, message)
-          context.sending(message, sender, conn)
+          context.sending(message, sender(message), conn)
           wire.publish(message.topic, message.text, { qos: 1, messageId, retain: message.retain })
         }
-        await context.rest(random, 20, 120)
+        await context.rest(random, ...restMs)
       }
       wire.destroy()
       await wire.closed
