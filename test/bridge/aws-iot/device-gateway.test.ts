@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import type { MqttClient } from 'mqtt'
 import { AwsWorld, type Admitted } from '../../support/aws/world.ts'
 import type { TestServer } from '../../support/server.ts'
-import { Inbox, within } from '../../support/waiting.ts'
+import { Inbox } from '../../support/waiting.ts'
 
 describe("the stand-in of AWS IoT Core's broker", function () {
   this.timeout(60_000)
@@ -32,13 +32,7 @@ describe("the stand-in of AWS IoT Core's broker", function () {
     await world?.close()
   })
 
-  async function closedBy(act: (device: MqttClient) => void): Promise<string> {
-    const device = await world.device(alice)
-    const closed = new Promise<void>((resolve) => device.once('close', () => resolve()))
-    act(device)
-    await within(closed, 'the end of the connection')
-    return world.gateway.closings.at(-1) ?? ''
-  }
+  const closedBy = (act: (device: MqttClient) => void): Promise<string> => world.closedBy(alice, act)
 
   for (const [name, act, reason] of [
     ['a topic of 257 bytes', (device) => device.publish(`acme/users/alice/${'x'.repeat(240)}`, 'x'), /too long/],

@@ -33,13 +33,7 @@ describe("AWS IoT Core's quotas", function () {
     await world?.close()
   })
 
-  async function closedBy(act: (device: MqttClient) => void): Promise<string> {
-    const device = await world.device(alice)
-    const closed = new Promise<void>((resolve) => device.once('close', () => resolve()))
-    act(device)
-    await within(closed, 'the end of the connection')
-    return world.gateway.closings.at(-1) ?? ''
-  }
+  const closedBy = (act: (device: MqttClient) => void): Promise<string> => world.closedBy(alice, act)
 
   function client(): Client {
     const made = connect({ url: server.urls.http, name: 'page', getToken: () => server.token('alice'), onWarning: () => {} })

@@ -21,17 +21,15 @@ export interface SignRequest {
   readonly expiresInS: number
 }
 
-/** The URLs that botocore signs for a GET of `/mqtt`, the session token behind the signature. */
-export async function signedByBotocore(requests: readonly SignRequest[]): Promise<string[]> {
-  const program = `
+/** `clock(time)`: what botocore takes for now. Its releases ask for that in two ways. */
+const clock = `
 import datetime, json, sys
 from urllib.parse import quote
 import botocore.auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-urls = []
-for asked in json.loads(sys.argv[1]):
-    at = datetime.datetime.strptime(asked['time'], '%Y%m%dT%H%M%SZ')
+def clock(time):
+    at = datetime.datetime.strptime(time, '%Y%m%dT%H%M%SZ')
     class Clock(datetime.datetime):
         @classmethod
         def utcnow(cls): return at
@@ -39,6 +37,14 @@ for asked in json.loads(sys.argv[1]):
         def now(cls, tz=None): return at.replace(tzinfo=tz)
     if hasattr(botocore.auth, 'get_current_datetime'): botocore.auth.get_current_datetime = lambda remove_tzinfo=True: at
     else: botocore.auth.datetime.datetime = Clock
+`
+
+/** The URLs that botocore signs for a GET of `/mqtt`, the session token behind the signature. */
+export async function signedByBotocore(requests: readonly SignRequest[]): Promise<string[]> {
+  const program = `${clock}
+urls = []
+for asked in json.loads(sys.argv[1]):
+    clock(asked['time'])
     signer = botocore.auth.SigV4QueryAuth(Credentials(asked['accessKeyId'], asked['secretAccessKey']), 'iotdevicegateway', asked['region'], expires=asked['expiresInS'])
     request = AWSRequest('GET', 'wss://' + asked['endpoint'] + '/mqtt')
     signer.add_auth(request)
@@ -50,20 +56,9 @@ print(json.dumps(urls))`
 
 /** What botocore authorizes the DELETE of a path by, which is encoded already. */
 export async function deletionByBotocore(asked: Omit<SignRequest, 'expiresInS'> & { readonly path: string }): Promise<string> {
-  const program = `
-import datetime, json, sys
-import botocore.auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+  const program = `${clock}
 asked = json.loads(sys.argv[1])
-at = datetime.datetime.strptime(asked['time'], '%Y%m%dT%H%M%SZ')
-class Clock(datetime.datetime):
-    @classmethod
-    def utcnow(cls): return at
-    @classmethod
-    def now(cls, tz=None): return at.replace(tzinfo=tz)
-if hasattr(botocore.auth, 'get_current_datetime'): botocore.auth.get_current_datetime = lambda remove_tzinfo=True: at
-else: botocore.auth.datetime.datetime = Clock
+clock(asked['time'])
 signer = botocore.auth.SigV4Auth(Credentials(asked['accessKeyId'], asked['secretAccessKey'], asked['sessionToken'] or None), 'iotdata', asked['region'])
 request = AWSRequest('DELETE', 'https://' + asked['endpoint'] + asked['path'])
 signer.add_auth(request)

@@ -146,6 +146,15 @@ export class AwsWorld {
     return device
   }
 
+  /** Why the connection of a device that does this is closed, as the stand-in says. */
+  async closedBy(admitted: Admitted, act: (device: MqttClient) => void): Promise<string> {
+    const device = await this.device(admitted)
+    const closed = new Promise<void>((resolve) => device.once('close', () => resolve()))
+    act(device)
+    await within(closed, 'the end of the connection')
+    return this.gateway.closings.at(-1) ?? ''
+  }
+
   async close(): Promise<void> {
     for (const device of this.#devices) device.end(true)
     await this.gateway.close()
