@@ -80,7 +80,7 @@ const longFiles: Readonly<Record<string, { readonly max: number; readonly why: s
 const sleepers: Readonly<Record<string, string>> = {
   'test/aws/account-questions.ts': 'a policy and a signed URL end, and AWS tells nobody',
   'test/chaos/stub-server.ts': 'answers late, as a database whose majority is away',
-  'test/durability/crash.test.ts': 'the moment of the kill is random',
+  'test/durability/crash.long.test.ts': 'the moment of the kill is random',
   'test/durability/support/waiting.ts': 'looks at another process again and again',
   'test/support/aws/queues.ts': 'looks into a queue again and again, for a server that waits',
   'test/bridge/problems.test.ts': 'gives a stalled reader the time to be noticed',

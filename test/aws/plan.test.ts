@@ -6,7 +6,7 @@ import { expect } from 'chai'
 import { inProcess, tidemark, type Run } from '../cli/run.ts'
 import { ControlPlane } from '../support/aws/control-plane.ts'
 import { account, region } from '../support/aws/sts.ts'
-import { binPath } from '../support/server.ts'
+import { sourceProgram } from '../support/program.ts'
 import { tempFolder } from '../support/temp.ts'
 import { everything, jwksOf, newKey, placeFlags as place, resolvedWith, withEnv } from './support.ts'
 
@@ -27,7 +27,7 @@ describe('tidemark aws plan', function () {
     it('prints all that apply makes, and opens no socket', async () => {
       const preload = join(await tempFolder(), 'no-sockets.mjs')
       await writeFile(preload, noSockets)
-      const command = [process.execPath, '--import', preload, binPath]
+      const command = [process.execPath, '--import', preload, sourceProgram]
       const { code, stdout, stderr } = await tidemark(['aws', 'plan', ...all], { command })
       expect({ code, stderr }, stdout).to.deep.equal({ code: 0, stderr: '' })
       expect(stdout).to.match(/^acme in account 123456789012, eu-west-1: stack tidemark-acme\nAWS was not asked/)

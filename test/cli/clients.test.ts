@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { binPath, childServer, cleanEnvironment, testServer, type ChildServer, type TestServer } from '../support/server.ts'
+import { compiledProgram } from '../support/program.ts'
+import { childServer, cleanEnvironment, testServer, type ChildServer, type TestServer } from '../support/server.ts'
 import { tempFolder } from '../support/temp.ts'
 import { inProcess, tidemark, type Run } from './run.ts'
 
@@ -173,7 +174,7 @@ describe('clients beside a server that comes and goes', function () {
     const publish = async (text: string): Promise<string> => (await tidemark(['pub', 'users/dev/x', '-m', text], options)).stdout.trimEnd()
     const first = await publish('one')
     const args = ['sub', 'users/dev/#', '--from', 'earliest', '--resume', 'place', '--count', '3']
-    const child = spawn(process.execPath, [binPath, ...args], {
+    const child = spawn(process.execPath, [await compiledProgram(), ...args], {
       cwd,
       env: { ...cleanEnvironment(), ...env() },
       stdio: ['ignore', 'pipe', 'pipe'],

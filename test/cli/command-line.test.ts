@@ -2,14 +2,17 @@ import { expect } from 'chai'
 import { decodeJwt } from 'jose'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { sourceProgram } from '../support/program.ts'
 import { tempFolder } from '../support/temp.ts'
 import { inProcess, tidemark } from './run.ts'
+
+const fromSources = { command: [process.execPath, sourceProgram] }
 
 describe('the command line', function () {
   this.timeout(60_000)
 
   it('explains itself and every command', async () => {
-    const { code, stdout } = await tidemark(['--help'])
+    const { code, stdout } = await tidemark(['--help'], fromSources)
     expect(code).to.equal(0)
     const commands = [...stdout.matchAll(/^ {2}([a-z][a-z-]+) {2,}/gm)].map(([, name]) => name as string).filter((name) => name !== 'help')
     expect(commands).to.include.members([
@@ -46,7 +49,7 @@ describe('the command line', function () {
 
   it('tells its version', async () => {
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
-    expect((await tidemark(['--version'])).stdout).to.equal(`${version}\n`)
+    expect((await tidemark(['--version'], fromSources)).stdout).to.equal(`${version}\n`)
   })
 
   const misused: readonly [string, readonly string[], RegExp][] = [
@@ -148,7 +151,11 @@ describe('tidemark token', function () {
       }`,
     )
     writeFileSync(join(cwd, 'register.mjs'), `import { register } from 'node:module'\nregister('./hooks.mjs', import.meta.url)`)
-    const { code } = await tidemark(['token', 'alice'], { cwd, env: { NODE_OPTIONS: `--import ${join(cwd, 'register.mjs')}` } })
+    const { code } = await tidemark(['token', 'alice'], {
+      ...fromSources,
+      cwd,
+      env: { NODE_OPTIONS: `--import ${join(cwd, 'register.mjs')}` },
+    })
     expect(code).to.equal(0)
     const urls = readFileSync(loaded, 'utf8')
     expect(urls).to.include('/cli/commands/token.ts').and.include('/node_modules/commander/')

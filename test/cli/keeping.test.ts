@@ -11,7 +11,8 @@ import { LevelStore } from '../../log/stores/level.ts'
 import { silentLogger } from '../../seams/logger.ts'
 import { contentOf, fillStore, heads, wholeStream } from '../log/filled-store.ts'
 import { plainBucket } from '../log/buckets.ts'
-import { binPath, cleanEnvironment, testServer } from '../support/server.ts'
+import { compiledProgram } from '../support/program.ts'
+import { cleanEnvironment, testServer } from '../support/server.ts'
 import { tempFolder } from '../support/temp.ts'
 import { inProcess, tidemark } from './run.ts'
 
@@ -93,7 +94,8 @@ describe('the commands that keep a store', function () {
   it('stream a backup through pipes', async () => {
     const target = join(await tempFolder(), 'data')
     const script = `"$0" "$1" backup - --data "$2" | "$0" "$1" restore - --data "$3"`
-    const child = spawn('bash', ['-o', 'pipefail', '-c', script, process.execPath, binPath, data, target], { env: cleanEnvironment() })
+    const words = [process.execPath, await compiledProgram(), data, target]
+    const child = spawn('bash', ['-o', 'pipefail', '-c', script, ...words], { env: cleanEnvironment() })
     expect((await once(child, 'close'))[0]).to.equal(0)
     expect(await contentIn(target)).to.deep.equal(await contentIn(data))
   })
@@ -107,7 +109,7 @@ describe('the commands that keep a store', function () {
     const file = join(folder, 'backup')
     // As long as nobody reads from it, what is written to it waits.
     execFileSync('mkfifo', [`${file}.partial`])
-    const child = spawn(process.execPath, [binPath, 'backup', file, '--data', data], {
+    const child = spawn(process.execPath, [await compiledProgram(), 'backup', file, '--data', data], {
       env: cleanEnvironment(),
       stdio: ['ignore', 'ignore', 'pipe'],
     })

@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { main } from '../../cli/main.ts'
-import { binPath, cleanEnvironment } from '../support/server.ts'
+import { compiledProgram } from '../support/program.ts'
+import { cleanEnvironment } from '../support/server.ts'
 
 export interface Run {
   readonly code: number | null
@@ -19,7 +20,7 @@ export interface RunOptions {
 
 /** Runs `tidemark` with these arguments to its end. */
 export async function tidemark(args: readonly string[], options: RunOptions = {}): Promise<Run> {
-  const [command, ...before] = (options.command ?? [process.execPath, binPath]) as [string, ...string[]]
+  const [command, ...before] = (options.command ?? [process.execPath, await compiledProgram()]) as [string, ...string[]]
   const { cwd, env, input } = options
   const child = spawn(command, [...before, ...args], {
     ...(cwd === undefined ? {} : { cwd }),

@@ -8,10 +8,8 @@ import { loadDevelopmentKey, mintDevelopmentToken, type DevelopmentTokenRequest 
 import type { Settings } from '../../cli/config.ts'
 import { startServer, type RunningServer, type ServerOverrides } from '../../cli/server.ts'
 import { MemoryStore } from '../../log/stores/memory.ts'
+import { compiledProgram } from './program.ts'
 import { tempFolder } from './temp.ts'
-
-/** The program as a user runs it. */
-export const binPath = new URL('../../bin/tidemark.js', import.meta.url).pathname
 
 export type TokenOptions = Omit<Partial<DevelopmentTokenRequest>, 'key' | 'name'>
 
@@ -115,7 +113,7 @@ export async function childServer(options: ChildServerOptions = {}): Promise<Chi
   const settings: Settings = { data: folder, mqttPort, httpPort, ...options.settings }
   const file = join(await tempFolder(), 'tidemark.json')
   await writeFile(file, JSON.stringify(settings))
-  const words = [...(options.command ?? []), process.execPath, binPath, 'serve', '--config', file, ...(options.args ?? [])]
+  const words = [...(options.command ?? []), process.execPath, await compiledProgram(), 'serve', '--config', file, ...(options.args ?? [])]
   const run = (): Child => new Child(words, options.env)
   let child = run()
   const ready = await child.ready

@@ -9,7 +9,8 @@ import { findMosquitto, startMosquitto } from '../../bench/brokers/mosquitto.ts'
 import { onlyAws } from '../../conformance/differences.ts'
 import type { Result } from '../../conformance/run.ts'
 import { inProcess, type Run } from '../cli/run.ts'
-import { binPath, childServer, freePorts, testServer, type ChildServer, type TestServer } from '../support/server.ts'
+import { compiledProgram } from '../support/program.ts'
+import { childServer, freePorts, testServer, type ChildServer, type TestServer } from '../support/server.ts'
 import { skipLoudly } from '../support/skipping.ts'
 import { tempFolder } from '../support/temp.ts'
 
@@ -44,7 +45,7 @@ describe('tidemark conformance', function () {
       inProcess(['conformance', server.urls.http, '--token-command', `cat ${folder}/{user}`, '--timeout', '20', ...args])
 
     it('finds that everything holds, and leaves nothing behind but entries', async () => {
-      const shortToken = `${process.execPath} ${binPath} token {user} --data ${server.folder} --ttl 10s`
+      const shortToken = `${process.execPath} ${await compiledProgram()} token {user} --data ${server.folder} --ttl 10s`
       const given = ['--user', 'alice', '--as', 'bob', '--space', 'team', '--short-token-command', shortToken]
       const { code, stdout, stderr } = await judge(...given, '--json')
       const { results, counts, root } = JSON.parse(stdout) as Report

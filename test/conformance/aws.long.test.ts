@@ -10,7 +10,8 @@ import { inProcess } from '../cli/run.ts'
 import type { DeviceMessage } from '../support/aws/device-connection.ts'
 import type { Switches } from '../support/aws/device-gateway.ts'
 import { AwsWorld, awsCredentials } from '../support/aws/world.ts'
-import { binPath, childServer, type ChildServer } from '../support/server.ts'
+import { compiledProgram } from '../support/program.ts'
+import { childServer, type ChildServer } from '../support/server.ts'
 import { tempFolder } from '../support/temp.ts'
 
 describe('tidemark conformance on the engine aws-iot', function () {
@@ -40,7 +41,7 @@ describe('tidemark conformance on the engine aws-iot', function () {
   }
 
   async function everythingHolds(): Promise<readonly Result[]> {
-    const shortToken = `${process.execPath} ${binPath} token {user} --data ${server.folder} --ttl 10s`
+    const shortToken = `${process.execPath} ${await compiledProgram()} token {user} --data ${server.folder} --ttl 10s`
     const { code, stdout, results } = await judged('--timeout', '20', '--as', 'bob', '--space', 'team', '--short-token-command', shortToken)
     expect(failures(results)).to.deep.equal([])
     expect(code).to.equal(0)

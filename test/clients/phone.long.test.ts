@@ -1,12 +1,13 @@
 /** The phone of the README at full size: away for a hundred thousand messages and a SIGKILL of the server. */
 import { expect } from 'chai'
 import { connect, type MqttClient } from 'mqtt'
+import { amount } from '../support/amount.ts'
 import { childServer, type ChildServer } from '../support/server.ts'
 import { Inbox, within } from '../support/waiting.ts'
 import { need } from '../support/skipping.ts'
 import { endPrograms, Program } from './tools.ts'
 
-const messages = 100_000
+const messages = amount(100_000, 20_000)
 
 describe('the phone', function () {
   this.timeout(400_000)
