@@ -137,7 +137,7 @@ export class Broker {
 
   /** Serves MQTT over WebSocket at /mqtt of an HTTP server. */
   takeUpgrades(server: Server): void {
-    const { packetBytesMax, lingerMs } = this.#hub.limits
+    const { packetBytesMax, webSocketMessageBytesMax, lingerMs } = this.#hub.limits
     const refused = (request: IncomingMessage): void => {
       this.#hub.telemetry.refused('websocket', 'forbidden')
       this.#hub.logger.warn(
@@ -145,7 +145,8 @@ export class Broker {
         'an upgrade was refused: origin or host',
       )
     }
-    const rules = { packetBytesMax, lingerMs, allowed: (request: IncomingMessage) => this.#allowed(request), refused }
+    const allowed = (request: IncomingMessage): boolean => this.#allowed(request)
+    const rules = { packetBytesMax, webSocketMessageBytesMax, lingerMs, allowed, refused }
     this.#stopAccepting.push(acceptWebSockets(server, rules, (wire, request) => this.#accept(wire, 'websocket', request)))
   }
 

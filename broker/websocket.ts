@@ -4,16 +4,20 @@ import { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { SyncError } from '../protocol/errors.ts'
 
-export interface UpgradeRules {
+export interface WireRules {
   readonly packetBytesMax: number
+  readonly webSocketMessageBytesMax: number
   readonly lingerMs: number
+}
+
+export interface UpgradeRules extends WireRules {
   /** Whether a page of this origin may connect [P-7.22]. */
   allowed(request: IncomingMessage): boolean
   refused(request: IncomingMessage): void
 }
 
 const path = '/mqtt'
-const closeCode = { normal: 1000, unsupportedData: 1003, internalError: 1011 } as const
+const closeCode = { normal: 1000, unsupportedData: 1003, tooLarge: 1009, internalError: 1011 } as const
 
 /** Takes over WebSocket upgrades of an HTTP server; returns a function that stops doing so. */
 export function acceptWebSockets(
@@ -24,8 +28,8 @@ export function acceptWebSockets(
   const sockets = new WebSocketServer({
     noServer: true,
     perMessageDeflate: false,
-    // Frames may hold many packets; the splitter bounds each of them.
-    maxPayload: 4 * rules.packetBytesMax,
+    // A message may hold many packets; the splitter bounds each of them.
+    maxPayload: rules.webSocketMessageBytesMax,
     handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : offered.has('mqttv3.1') ? 'mqttv3.1' : false),
   })
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
@@ -37,7 +41,7 @@ export function acceptWebSockets(
       socket.end(wanted ? 'HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n' : 'HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n')
       return
     }
-    sockets.handleUpgrade(request, socket, head, (webSocket) => accept(new WebSocketWire(webSocket, rules.lingerMs), request))
+    sockets.handleUpgrade(request, socket, head, (webSocket) => accept(new WebSocketWire(webSocket, socket, rules), request))
   }
   server.on('upgrade', upgrade)
   return () => {
@@ -51,11 +55,14 @@ export class WebSocketWire extends Duplex {
   readonly #webSocket: WebSocket
   readonly #lingerMs: number
   #closeCode: number = closeCode.normal
+  /** Nothing was written to it yet: it may be anybody. */
+  #isNew = true
 
-  constructor(webSocket: WebSocket, lingerMs: number) {
+  constructor(webSocket: WebSocket, socket: Duplex, rules: WireRules) {
     super({ autoDestroy: true, emitClose: true, readableHighWaterMark: 65_536, writableHighWaterMark: 65_536 })
     this.#webSocket = webSocket
-    this.#lingerMs = lingerMs
+    this.#lingerMs = rules.lingerMs
+    this.#boundFirst(socket, 4 * rules.packetBytesMax)
     webSocket.on('message', (message: Buffer, isBinary) => {
       if (!isBinary) {
         this.#closeCode = closeCode.unsupportedData
@@ -64,7 +71,11 @@ export class WebSocketWire extends Duplex {
         webSocket.pause()
       }
     })
-    webSocket.on('error', (error) => this.destroy(new SyncError('bad-request', `the WebSocket protocol was broken: ${error.message}`)))
+    webSocket.on('error', (error: Error & { readonly code?: unknown }) => {
+      if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH')
+        this.destroy(tooLarge(`${rules.webSocketMessageBytesMax} bytes (webSocketMessageBytesMax)`))
+      else this.destroy(new SyncError('bad-request', `the WebSocket protocol was broken: ${error.message}`))
+    })
     webSocket.on('close', () => {
       this.push(null)
       this.destroy()
@@ -103,8 +114,30 @@ export class WebSocketWire extends Duplex {
     done(error)
   }
 
+  /** A message is gathered whole before it is given out: of a peer that may be anybody not more than so many bytes. */
+  #boundFirst(socket: Duplex, bytesMax: number): void {
+    let gathered = 0
+    this.#webSocket.on('message', () => (gathered = 0))
+    const count = (chunk: Buffer): void => {
+      gathered += chunk.length
+      if (!this.#isNew) socket.off('data', count)
+      else if (gathered > bytesMax) {
+        // The rest is let go by.
+        socket.removeAllListeners('data')
+        this.#closeCode = closeCode.tooLarge
+        this.destroy(tooLarge(`${bytesMax} bytes before the CONNACK`))
+      }
+    }
+    socket.on('data', count)
+  }
+
   #send(chunk: Buffer, done: (error?: Error | null) => void): void {
+    this.#isNew = false
     if (this.#webSocket.readyState !== this.#webSocket.OPEN) return done(new Error('the WebSocket is closed'))
     this.#webSocket.send(chunk, { binary: true, compress: false }, done)
   }
+}
+
+function tooLarge(most: string): SyncError {
+  return new SyncError('payload-too-large', `a WebSocket message of more than ${most} [P-7.21]`)
 }

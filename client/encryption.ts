@@ -8,6 +8,7 @@
  * As the bytes differ each time, publishing one id again by a new call is `id-reused`; the outbox repeats the same bytes.
  */
 import { base64UrlOf } from './base64.ts'
+import { joined } from './bytes.ts'
 import type { Clear, Codec } from './codec.ts'
 import { ClientError } from './errors.ts'
 
@@ -83,11 +84,11 @@ class Encryption implements Codec {
     const content = format === 'bytes' ? (data as Uint8Array) : utf8.encode(format === 'text' ? (data as string) : JSON.stringify(data))
     const id = utf8.encode(this.#present)
     const iv = crypto.getRandomValues(new Uint8Array(nonceBytes))
-    const inner = joined(utf8.encode(`${JSON.stringify([topic.split('/').slice(clearLevels(stream)).join('/'), format])}\n`), content)
+    const inner = joined([utf8.encode(`${JSON.stringify([topic.split('/').slice(clearLevels(stream)).join('/'), format])}\n`), content])
     const additionalData = placeOf(stream, wireTopic)
     const key = this.#keys.get(this.#present) as CryptoKey
     const sealed = await crypto.subtle.encrypt({ name: 'AES-GCM', iv, additionalData }, key, inner)
-    return { topic: wireTopic, format: 'bytes', data: joined(Uint8Array.of(...marks, id.length), id, iv, new Uint8Array(sealed)) }
+    return { topic: wireTopic, format: 'bytes', data: joined([Uint8Array.of(...marks, id.length), id, iv, new Uint8Array(sealed)]) }
   }
 
   async decode(stream: string, wire: Clear): Promise<Clear> {
@@ -181,16 +182,6 @@ function derived(key: CryptoKey, use: AesKeyGenParams | HmacKeyGenParams, info: 
   if (key.algorithm.name !== 'HKDF') return Promise.resolve(key)
   const how = { name: 'HKDF', hash: 'SHA-256', salt: new Uint8Array(0), info: utf8.encode(info) }
   return crypto.subtle.deriveKey(how, key, use, false, usages)
-}
-
-function joined(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }
 
 function bounded<V>(map: Map<string, V>): Map<string, V> {

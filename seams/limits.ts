@@ -13,6 +13,8 @@ export const defaultLimits = {
   topicBytesMax: 256,
   /** Portable: bytes of a PUBLISH packet and of an envelope; a peer cannot make us buffer more. */
   packetBytesMax: 128 * 1024,
+  /** Bytes of one WebSocket message, which is read whole before its packets are; pages send what one turn has made as one. */
+  webSocketMessageBytesMax: 4 * 1024 * 1024,
   /** Portable: bytes of a plain payload, so that its envelope in base64 still fits a packet. */
   payloadBytesMax: 92 * 1024,
   /** Bytes of a CONNECT, SUBSCRIBE or UNSUBSCRIBE: an unauthenticated peer cannot make us buffer more. */

@@ -2,7 +2,7 @@
 import type { MqttClient } from 'mqtt'
 import { asClientError, ClientError } from '../errors.ts'
 import type { Surroundings } from '../request.ts'
-import { loadMqtt, mqttOptions } from './mqtt-js.ts'
+import { loadMqtt } from './mqtt-js.ts'
 import type { AwsCredential, Credential } from './transport.ts'
 
 /** AWS closes for more. */
@@ -32,8 +32,6 @@ export class AwsLink {
     const connectMqtt = await loadMqtt()
     if (signal.aborted) throw asClientError(signal.reason, 'closed')
     const client = connectMqtt(mqttUrl, {
-      // A denied filter that mqtt.js subscribed to again would end every connection.
-      ...mqttOptions,
       clientId,
       connectTimeout: surroundings.bounds.openTimeoutMs,
     })

@@ -5,7 +5,7 @@ import { objectIn, within, type Surroundings } from '../request.ts'
 import type { Put, PutAnswer } from '../wire.ts'
 import { ClockEstimate } from './clock.ts'
 import { Following } from './following.ts'
-import { loadMqtt, mqttOptions } from './mqtt-js.ts'
+import { loadMqtt } from './mqtt-js.ts'
 import { refusalOf } from './sendable.ts'
 import type { Credential, Session, SessionEvents, Transport } from './transport.ts'
 
@@ -36,7 +36,6 @@ async function open(surroundings: Surroundings, credential: Credential, events: 
   const connectMqtt = await loadMqtt()
   if (signal.aborted) throw asClientError(signal.reason, 'closed')
   const client = connectMqtt(credential.mqttUrl, {
-    ...mqttOptions,
     clientId: credential.clientId,
     username: credential.uid ?? '',
     password: credential.token,

@@ -86,6 +86,48 @@ describe('The WebSocket door', () => {
     expect(await closing(ws)).to.equal(1000)
   })
 
+  async function connected(it: TestBroker): Promise<Socket> {
+    const socket = await open(it)
+    socket.ws.send(generate(connectPacket({ clientId: 'ws', password: await it.token('alice') })))
+    await socket.inbox.take(({ cmd }) => cmd === 'connack', 'CONNACK')
+    return socket
+  }
+
+  const publishes = (count: number, bytes: number): Buffer => {
+    const payload = Buffer.alloc(bytes, 'x')
+    const packet = { cmd: 'publish', topic: 'users/alice/a', payload, qos: 1, retain: false, dup: false } as const
+    return Buffer.concat(Array.from({ length: count }, (_, at) => generate({ ...packet, messageId: at + 1 })))
+  }
+
+  it('[P-7.21] [P-13.49] takes all packets of a message of megabytes, which is what a page sends that has much ready at once', async () => {
+    const it = await testBroker()
+    const { ws, inbox } = await connected(it)
+    for (const [count, bytes] of [
+      [40, 90_000],
+      [30_000, 10],
+    ] as const) {
+      ws.send(publishes(count, bytes))
+      await inbox.until(() => inbox.all.at(-1)?.messageId === count, `PUBACK ${count}`)
+    }
+    ws.close()
+  })
+
+  it('[P-7.21] [P-13.49] closes a larger message with 1009, and says which limit it was', async () => {
+    const it = await testBroker({ limits: { webSocketMessageBytesMax: 700_000 } })
+    const { ws } = await connected(it)
+    ws.send(publishes(8, 90_000))
+    expect(await closing(ws)).to.equal(1009)
+    await it.lines.take(({ message }) => message.includes('700000 bytes (webSocketMessageBytesMax)'), 'the limit in the log')
+  })
+
+  it('[P-7.21] gathers less of a peer that has no CONNACK', async () => {
+    const it = await testBroker()
+    const { ws } = await open(it)
+    ws.send(Buffer.alloc(1_000_000))
+    expect(await closing(ws)).to.equal(1009)
+    await it.lines.until(() => it.broker.stats().connections === 0, 'the connection to be over')
+  })
+
   it('[P-7.21] closes a text frame with 1003', async () => {
     const it = await testBroker()
     const { ws } = await open(it)

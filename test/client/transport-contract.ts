@@ -13,6 +13,9 @@ import { credentialFrom, failureOf, Heard, surroundings } from './rig.ts'
 const board = 'spaces/board-7/#'
 const spaces = { 'board-7': 'write', 'board-8': 'write' } as const
 
+/** What is published at once is more than a WebSocket message may hold. */
+const strictServer = (): Promise<TestServer> => testServer({ settings: { limits: { webSocketMessageBytesMax: 256 * 1024 } } })
+
 export interface ContractWorld {
   /** Default one of this process. */
   readonly server?: () => Promise<TestServer>
@@ -25,7 +28,7 @@ export interface ContractWorld {
 export function transportContract(
   name: string,
   make: (surroundings: Surroundings) => Transport,
-  { server: start = testServer, differs = {}, shortLifeMs = 2_000 }: ContractWorld = {},
+  { server: start = strictServer, differs = {}, shortLifeMs = 2_000 }: ContractWorld = {},
 ): void {
   const titles = new Set<string>()
   const it = (title: string, run: () => Promise<void>): void => {
@@ -102,6 +105,17 @@ export function transportContract(
       await Promise.all(Array.from({ length: count }, (_, n) => writer.session.put('spaces/board-8/order', { id: `order-${n}`, data: n })))
       const entries = await reader.count('spaces/board-8/#', count)
       expect(entries.map((entry) => entry.data)).to.deep.equal(Array.from({ length: count }, (_, n) => n))
+    })
+
+    it('[P-8.9] [P-13.6] puts that are under way at once may each be nearly as large as a packet', async () => {
+      const { session: writer } = await session('bob')
+      const { putsInFlightMax } = make(surroundings())
+      const text = 'x'.repeat(90_000)
+      const count = Math.min(putsInFlightMax, 24)
+      const answers = await Promise.all(
+        Array.from({ length: count }, (_, n) => writer.put('spaces/board-8/large', { id: `large-${n}`, text })),
+      )
+      for (const answer of answers) expect(answer).to.have.property('pos')
     })
 
     it('[P-5.11] [P-12.20] a put that would cost the connection is answered, and the session goes on', async () => {

@@ -53,6 +53,20 @@ describe('browser: the outbox', function () {
     expect(tab.all('settled'), 'nothing is sent again').to.have.length(302)
   })
 
+  it('[P-8.9] [P-13.6] large publishes that have waited are all sent, though the page has them ready at once', async () => {
+    const tab = await world.tab('lea')
+    await tab.join(['users/lea'], { options: { bounds: busy } })
+    world.proxy.refuse()
+    await tab.status(({ connection }) => connection === 'offline', 'being offline')
+    await tab.call('publish', 'users/lea', 'large', 60, 60_000)
+    await tab.kept(60)
+    world.proxy.mend()
+    await tab.call('retry')
+    await tab.answered(60)
+    expect((await world.log('lea')).map(({ id }) => id)).to.deep.equal(numbered('large', 60))
+    expect(tab.all('warning')).to.deep.equal([])
+  })
+
   it('[P-8.9] the browser goes offline and online again: it comes back at once, sends what waits, and sees no gap', async () => {
     const tab = await world.tab('cat')
     // Only the browser's word that it is online again ends such a pause.

@@ -59,7 +59,9 @@ export class World {
       const [port] = (await freePorts(1)) as [number]
       const origin = `http://127.0.0.1:${port}`
       const issuers = [{ issuer, algorithms: ['HS256' as const], secret: this.#secret }]
-      this.server = await childServer({ settings: { issuers, corsOrigins: [origin] } })
+      // What a page has ready at once may be more than a WebSocket message.
+      const limits = { webSocketMessageBytesMax: 256 * 1024 }
+      this.server = await childServer({ settings: { issuers, corsOrigins: [origin], limits } })
       this.proxy = await FaultProxy.open('browser', this.server.ports.http)
       this.#port = port
       await this.release()
