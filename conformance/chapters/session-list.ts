@@ -1,5 +1,5 @@
 /** Chapter 19: the sessions of a user. */
-import { check, must, same, type Check } from '../check.ts'
+import { check, must, NotApplicable, same, type Check } from '../check.ts'
 import { onAws } from '../differences.ts'
 import { mustAnswer, mustRefuse } from '../http.ts'
 import type { Json } from '../wire.ts'
@@ -34,9 +34,10 @@ export const sessionList: readonly Check[] = [
   }),
   check('P-19.1 P-19.3', 'the page of the console stands in no frame and loads only its own files', ['http'], async ({ me }) => {
     const answer = mustAnswer(await me.ask('/', { headers: { authorization: '', accept: 'text/html' } }), 200, 'the page')
-    if (!/html/.test(answer.headers.get('content-type') ?? '')) return 'the console is not installed here'
+    if (!/html/.test(answer.headers.get('content-type') ?? '')) throw new NotApplicable('the console is not installed here')
     const policy = answer.headers.get('content-security-policy') ?? ''
-    must(/frame-ancestors 'none'/.test(policy), `the policy is ${policy}`)
+    must(/frame-ancestors 'none'/.test(policy), `the page may stand in a frame; the policy is ${policy}`)
+    must(/default-src '(?:none|self)'(?:;|$)/.test(policy), `the page may load what is not its own; the policy is ${policy}`)
     return policy
   }),
 ]

@@ -26,6 +26,13 @@ const cripplings: readonly Crippling[] = [
     passes: ['P-1.1', 'P-1.34'],
   },
   {
+    chapter: 1,
+    what: 'whose history is empty',
+    fault: { answer: json((page) => ('entries' in page ? { ...page, entries: [] } : page)) },
+    fails: { 'P-1.1': /after three appends the history has 0/, 'P-11.22': /after five appends the history has 0/ },
+    passes: ['P-1.34'],
+  },
+  {
     chapter: 2,
     what: 'whose history has positions of its own, and serves every one',
     fault: {
@@ -59,6 +66,15 @@ const cripplings: readonly Crippling[] = [
     },
     fails: { 'P-3.14': /the bytes of the payload do not stand in/, 'P-3.1': /a message did not come/, 'P-3.9': /retain, deleted/ },
     passes: ['P-3.5', 'P-3.13'],
+  },
+  {
+    chapter: 3,
+    what: 'that tells a receipt with nothing in it',
+    fault: {
+      toClient: publish((packet) => [{ ...packet, payload: packet.payload.toString().replace(/"hops":\{[^}]*\}/, '"hops":{}') }]),
+    },
+    fails: { 'P-3.17': /incomplete: \{\}/ },
+    passes: ['P-3.13'],
   },
   {
     chapter: 4,
@@ -240,6 +256,18 @@ const cripplings: readonly Crippling[] = [
     passes: ['P-13.7', 'P-13.31'],
   },
   {
+    chapter: 13,
+    what: 'that reads packets of any size',
+    fault: {
+      instead: (packet) =>
+        packet.cmd === 'subscribe' && packet.subscriptions.some(({ topic }) => topic.length > 50_000)
+          ? [{ cmd: 'suback', messageId: packet.messageId ?? 0, granted: packet.subscriptions.map(() => 0x80) }]
+          : undefined,
+    },
+    fails: { 'P-13.6': /not closed after a SUBSCRIBE/ },
+    passes: ['P-13.8'],
+  },
+  {
     chapter: 15,
     what: 'whose inbox is empty, and takes what is published to it',
     fault: {
@@ -275,6 +303,18 @@ const cripplings: readonly Crippling[] = [
       },
     },
     fails: { 'P-19.5': /connected after DISCONNECT/, 'P-19.1': /the policy is/ },
+    passes: [],
+  },
+  {
+    chapter: 19,
+    what: 'whose page may load whatever it likes',
+    fault: {
+      answer: (answer) =>
+        'content-security-policy' in answer.headers
+          ? { ...answer, headers: { ...answer.headers, 'content-security-policy': "frame-ancestors 'none'" } }
+          : answer,
+    },
+    fails: { 'P-19.1': /may load what is not its own/ },
     passes: [],
   },
 ]
