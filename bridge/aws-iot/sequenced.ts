@@ -74,7 +74,8 @@ export class Sequenced {
     for (let index = 0; index < bucket.count; index++) {
       const topic = bucket.topic(index)
       const envelope = log.envelopes.of(bucket, index)
-      if (isCopied(bucket, index)) this.#send(stream, { topic: `${root}/${topic}`, payload: Buffer.from(bucket.payload(index)), qos: 0, stream })
+      if (isCopied(bucket, index))
+        this.#send(stream, { topic: `${root}/${topic}`, payload: Buffer.from(bucket.payload(index)), qos: 0, stream })
       // Longer ones are for HTTP alone, which takes what AWS does not.
       if (!fits(`${root}/sync/${topic}`, envelope.length)) {
         isWhole = false

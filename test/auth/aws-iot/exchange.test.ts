@@ -66,7 +66,7 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
 
   const open = async (
     changed: Partial<AwsIotConfig> = {},
-    isMember: AuthorityParts['isMember'] = undefined,
+    isMember?: AuthorityParts['isMember'],
   ): Promise<{ authority: Authority; logger: RecordingLogger }> => {
     const logger = new RecordingLogger()
     const awsIot: AwsIotConfig = {
@@ -202,7 +202,9 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
     const token = await sign({ claims: { iat, exp: iat + 1200, spaces: { a: 'write', b: 'write' } } })
     const told: string[] = []
     authority.onExchange(({ grants }) => void told.push(grants.texts.join(' ')))
-    const { scope, mqtt_url } = await authority.exchange(form(token, { client_id: 'phone', scope: 'publish:spaces/a/# publish:spaces/b/#' }))
+    const { scope, mqtt_url } = await authority.exchange(
+      form(token, { client_id: 'phone', scope: 'publish:spaces/a/# publish:spaces/b/#' }),
+    )
     expect([scope, told]).to.deep.equal(['publish:spaces/a/#', ['publish:spaces/a/#']])
     const url = new URL(mqtt_url)
     const session = gateway.verify({ url: url.pathname + url.search, headers: { host: gateway.host, 'sec-websocket-protocol': 'mqtt' } })
