@@ -91,6 +91,8 @@ export async function exchangeFor(
   if (token.length > limits.tokenBytesMax)
     throw invalid('invalid_scope', `the token would be longer than ${limits.tokenBytesMax} bytes; ask for less scope`)
   const admission = admitted && (await engine?.admit(admitted, grants, { token, exp, expiresInS }))
+  // Somebody may have been withdrawn while STS was asked: what it gave stays here. Each time there is a space less.
+  if (engine && isMember && (await withoutLeft(grants, subject, isMember)) !== grants) return await exchangeFor(subject, request, parts)
   const response = {
     access_token: token,
     issued_token_type: accessTokenType,

@@ -10,7 +10,7 @@ export const userMark = '{user}'
 
 /** Runs the command by the shell with the user in its place; what it prints is the token. */
 export async function tokenBy(command: string, user: string): Promise<string> {
-  const { stdout, stderr, code } = await outputOf(command.replaceAll(userMark, user))
+  const { stdout, stderr, code } = await outputOf(command.replaceAll(userMark, () => user))
   const token = stdout.trim()
   if (code === 0 && /^\S+$/.test(token)) return token
   const prints = token === '' ? 'nothing' : 'more than one word'

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { IPublishPacket, MqttClient } from 'mqtt'
 import { asSyncError } from '../../protocol/errors.ts'
 import type { Logger } from '../../seams/logger.ts'
-import { awsConnectionMs, awsConnectMsMax, awsLeaveMsMax, awsRetryMsMax, awsRetryMsMin } from '../../seams/limits.ts'
+import { awsConnectionMs, awsConnectMsMax, awsFinishMsMax, awsLeaveMsMax, awsRetryMsMax, awsRetryMsMin } from '../../seams/limits.ts'
 
 export interface ConnectionParts {
   readonly clientId: string
@@ -17,6 +17,8 @@ export interface ConnectionParts {
   readonly logger: Logger
   /** After half to all of this the connection is changed for a new one. Default `awsConnectionMs`. */
   readonly connectionMs?: number | undefined
+  /** What has no CONNACK, or is not set up behind it, is given up after so long. Default `awsConnectMsMax`. */
+  readonly connectMs?: number | undefined
 }
 
 export interface ConnectionEvents {
@@ -24,7 +26,7 @@ export interface ConnectionEvents {
   opened(client: MqttClient): Promise<void>
   /** The next message comes once `done` is called; this one is acknowledged, unless it is to come again. */
   received(packet: IPublishPacket, done: (outcome: 'taken' | 'again') => void): void
-  /** It is about to be given up as planned: resolves when what is under way is finished. */
+  /** It is about to be given up as planned: resolves when what is under way is finished. Not waited for where the connection ends meanwhile. */
   leaving(): Promise<void>
   /** It is over, for whatever reason. */
   lost(): void
@@ -54,10 +56,12 @@ export class AwsConnection {
     this.#life ??= this.#live()
   }
 
-  /** Finishes what is under way and disconnects. */
+  /** Finishes what is under way where that is soon done, and disconnects. */
   async close(): Promise<void> {
     this.#closing.abort()
+    const late = setTimeout(() => this.#client?.stream.destroy(), awsFinishMsMax)
     await this.#life
+    clearTimeout(late)
   }
 
   async #live(): Promise<void> {
@@ -78,19 +82,12 @@ export class AwsConnection {
   async #visit(): Promise<boolean> {
     const { logger, clientId } = this.#parts
     try {
-      const client = await this.#connect()
-      const over = new Promise<false>((resolve) => client.once('close', () => resolve(false)))
-      this.#client = client
+      const { client, over } = await this.#connect()
       this.#isOpen = true
-      await Promise.race([
-        this.#events.opened(client),
-        over.then(() => {
-          throw new Error('the connection was closed while it was being set up')
-        }),
-      ])
+      await this.#setUp(client, over)
       logger.info({ clientId }, 'connected to AWS IoT Core')
       const isPlanned = await Promise.race([over, this.#term()])
-      if (isPlanned) await this.#events.leaving()
+      if (isPlanned) await Promise.race([over, this.#events.leaving()])
       else logger.warn({ clientId }, 'AWS IoT Core has closed a connection of the bridge')
       return isPlanned
     } catch (thrown) {
@@ -106,8 +103,19 @@ export class AwsConnection {
     }
   }
 
-  async #connect(): Promise<MqttClient> {
-    const { clientId, clean, url } = this.#parts
+  /** Rejects where the connection ends meanwhile, and ends it where that takes too long: AWS may discard a SUBSCRIBE without a word. */
+  async #setUp(client: MqttClient, over: Promise<false>): Promise<void> {
+    const { connectMs = awsConnectMsMax } = this.#parts
+    const late = setTimeout(() => client.stream.destroy(), connectMs)
+    const ended = over.then(() => {
+      throw new Error('the connection was closed while it was being set up')
+    })
+    await Promise.race([this.#events.opened(client), ended]).finally(() => clearTimeout(late))
+  }
+
+  /** With what resolves at its end. */
+  async #connect(): Promise<{ readonly client: MqttClient; readonly over: Promise<false> }> {
+    const { clientId, clean, url, connectMs = awsConnectMsMax } = this.#parts
     // Loaded only where AWS carries the connections.
     const { connect } = await import('mqtt')
     const client = connect(await url(), {
@@ -118,7 +126,7 @@ export class AwsConnection {
       // A URL is good for one attempt; what is subscribed to is our affair.
       reconnectPeriod: 0,
       resubscribe: false,
-      connectTimeout: awsConnectMsMax,
+      connectTimeout: connectMs,
       queueQoSZero: false,
     })
     this.#client = client
@@ -127,14 +135,15 @@ export class AwsConnection {
       // With an error mqtt.js sends no PUBACK, and goes on.
       this.#events.received(packet, (outcome) => (outcome === 'taken' ? done() : done(new Error('to come again'))))
     }
+    const over = new Promise<false>((resolve) => client.once('close', () => resolve(false)))
     await new Promise<void>((resolve, reject) => {
       client.once('connect', () => resolve())
-      client.once('error', reject)
+      // Stays for those that come later: `close` comes behind them.
+      client.on('error', reject)
       // A 403 looks like this, too.
       client.once('close', () => reject(new Error('closed before CONNACK: AWS refuses the credentials, or cannot be reached')))
     })
-    client.on('error', () => {}) // `close` comes behind it.
-    return client
+    return { client, over }
   }
 
   /** Resolves when the connection should be changed for another, or be closed. */

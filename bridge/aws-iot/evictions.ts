@@ -25,7 +25,7 @@ export interface EvictionParts {
   readonly authority: Pick<Authority, 'isRevoked' | 'onChange' | 'onExchange'>
   readonly log: Log
   readonly logger: Logger
-  /** Whether there was a connection. Throws `engine-unavailable` where it may be tried again. */
+  /** Whether there was a connection. Throws `engine-refused` where it need not be tried again. */
   readonly closeConnection: (clientId: string, signal: AbortSignal) => Promise<boolean>
 }
 
@@ -158,7 +158,7 @@ export class Evictions {
     } catch (thrown) {
       if (this.#closing.signal.aborted) return true
       const { code, message } = asSyncError(thrown)
-      const isOver = code !== 'engine-unavailable' || tries >= awsClosingTriesMax
+      const isOver = code === 'engine-refused' || tries >= awsClosingTriesMax
       if (isOver) this.failed++
       else this.#waiting.set(clientId, tries)
       logger.warn({ clientId, code, reason: message, tries }, `${message}${isOver ? ': the connection stays until its token ends' : ''}`)

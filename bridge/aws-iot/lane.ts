@@ -117,12 +117,9 @@ export class Lane {
       const message = (this.#answers.shift() ?? this.#envelopes.shift() ?? this.#copies.shift()) as Waiting
       this.#open.set(message, performance.now())
       client.publish(message.topic, message.payload, { qos: message.qos }, (error) => {
-        // Of a connection that is over: it was taken back by `lost`.
-        if (this.#client !== client || !this.#open.delete(message)) return
-        if (error) {
-          this.#queueOf(message).unshift(message)
-          return
-        }
+        // The connection is over: `lost` takes back all of them at once, so that they keep their order.
+        if (error || this.#client !== client) return
+        this.#open.delete(message)
         this.sent++
         this.#bytes -= message.payload.length
         this.#relieve()

@@ -51,7 +51,8 @@ export class Readers {
 
   /** Filters of a stream. */
   of(streams: readonly string[]): FollowedFilter[] {
-    return [...this.#filters.values()].filter(({ stream }) => streams.includes(stream))
+    const wanted = new Set(streams)
+    return [...this.#filters.values()].filter(({ stream }) => wanted.has(stream))
   }
 
   /** Envelopes went to the whole stream: who reads all of it need not be told. */

@@ -32,13 +32,16 @@ export class Sequenced {
     this.#stop()
   }
 
+  /** One that AWS would not take is left out: of a conflict with an entry that is larger than AWS takes. */
   answer(client: string, id: string, payload: string): void {
-    this.#parts.send(client, { topic: `${this.#parts.root}/reply/${client}/${id}`, payload, qos: 1, stream: undefined })
+    const { root, logger } = this.#parts
+    const isSent = this.#send(client, { topic: `${root}/reply/${client}/${id}`, payload, qos: 1, stream: undefined })
+    if (!isSent) logger.warn({ client, id }, 'an answer was not sent: it, or its topic, is longer than AWS takes')
   }
 
   /** Tells the readers of these filters how far their stream has come [P-20.10]. */
   async tellAt(filters: readonly { readonly filter: string; readonly stream: string }[]): Promise<void> {
-    const { log, root, logger, send } = this.#parts
+    const { log, root, logger } = this.#parts
     for (const { filter, stream: name } of filters) {
       try {
         const stream = await log.stream(name)
@@ -47,7 +50,7 @@ export class Sequenced {
         const head = headPosition(log, stream)
         const wire = `sync/${filter}`
         const payload = JSON.stringify({ ctl: 'at', filter: wire, pos: head, head, first, ts: log.clock.now() })
-        send(name, { topic: `${root}/${controlTopic(wire)}`, payload, qos: 1, stream: name })
+        this.#send(name, { topic: `${root}/${controlTopic(wire)}`, payload, qos: 1, stream: name })
       } catch (error) {
         // Its readers look by themselves before long.
         logger.warn({ error, stream: name }, 'the head of a stream could not be told')
@@ -63,25 +66,35 @@ export class Sequenced {
   }
 
   #committed(bucket: Bucket): void {
-    const { log, root, readers, send } = this.#parts
+    const { log, root, readers } = this.#parts
     const { stream } = bucket
     // Entries of one topic share a message: at AWS it is messages that count.
     const batches = new Map<string, Buffer[]>()
+    let isWhole = true
     for (let index = 0; index < bucket.count; index++) {
       const topic = bucket.topic(index)
+      const envelope = log.envelopes.of(bucket, index)
+      if (isCopied(bucket, index))
+        this.#send(stream, { topic: `${root}/${topic}`, payload: Buffer.from(bucket.payload(index)), qos: 0, stream })
+      // Longer ones are for HTTP alone, which takes what AWS does not.
+      if (!fits(`${root}/sync/${topic}`, envelope.length)) {
+        isWhole = false
+        continue
+      }
       const envelopes = batches.get(topic) ?? []
       if (envelopes.length === 0) batches.set(topic, envelopes)
-      envelopes.push(log.envelopes.of(bucket, index))
-      if (isCopied(bucket, index) && fits(`${root}/${topic}`)) {
-        send(stream, { topic: `${root}/${topic}`, payload: Buffer.from(bucket.payload(index)), qos: 0, stream })
-      }
+      envelopes.push(envelope)
     }
-    for (const [topic, envelopes] of batches) {
-      const wire = `${root}/sync/${topic}`
-      // Longer ones are for HTTP alone, which takes topics that AWS does not.
-      if (fits(wire)) for (const payload of joined(envelopes)) send(stream, { topic: wire, payload, qos: 1, stream })
-    }
-    readers.sent(stream, log.clock.now())
+    for (const [topic, envelopes] of batches)
+      for (const payload of joined(envelopes)) this.#send(stream, { topic: `${root}/sync/${topic}`, payload, qos: 1, stream })
+    if (isWhole) readers.sent(stream, log.clock.now())
+  }
+
+  /** False for what AWS would not take: it ends the connection, and again each time that this is sent again. */
+  #send(key: string, message: Outgoing): boolean {
+    if (!fits(message.topic, Buffer.byteLength(message.payload))) return false
+    this.#parts.send(key, message)
+    return true
   }
 }
 
@@ -91,18 +104,17 @@ function isCopied(bucket: Bucket, index: number): boolean {
   return bucket.client(index) !== plainClient || bucket.stream.startsWith('inbox/')
 }
 
-function fits(topic: string): boolean {
-  return topic.split('/').length <= awsTopicLevelsMax && Buffer.byteLength(topic) <= awsTopicBytesMax
+function fits(topic: string, payloadBytes: number): boolean {
+  return topic.split('/').length <= awsTopicLevelsMax && Buffer.byteLength(topic) <= awsTopicBytesMax && payloadBytes <= awsMessageBytesMax
 }
 
-/** One envelope as it is, several as a JSON array, none larger than AWS takes. What is too large alone is left out. */
+/** One envelope as it is, several as a JSON array, none larger than AWS takes, as none of them is alone. */
 function* joined(envelopes: readonly Buffer[]): Generator<Buffer> {
   let batch: Buffer[] = []
   let bytes = 1
   const message = (): Buffer =>
     batch.length === 1 ? (batch[0] as Buffer) : Buffer.from(`[${batch.map((envelope) => envelope.toString()).join(',')}]`)
   for (const envelope of envelopes) {
-    if (envelope.length > awsMessageBytesMax) continue
     if (batch.length > 0 && bytes + envelope.length + 1 > awsMessageBytesMax) {
       yield message()
       batch = []

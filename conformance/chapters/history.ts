@@ -181,6 +181,7 @@ export const history: readonly Check[] = [
     const head = await me.head()
     await append(attempt, 5)
     const { entries } = await me.entries({ after: head, topic: '#', limit: '1000' })
+    must(entries.length >= 5, `after five appends the history has ${entries.length} entries more`)
     mustBeContiguous([head, ...entries.map(({ pos }) => pos)], 'the whole stream')
     return `${entries.length} entries after ${head}, consecutive`
   }),

@@ -12,9 +12,10 @@ export const topics: readonly Check[] = [
     for (const text of ['one', 'two', 'three']) await me.append('numbered', { text })
     const stream = await me.entries({ after: before, topic: '#', limit: '1000' })
     const seqs = stream.entries.map((entry) => seqOf(entry['pos']))
+    must(seqs.length >= 3, `after three appends the history has ${seqs.length} entries more`)
     same(
       seqs,
-      seqs.map((_seq, at) => (seqs[0] as number) + at),
+      seqs.map((_seq, at) => seqOf(before) + 1 + at),
       'the numbers of the entries',
     )
     return `three entries later the stream goes on as ${seqs.join(', ')}`

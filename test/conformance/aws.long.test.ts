@@ -48,7 +48,7 @@ describe('tidemark conformance on the engine aws-iot', function () {
     expect(/eyJ|signature=|X-Amz-Security|ASIA/.exec(stdout)?.[0], 'a token or a signature').to.equal(undefined)
     const others = results.filter(({ verdict }) => verdict !== 'passed')
     for (const { title, verdict, evidence } of others) {
-      if (/open is off here|nothing was trimmed/.test(evidence)) continue
+      if (/open is off here|nothing was trimmed|console is not installed/.test(evidence)) continue
       const row = allChecks.find((check) => check.title === title)?.engines['aws-iot']
       expect([verdict, evidence], title).to.deep.equal(['not applicable', row])
     }

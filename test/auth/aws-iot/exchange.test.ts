@@ -1,7 +1,15 @@
 /** `POST /v1/token` where AWS IoT Core carries the connections. */
 import { expect } from 'chai'
 import { decodeJwt } from 'jose'
-import { Authority, exchangeGrantType, jwtTokenType, oauthError, type AuthConfig, type ExchangeRequest } from '../../../auth/index.ts'
+import {
+  Authority,
+  exchangeGrantType,
+  jwtTokenType,
+  oauthError,
+  type AuthConfig,
+  type AuthorityParts,
+  type ExchangeRequest,
+} from '../../../auth/index.ts'
 import type { AwsIotConfig } from '../../../auth/aws-iot/config.ts'
 import { encodeName } from '../../../protocol/names.ts'
 import { defaultLimits } from '../../../seams/limits.ts'
@@ -56,7 +64,10 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
     await sts?.close()
   })
 
-  const open = async (changed: Partial<AwsIotConfig> = {}): Promise<{ authority: Authority; logger: RecordingLogger }> => {
+  const open = async (
+    changed: Partial<AwsIotConfig> = {},
+    isMember?: AuthorityParts['isMember'],
+  ): Promise<{ authority: Authority; logger: RecordingLogger }> => {
     const logger = new RecordingLogger()
     const awsIot: AwsIotConfig = {
       ...place,
@@ -74,7 +85,8 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
       awsIot,
     }
     const limits = { ...defaultLimits, revocationPollMs: 3_600_000 }
-    const authority = await Authority.open(config, { documents: await documentsWithKey(), clock, logger, limits, awsCredentials })
+    const documents = await documentsWithKey()
+    const authority = await Authority.open(config, { documents, clock, logger, limits, awsCredentials, ...(isMember && { isMember }) })
     later(() => authority.close())
     return { authority, logger }
   }
@@ -181,6 +193,25 @@ describe('[P-10.30] token exchange for AWS IoT Core', function () {
     expect((await authority.exchange(form(token, { scope: 'publish:spaces/b8/#' }))).scope).to.equal('publish:spaces/b8/#')
     const { authority: byAuthorizer } = await open({ authorizer: 'acme-sync' })
     expect((await byAuthorizer.exchange(form(token, { client_id: 'phone' }))).mqtt?.auth).to.equal('authorizer')
+  })
+
+  it('[P-20.19] gives no space from which the user was withdrawn while STS was asked', async () => {
+    clock.ms = Date.now()
+    const { authority, logger } = await open({}, (space) => Promise.resolve(space !== 'spaces/b' || sts.asked.length === 0))
+    const iat = clock.seconds
+    const token = await sign({ claims: { iat, exp: iat + 1200, spaces: { a: 'write', b: 'write' } } })
+    const told: string[] = []
+    authority.onExchange(({ grants }) => void told.push(grants.texts.join(' ')))
+    const { scope, mqtt_url } = await authority.exchange(
+      form(token, { client_id: 'phone', scope: 'publish:spaces/a/# publish:spaces/b/#' }),
+    )
+    expect([scope, told]).to.deep.equal(['publish:spaces/a/#', ['publish:spaces/a/#']])
+    const url = new URL(mqtt_url)
+    const session = gateway.verify({ url: url.pathname + url.search, headers: { host: gateway.host, 'sec-websocket-protocol': 'mqtt' } })
+    const at = { 'aws:currenttime': new Date(clock.ms).toISOString() }
+    const may = ['a', 'b'].map((space) => mayDo(session, 'iot:Publish', arn('topic', `acme/spaces/${space}/x`), at))
+    expect(may).to.deep.equal([true, false])
+    expect(logger.audits('exchange')).to.have.length(1)
   })
 
   it('[P-10.29] leaves one audit line, without a token, a secret or a signature', async () => {

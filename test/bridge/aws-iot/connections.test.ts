@@ -116,6 +116,18 @@ describe("the bridge's connections to AWS IoT Core", function () {
     lane.lost()
   })
 
+  it('[P-20.7] sends again in order what failed one by one when the last connection ended', () => {
+    const [first, second] = [new FakeClient(), new FakeClient()]
+    const lane = new Lane({ bytesMax: 1_000, behind: () => {} })
+    lane.opened(first as unknown as MqttClient)
+    for (let n = 0; n < 3; n++) lane.send({ topic: `entry-${n}`, payload: 'x', qos: 1, stream: 'users/alice' })
+    first.fail()
+    lane.lost()
+    lane.opened(second as unknown as MqttClient)
+    expect(second.topics).to.deep.equal(['entry-0', 'entry-1', 'entry-2'])
+    lane.lost()
+  })
+
   it('[P-20.7] are given up where AWS acknowledges nothing, so that what it has discarded is sent again', () => {
     const client = new FakeClient()
     const [patient, lane] = [100_000, -1].map((ackMs) => new Lane({ bytesMax: 1_000, behind: () => {}, ackMs })) as [Lane, Lane]
@@ -136,9 +148,9 @@ class FakeClient extends EventEmitter {
   readonly topics: string[] = []
   isDestroyed = false
   readonly stream = { destroy: (): boolean => (this.isDestroyed = true) }
-  readonly #open: (() => void)[] = []
+  readonly #open: ((error?: Error) => void)[] = []
 
-  publish(topic: string, _payload: unknown, _options: object, done: () => void): void {
+  publish(topic: string, _payload: unknown, _options: object, done: (error?: Error) => void): void {
     this.topics.push(topic)
     this.#open.push(done)
     this.emit('published')
@@ -150,5 +162,10 @@ class FakeClient extends EventEmitter {
 
   acknowledge(count: number): void {
     for (const done of this.#open.splice(0, count)) done()
+  }
+
+  /** As mqtt.js does when it gives the connection up. */
+  fail(): void {
+    for (const done of this.#open.splice(0)) done(new Error('Connection closed'))
   }
 }

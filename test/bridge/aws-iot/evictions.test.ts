@@ -1,10 +1,16 @@
 /** Who was revoked or withdrawn, and has a connection at AWS IoT Core, which asks nobody while it stands. */
 import { expect } from 'chai'
 import type { MqttClient } from 'mqtt'
+import { Grants } from '../../../auth/index.ts'
+import { Evictions } from '../../../bridge/aws-iot/evictions.ts'
 import { connect } from '../../../client/index.ts'
+import { Log } from '../../../log/log.ts'
+import { MemoryStore } from '../../../log/stores/memory.ts'
+import { SyncError } from '../../../protocol/errors.ts'
+import { silentLogger } from '../../../seams/logger.ts'
 import { AwsWorld } from '../../support/aws/world.ts'
 import type { TestServer } from '../../support/server.ts'
-import { within } from '../../support/waiting.ts'
+import { Inbox, within } from '../../support/waiting.ts'
 import { Device } from './support.ts'
 
 describe('[P-20.19] a connection to AWS IoT Core whose token was revoked, or whose user was withdrawn', function () {
@@ -133,5 +139,38 @@ describe('[P-20.19] a connection to AWS IoT Core whose token was revoked, or who
     for (let counted = 0; counted < 1;) counted = (await gauges())['unclosed_connections'] ?? 0
     expect(world.gateway.refusals.slice(refused)).to.deep.equal(['not authorized'])
     expect(world.gateway.connected('acme.bob')).to.have.length(1)
+  })
+})
+
+describe('[P-20.19] ending a connection', () => {
+  it('is tried again where the credentials of the server cannot be had for a moment', async () => {
+    const log = await Log.open({ store: new MemoryStore() })
+    let change = (): void => {}
+    const onChange = (listener: () => void): (() => void) => {
+      change = listener
+      return () => {}
+    }
+    const tried = new Inbox<string>()
+    const evictions = new Evictions({
+      authority: { isRevoked: () => true, onChange, onExchange: () => () => {} },
+      log,
+      logger: silentLogger,
+      closeConnection: (clientId) => {
+        tried.add(clientId)
+        if (tried.all.length > 1) return Promise.resolve(true)
+        return Promise.reject(new SyncError('engine-credentials', 'the instance does not tell them'))
+      },
+    })
+    try {
+      const grants = Grants.parse(['subscribe:users/alice/#'])
+      const [issuedAtMs, expiresAtMs] = [Date.now() - 1_000, Date.now() + 60_000]
+      evictions.met({ uid: 'alice', client: 'acme=2Ealice=2Ephone', grants, issuedAtMs, expiresAtMs, jti: 'jti-1', kind: 'broker' })
+      change()
+      await tried.until(() => tried.all.length === 2, 'the second try')
+      expect([tried.all, evictions.failed]).to.deep.equal([['acme.alice.phone', 'acme.alice.phone'], 0])
+    } finally {
+      await evictions.close()
+      await log.close()
+    }
   })
 })

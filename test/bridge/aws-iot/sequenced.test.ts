@@ -98,6 +98,21 @@ describe('what the log has, told to subscribers of AWS IoT Core', function () {
     expect(world.gateway.closings).to.deep.equal([])
   })
 
+  it('[P-20.7] an entry that is larger than AWS takes is for HTTP alone, and at tells of it', async () => {
+    await server.stop()
+    server = await world.server({ limits: { atIntervalMs, payloadBytesMax: 200_000, packetBytesMax: 400_000 } })
+    const device = await Device.open(world, server, 'alice')
+    await device.subscribe('users/alice/#', 'sync/users/alice/#')
+    const large = await overHttp('users/alice/large', { id: 'large', text: 'x'.repeat(140_000) })
+    expect(large.status).to.equal(201)
+    const { pos } = (await large.json()) as { pos: string }
+    await device.inbox.take(({ json }) => json['ctl'] === 'at' && json['pos'] === pos, 'at behind the large one')
+    expect((await overHttp('users/alice/small', { id: 'small', text: 'x' })).status).to.equal(201)
+    await device.next('sync/users/alice/small')
+    expect((await device.next('users/alice/small')).text).to.equal('x')
+    expect(world.gateway.closings).to.deep.equal([])
+  })
+
   it('[P-20.10] who follows and hears nothing is told where the stream stands, until it leaves', async () => {
     const device = await Device.open(world, server, 'alice')
     await device.hearReplies()
