@@ -1,5 +1,6 @@
 /** GET requests of the client commands, with problem documents as sentences. */
 import { errorTable, SyncError, type ErrorCode } from '../protocol/errors.ts'
+import { unreachable } from './doctor/unreachable.ts'
 import { UsageError } from './usage-error.ts'
 import type { Target } from './target.ts'
 
@@ -14,7 +15,8 @@ export async function getFromStream(
   for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value)
   const authorization = `Bearer ${await target.token()}`
   const response = await fetch(url, { headers: { authorization } }).catch((error: unknown) => {
-    throw new SyncError('store-unavailable', `${target.url} cannot be reached: ${reasonOf(error)}`)
+    const { message, advice } = unreachable(target.url, error)
+    throw new SyncError('store-unavailable', `${target.url} cannot be reached: ${message}; ${advice}`, {}, error)
   })
   const text = await response.text()
   if (!response.ok) throw problem(response.status, text)
@@ -40,9 +42,4 @@ function parsed(text: string): Record<string, unknown> {
   } catch {
     return {}
   }
-}
-
-function reasonOf(error: unknown): string {
-  const { cause, message } = error as { cause?: { message?: string; code?: string }; message: string }
-  return cause?.message || cause?.code || message
 }

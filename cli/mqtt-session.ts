@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import mqtt, { type IConnackPacket, type MqttClient } from 'mqtt'
 import { SyncError } from '../protocol/errors.ts'
+import { unreachable } from './doctor/unreachable.ts'
 import type { Target } from './target.ts'
 
 const connectTimeoutMs = 10_000
@@ -43,11 +44,11 @@ export async function disconnect({ client }: MqttSession): Promise<void> {
   await client.endAsync()
 }
 
-function refusal(url: string, error: Error & { code?: number | string; errors?: readonly Error[] }): SyncError {
+function refusal(url: string, error: Error & { code?: number | string }): SyncError {
   const { code } = error
   if (code === 4) return new SyncError('unauthorized', `${url} refuses the token: it is not valid, has expired or is of another server`)
   if (code === 5) return new SyncError('forbidden', `${url} refuses the token for this client`)
   if (code === 3) return new SyncError('store-unavailable', `${url} takes no connections at the moment`)
-  const reason = error.message || error.errors?.[0]?.message || String(code)
-  return new SyncError('store-unavailable', `${url} cannot be reached: ${reason}`, {}, error)
+  const { message, advice } = unreachable(url, error)
+  return new SyncError('store-unavailable', `${url} cannot be reached: ${message}; ${advice}`, {}, error)
 }

@@ -1,5 +1,4 @@
 /** One server: its parts, started one after the other, stopped in reverse. */
-import { mkdir } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import { Authority, type AuthorityParts, type ClaimsToGrants } from '../auth/index.ts'
 import { AwsBridge, Bridge, Metrics } from '../bridge/index.ts'
@@ -18,6 +17,7 @@ import { awsStreamTopicLevelsMax } from '../seams/limits.ts'
 import { addressesOf, type Addresses, type Ports } from './addresses.ts'
 import { authConfigOf, configFrom, type Config, type Settings } from './config.ts'
 import { consoleOf } from './console.ts'
+import { makeDataFolder } from './data-folder.ts'
 import { createLogger } from './logger.ts'
 import { listening, reservePort, type ReservedPort } from './ports.ts'
 import { readinessOf } from './readiness.ts'
@@ -108,7 +108,7 @@ interface Parts {
 const steps: readonly Step<Parts>[] = [
   {
     name: 'data folder',
-    start: async ({ config }) => void (await mkdir(config.data, { recursive: true })),
+    start: ({ config }) => makeDataFolder(config),
   },
   {
     name: 'ports',

@@ -41,8 +41,13 @@ function meaningOf(code: ClientErrorCode): { readonly retry: Retry; readonly tit
   return code in clientTable ? clientTable[code as keyof typeof clientTable] : errorTable[code as ErrorCode]
 }
 
-/** The error of a code that came over the wire; an unknown one counts by its HTTP status [P-14.7]. */
-export function errorOf(code: unknown, status: number, message: string, details: Readonly<Record<string, unknown>> = {}): ClientError {
+/** The error of a code that came over the wire; an unknown one counts by its HTTP status [P-14.7]. Without a message it says what the code means. */
+export function errorOf(
+  code: unknown,
+  status: number,
+  message: string | undefined,
+  details: Readonly<Record<string, unknown>> = {},
+): ClientError {
   if (typeof code === 'string' && code in errorTable) return new ClientError(code as ErrorCode, message, details)
   return new ClientError(
     status >= 500
@@ -54,7 +59,7 @@ export function errorOf(code: unknown, status: number, message: string, details:
           : status === 403
             ? 'forbidden'
             : 'bad-request',
-    message,
+    message ?? (typeof code === 'string' ? code : undefined),
     details,
   )
 }

@@ -45,7 +45,7 @@ export class Tail {
     this.#rows = new Keyed(this.#list, (entry) => rowOf(entry, parts))
     this.filter = h('input', {
       type: 'search',
-      placeholder: 'Filter: words, or topics as cards/#',
+      placeholder: 'Filter: words, or cards/#',
       'aria-label': 'Filter entries',
       autocomplete: 'off',
       spellcheck: 'false',

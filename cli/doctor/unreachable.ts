@@ -30,7 +30,7 @@ export function unreachable(url: string, error: unknown): Trouble {
   if (/^HPE_|^UND_ERR_SOCKET$|^ECONNRESET$|[Hh]eader flag bits|[Pp]acket/.test(code)) {
     return trouble(
       `${host} ends the connection or answers in another protocol (${code})`,
-      'look whether this is the port of something else, of MQTT for example',
+      `look whether this is the port of something else, of ${/^mqtts?:$/.test(protocol) ? 'HTTP' : 'MQTT'} for example`,
     )
   }
   return trouble(`${host} cannot be reached: ${code}`, 'look at the address, and at what stands in between')

@@ -164,7 +164,7 @@ export class Lane {
 
   #failed(item: Item, answer: Extract<PutAnswer, { error: string }>): void {
     const { id: _, error: code, reason, ...details } = answer
-    const error = code === 'network' ? new ClientError('network') : errorOf(code, 400, reason ?? code, details)
+    const error = code === 'network' ? new ClientError('network') : errorOf(code, 400, reason, details)
     item.state = 'queued'
     this.#next = 0
     if (code === 'network') item.mayStand = true

@@ -43,7 +43,9 @@ async function begin(name: string): Promise<void> {
   const draw = (): void => drawBoard(board, cards)
   cards.subscribe(draw)
   // Nobody's typing is overwritten: what came meanwhile is drawn afterwards.
-  byId('columns', HTMLElement).addEventListener('focusout', () => setTimeout(draw, 0))
+  byId('columns', HTMLElement).addEventListener('focusout', ({ target }) => {
+    if (target instanceof HTMLInputElement) setTimeout(draw, 0)
+  })
   client.status.subscribe(({ connection, pending }) => {
     byId('status', HTMLElement).textContent = `${name}: ${connection}${pending > 0 ? `, ${pending} to be sent` : ''}`
   })
@@ -72,12 +74,15 @@ function drawBoard(board: Stream, cards: StateMap): void {
     return show(cards.error)
   }
   if (document.activeElement instanceof HTMLInputElement && byId('columns', HTMLElement).contains(document.activeElement)) return
+  const focused = document.activeElement?.id
   byId('columns', HTMLElement).replaceChildren(...columns.map((column) => drawColumn(column, board, cards)))
+  // All is made anew: whoever uses the keyboard stays on their button, also where its card has moved.
+  if (focused) document.getElementById(focused)?.focus()
 }
 
 function drawColumn(column: string, board: Stream, cards: StateMap): HTMLElement {
   const own = cards.entries().filter(({ data }) => (data as Card).column === column)
-  const add = element('button', { type: 'button' }, 'Add a card')
+  const add = element('button', { type: 'button', id: `add-${column}` }, 'Add a card')
   add.addEventListener('click', () => {
     void board.publish(`cards/${crypto.randomUUID()}`, { title: 'New card', column }, { retain: true, if: 'none' })
   })
@@ -100,7 +105,7 @@ function drawCard(entry: Entry, board: Stream): HTMLElement {
   }
   title.addEventListener('change', () => edit({ title: title.value }))
   const next = columns[columns.indexOf(card.column) + 1]
-  const move = element('button', { type: 'button', disabled: next === undefined }, 'Move on')
+  const move = element('button', { type: 'button', id: `move-${entry.topic}`, disabled: next === undefined }, 'Move on')
   move.addEventListener('click', () => next && edit({ column: next }))
   return element('article', { 'data-pending': String(entry.pending) }, title, move)
 }

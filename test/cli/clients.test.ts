@@ -124,9 +124,23 @@ describe('pub, sub, history and state', function () {
     [
       'a server that is not there',
       () => inProcess(['pub', 'users/a/b', '-m', 'x', '--url', 'mqtt://127.0.0.1:9', '--token', 'x']),
-      /cannot be reached/,
+      /cannot be reached: nothing listens at 127\.0\.0\.1:9; start the server/,
     ],
-    ['one over HTTP', () => inProcess(['state', 'users/a', '--url', 'http://127.0.0.1:9', '--token', 'x']), /cannot be reached/],
+    [
+      'one over HTTP',
+      () => inProcess(['state', 'users/a', '--url', 'http://127.0.0.1:2', '--token', 'x']),
+      /cannot be reached: nothing listens at 127\.0\.0\.1:2; start the server/,
+    ],
+    [
+      'the port of HTTP for MQTT',
+      () => inProcess(['pub', 'users/a/b', '-m', 'x', '--url', `mqtt://127.0.0.1:${server.ports.http}`, '--token', 'x']),
+      /in another protocol .*; look whether this is the port of something else, of HTTP for example\n$/,
+    ],
+    [
+      'the port of MQTT for HTTP',
+      () => inProcess(['history', 'users/a', '--url', `http://127.0.0.1:${server.ports.mqtt}`, '--token', 'x']),
+      /in another protocol .*; look whether this is the port of something else, of MQTT for example\n$/,
+    ],
     [
       'a folder without key',
       () => inProcess(['state', 'users/a', '--url', server.urls.http, '--data', '/nowhere']),

@@ -91,6 +91,19 @@ describe('tidemark serve', function () {
     expect([forMqtt.code, forHttp.code]).to.deep.equal([1, 1])
   })
 
+  it('says in one sentence that the data folder cannot be used, why, and what to do', async () => {
+    const cwd = await tempFolder()
+    await writeFile(join(cwd, 'file'), '')
+    for (const data of ['file', 'file/below']) {
+      const { code, stdout, stderr } = await tidemark(
+        ['serve', '--data', data, '--mqtt-port', '0', '--http-port', '0', '--log-level', 'error'],
+        { cwd },
+      )
+      expect(stderr).to.match(new RegExp(`^tidemark: the data folder ${data} cannot be used: there is a file of that name; .* --data\n$`))
+      expect({ code, stdout }).to.deep.equal({ code: 1, stdout: '' })
+    }
+  })
+
   it('refuses a second process on the same data folder in one sentence, and the first goes on', async () => {
     const child = await serve()
     const args = ['serve', '--data', child.folder, '--mqtt-port', '0', '--http-port', '0', '--log-level', 'error']

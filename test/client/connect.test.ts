@@ -102,7 +102,7 @@ describe('connect', () => {
     await mine
     const refused = await carol.publish('cards/1', { title: 'late' }, { retain: true, if: pos }).catch((error: unknown) => error)
     expect(refused).to.be.instanceOf(ClientError)
-    expect((refused as ClientError).code).to.equal('conflict')
+    expect(refused).to.include({ code: 'conflict', message: 'The topic has changed since the version named' })
     expect(((refused as ClientError).details['current'] as Entry).data).to.deep.equal({ title: 'mine' })
     await shown(cards, () => cards.get('cards/1')?.pending === false)
     await carol.publish('cards/1', undefined, { retain: true })

@@ -41,6 +41,27 @@ export function boardHolds(browser: Browsing, example: { readonly origin: string
     await Promise.all([alice, again, bob].map((page) => column(page, 'doing').getByLabel('Title').waitFor()))
   })
 
+  it('is used without a mouse: what is drawn anew takes nobody from where they were', async () => {
+    const page = await open(await browser.profile(), 'alice')
+    const focused = async (): Promise<string | null> => {
+      await page.getByText('alice: online', { exact: true }).waitFor()
+      return page.evaluate(() => document.activeElement?.textContent ?? null)
+    }
+    await column(page, 'todo').getByRole('button', { name: 'Add a card' }).focus()
+    await page.keyboard.press('Enter')
+    await shows(page, 'New card')
+    expect(await focused()).to.equal('Add a card')
+    await page.keyboard.press('Shift+Tab')
+    await page.keyboard.press('Shift+Tab')
+    await page.keyboard.type('Ship it')
+    await page.keyboard.press('Tab')
+    await shows(page, 'Ship it')
+    expect(await focused()).to.equal('Move on')
+    await page.keyboard.press('Enter')
+    await column(page, 'doing').getByLabel('Title').waitFor()
+    expect(await focused()).to.equal('Move on')
+  })
+
   it('tells who was second what stands there now', async () => {
     const [alice, bob] = [await open(await browser.profile(), 'alice'), await open(await browser.profile(), 'bob')]
     await column(alice, 'todo').getByRole('button', { name: 'Add a card' }).click()
