@@ -20,6 +20,9 @@ interface Report {
   readonly results: readonly Result[]
 }
 
+/** Its beginning; three letters of it alone stand in many a random id. */
+const aToken = /eyJ[\w-]{24}/
+
 describe('tidemark conformance', function () {
   this.timeout(600_000)
   const closing: (() => unknown)[] = []
@@ -50,7 +53,7 @@ describe('tidemark conformance', function () {
       const { code, stdout, stderr } = await judge(...given, '--json')
       const { results, counts, root } = JSON.parse(stdout) as Report
       expect(failures(results)).to.deep.equal([])
-      expect(stdout, 'a token').not.to.include('eyJ')
+      expect(aToken.exec(stdout)?.[0], 'a token').to.equal(undefined)
       expect({ code, stderr }).to.deep.equal({ code: 0, stderr: '' })
       const aws = results.filter(({ evidence }) => evidence === onlyAws['self-hosted'])
       expect(aws.every(({ verdict }) => verdict === 'not applicable')).to.equal(true)
@@ -59,9 +62,8 @@ describe('tidemark conformance', function () {
         'P-1.25 not applicable',
         'P-2.12 not tried',
         // What is compiled for tests has no console.
-        'P-19.1 not applicable',
       ])
-      expect(counts).to.include({ failed: 0, 'not applicable': 2 + aws.length, 'not tried': 1 })
+      expect(counts).to.include({ failed: 0, 'not applicable': 1 + aws.length, 'not tried': 1 })
       const held = new Set(results.flatMap(({ verdict, clauses }) => (verdict === 'passed' ? clauses : [])))
       expect(held.size).to.be.at.least(150)
 
@@ -82,7 +84,7 @@ describe('tidemark conformance', function () {
       expect(stdout).to.match(/^P-4\.2 +passed +a PUBACK means .*\(P-8\.1, P-8\.2\)\n +three times PUBACK, then the entry in the history$/m)
       expect(stdout).to.match(/^P-10\.24 +– .*\n +it needs a second user \(--as\)$/m)
       expect(stdout).to.match(/\d+ passed, 0 failed, 0 not applicable \(n\/a\), 1 not tried \(–\); \d+ clauses hold\.$/m)
-      expect(stdout).not.to.include('eyJ')
+      expect(stdout).not.to.match(aToken)
     })
 
     it('goes by the door that it is told', async () => {
