@@ -49,6 +49,7 @@ async function programFor(args: readonly string[]): Promise<Command> {
   const program = new Command('tidemark')
     .description('An MQTT sync broker: every user and every shared space has one ordered, durable log.')
     .version(packageVersion())
+    .enablePositionalOptions()
     .helpCommand('help [command]', 'explain a command')
     .exitOverride()
   const words = args.filter((arg) => !arg.startsWith('-'))

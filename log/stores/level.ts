@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs'
 import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { SyncError } from '../../protocol/errors.ts'
-import { Bucket, drawNonce } from '../bucket.ts'
+import { Bucket } from '../bucket.ts'
+import { drawEpoch } from '../epoch.ts'
 import { LevelDocuments } from './level-documents.ts'
 import { bucketKey, chunkKey, isRecordKey, logRange, metaKey, recordKey, streamOfKey } from './level-keys.ts'
 import { decodeValue, encodeValue } from './level-values.ts'
@@ -214,7 +215,7 @@ export class LevelStore implements Store {
     return join(dirname(this.#options.folder), markerName)
   }
 
-  async #identity(marked: boolean, epoch = drawNonce().toString('base64url', 0, 6)): Promise<StoreIdentity> {
+  async #identity(marked: boolean, epoch = drawEpoch()): Promise<StoreIdentity> {
     const { folder } = this.#options
     const database = await this.#writer.database()
     const bytes = await database.get(metaKey('identity'))

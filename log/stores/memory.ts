@@ -1,6 +1,7 @@
 /** The store in memory: for tests and throw-away servers. Several logs may share one, as nodes share a database. */
 import { SyncError } from '../../protocol/errors.ts'
-import { drawNonce, type Bucket } from '../bucket.ts'
+import type { Bucket } from '../bucket.ts'
+import { drawEpoch } from '../epoch.ts'
 import { MemoryDocuments } from '../../seams/memory-documents.ts'
 import type {
   CommitOutcome,
@@ -30,7 +31,7 @@ export class MemoryStore implements Store {
 
   async open({ epoch, existing }: OpenOptions = {}): Promise<StoreIdentity> {
     if (existing && !this.#identity) throw new SyncError('store-unavailable', 'there is no store in memory yet')
-    return (this.#identity ??= { epoch: epoch ?? drawNonce().toString('base64url', 0, 6) })
+    return (this.#identity ??= { epoch: epoch ?? drawEpoch() })
   }
 
   close(): Promise<void> {

@@ -1,7 +1,7 @@
 /** What a database is: its schema and its epoch, made by whichever node comes first. */
 import type { Collection, Db } from 'mongodb'
 import { SyncError } from '../../protocol/errors.ts'
-import { drawNonce } from '../bucket.ts'
+import { drawEpoch } from '../epoch.ts'
 import { isDuplicate } from './mongo-connection.ts'
 
 const schema = 1
@@ -55,10 +55,6 @@ export async function openIdentity(database: Db, { isEmpty, existing, epoch = dr
       if (!isDuplicate(error)) throw error // Another node was first.
     }
   }
-}
-
-function drawEpoch(): string {
-  return drawNonce().toString('base64url', 0, 6)
 }
 
 /** A write that changes nothing: it goes through where others would. */

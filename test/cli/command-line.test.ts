@@ -74,6 +74,21 @@ describe('the command line', function () {
     })
   }
 
+  it('takes a position that begins with a hyphen for a position: stores have made such', async () => {
+    const { code, stdout, stderr } = await inProcess([
+      'history',
+      'users/a',
+      '--after',
+      '-V0rxHhh.2.yI2A',
+      '--url',
+      'http://127.0.0.1:1',
+      '--token',
+      'x',
+    ])
+    expect({ code, stdout }, stderr).to.deep.equal({ code: 1, stdout: '' })
+    expect(stderr).to.include('127.0.0.1:1')
+  })
+
   it('ends with 1 and one sentence for a configuration that cannot work', async () => {
     for (const command of ['serve', 'check-config']) {
       const { code, stdout, stderr } = await inProcess([command, '--host', '0.0.0.0'])
