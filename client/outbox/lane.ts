@@ -60,6 +60,8 @@ export class Lane {
   /** How many are noted at once: fewer where the device has little room. */
   #notedMax = usesMax
   #lastPos: string | undefined = undefined
+  /** The server has forgotten ids up to the place that was taken for a new one. */
+  #isBehind = false
 
   constructor(stream: string, parts: LaneParts) {
     this.#stream = stream
@@ -108,6 +110,7 @@ export class Lane {
     this.#endPause = undefined
     this.#failures = 0
     this.#next = 0
+    this.#lastPos = undefined
   }
 
   /** The `since` of a publish that will be sent soon; undefined where that is decided when its turn has come. */
@@ -167,14 +170,23 @@ export class Lane {
     const error = code === 'network' ? new ClientError('network') : errorOf(code, 400, reason, details)
     item.state = 'queued'
     this.#next = 0
-    if (code === 'network') item.mayStand = true
+    // Of a fault the server may not know itself what became of it.
+    if (isPassing(error) && code !== 'too-many-requests') item.mayStand = true
     if (isPassing(error)) this.#pause()
+    else if (error.code === 'unknown-outcome' && !item.mayStand) this.#forgetSince(item)
     else if (error.code === 'unknown-outcome') item.state = 'unknown'
     else if (error.code === 'forbidden' && item.mayStand) {
       // A grant is judged before the id: this says nothing of the attempt before [P-9.11].
       item.state = 'unknown'
       item.refusal = error
     } else if (error.code !== 'conflict' || !this.#waitsFor(item)) this.#refuse(item, error)
+  }
+
+  /** This was its first attempt, and is refused: it does not stand, only its place was too old. */
+  #forgetSince(item: Item): void {
+    item.waiting = { ...item.waiting, since: undefined }
+    this.#lastPos = undefined
+    this.#isBehind = true
   }
 
   /** The one it builds upon was sent before it and has to be sent again: what the server compared with is not what it will find then. */
@@ -206,7 +218,8 @@ export class Lane {
 
   /** Where a server that has forgotten ids must ask itself from; kept before the first attempt, or a crash in it would lead to a double. */
   async #stamp(link: Link): Promise<void> {
-    const since = this.#position() ?? (await this.#headOr(link, ''))
+    const since = (this.#isBehind ? undefined : this.#position()) ?? (await this.#headOr(link, ''))
+    this.#isBehind = false
     const uid = this.#parts.uid()
     const items: Item[] = []
     for (const item of this.#items.slice(this.#next, this.#next + usesMax)) {

@@ -15,7 +15,7 @@ export interface FeedsParts {
 export class Feeds {
   readonly #parts: FeedsParts
   readonly #feeds = new Map<string, Feed>()
-  /** Newest position seen per stream, for who publishes [P-9.9]. */
+  /** Newest position seen per stream that is followed, for who publishes [P-9.9]. */
   readonly #positions = new Map<string, string>()
   /** Filters that are refused for now, and end of the pause before each is asked for again. */
   readonly #pauses = new Map<string, () => void>()
@@ -59,6 +59,8 @@ export class Feeds {
     this.#session = undefined
     for (const cancel of this.#pauses.values()) cancel()
     this.#pauses.clear()
+    // They grow old from here on.
+    this.#positions.clear()
     for (const feed of this.#feeds.values()) feed.lose()
   }
 
@@ -129,5 +131,6 @@ export class Feeds {
   #remove(feed: Feed): void {
     this.#feeds.delete(feed.filter)
     this.#session?.unfollow(feed.filter)
+    if (![...this.#feeds.values()].some(({ stream }) => stream === feed.stream)) this.#positions.delete(feed.stream)
   }
 }

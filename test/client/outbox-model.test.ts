@@ -28,6 +28,7 @@ const actions = [
   'restart',
   'refuse',
   'busy',
+  'see',
   'forget',
   'trim',
   'trim',
@@ -87,6 +88,7 @@ class Run {
   readonly rejections: ClientError[] = []
   wasTrimmed = false
   #life!: OutboxWorld
+  readonly #seen = new Map<string, string>()
   #store!: LifeStore
   #session: SimulatedSession | undefined = undefined
 
@@ -99,7 +101,7 @@ class Run {
 
   start(): void {
     this.#store = new LifeStore(this.device)
-    this.#life = makeOutbox({ server: this.server, store: this.#store })
+    this.#life = makeOutbox({ server: this.server, store: this.#store, positionOf: (stream) => this.#seen.get(stream) })
     this.settled.push(this.#life.settled)
   }
 
@@ -150,6 +152,10 @@ class Run {
       case 'busy':
         // With more under way, what follows the one that has to come again may pass it.
         if (this.windowMax === 1) this.server.faults.set(`${stream}/log`, { code: 'too-many-requests', times: n })
+        break
+      case 'see':
+        // As a reader had it: from now on it grows old.
+        this.#seen.set(stream, this.server.head(stream))
         break
       case 'forget':
         // What was forgotten is not remembered again.

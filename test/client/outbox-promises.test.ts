@@ -5,6 +5,7 @@ import { MemoryStore } from '../../client/outbox/memory-store.ts'
 import { makeWorld } from '../bridge/support.ts'
 import { HttpSession, httpHistory } from './http-session.ts'
 import { board, LastingStore, makeOutbox, settle } from './outbox-world.ts'
+import { SimulatedServer } from './simulated-server.ts'
 
 describe('the outbox promises', () => {
   describe('over reloads', () => {
@@ -132,6 +133,22 @@ describe('the outbox promises', () => {
         }
         expect(ids(world)).to.deep.equal(['one', 'two'])
       }
+    })
+
+    it('[P-9.9] what was never sent is not refused because the place that the client knew has grown too old', async () => {
+      const server = new SimulatedServer()
+      server.fill(board, 3)
+      const old = server.pos(3)
+      const world = makeOutbox({ server, positionOf: () => old })
+      world.attach()
+      await settle()
+      server.fill(board, 20)
+      const stream = server.stream(board)
+      stream.idsForgottenUpTo = 20
+      stream.first = 15
+      const promises = ['one', 'two', 'three'].map((id) => world.outbox.publish(board, 'log', id, { id }))
+      for (const { duplicate } of await Promise.all(promises)) expect(duplicate).to.equal(false)
+      expect(stream.all.slice(-3).map(({ id }) => id)).to.deep.equal(['one', 'two', 'three'])
     })
 
     it('a stream that may not be read is published to without since', async () => {
