@@ -19,7 +19,7 @@ export async function readEvents(body: ReadableStream<Uint8Array>, event: (event
     const lines = (rest + text.decode(value, { stream: true })).split('\n')
     rest = lines.pop() ?? ''
     for (const line of lines) {
-      const [, field, content = ''] = /^([^:]*)(?:: ?(.*?))?\r?$/.exec(line) ?? []
+      const [, field, content = ''] = /^([^:]*)(?:: ?(.*?))?\r?$/s.exec(line) ?? []
       if (field === 'event') name = content
       else if (field === 'id') id = content
       else if (field === 'data') data.push(content)
