@@ -137,7 +137,7 @@ export class Broker {
 
   /** Serves MQTT over WebSocket at /mqtt of an HTTP server. */
   takeUpgrades(server: Server): void {
-    const { packetBytesMax, webSocketMessageBytesMax, lingerMs } = this.#hub.limits
+    const { limits } = this.#hub
     const refused = (request: IncomingMessage): void => {
       this.#hub.telemetry.refused('websocket', 'forbidden')
       this.#hub.logger.warn(
@@ -146,7 +146,7 @@ export class Broker {
       )
     }
     const allowed = (request: IncomingMessage): boolean => this.#allowed(request)
-    const rules = { packetBytesMax, webSocketMessageBytesMax, lingerMs, allowed, refused }
+    const rules = { ...limits, allowed, refused }
     this.#stopAccepting.push(acceptWebSockets(server, rules, (wire, request) => this.#accept(wire, 'websocket', request)))
   }
 

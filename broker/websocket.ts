@@ -3,10 +3,13 @@ import type { IncomingMessage, Server } from 'node:http'
 import { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { SyncError } from '../protocol/errors.ts'
+import { webSocketGatheredBytesMax } from '../seams/limits.ts'
 
 export interface WireRules {
   readonly packetBytesMax: number
   readonly webSocketMessageBytesMax: number
+  readonly topicBytesMax: number
+  readonly controlPacketBytesMax: number
   readonly lingerMs: number
 }
 
@@ -17,6 +20,8 @@ export interface UpgradeRules extends WireRules {
 }
 
 const path = '/mqtt'
+/** Fixed header, length of the topic, packet id. */
+const headerBytes = 9
 const closeCode = { normal: 1000, unsupportedData: 1003, tooLarge: 1009, internalError: 1011 } as const
 
 /** Takes over WebSocket upgrades of an HTTP server; returns a function that stops doing so. */
@@ -29,7 +34,7 @@ export function acceptWebSockets(
     noServer: true,
     perMessageDeflate: false,
     // A message may hold many packets; the splitter bounds each of them.
-    maxPayload: rules.webSocketMessageBytesMax,
+    maxPayload: messageBytesMax(rules),
     handleProtocols: (offered) => (offered.has('mqtt') ? 'mqtt' : offered.has('mqttv3.1') ? 'mqttv3.1' : false),
   })
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
@@ -62,7 +67,7 @@ export class WebSocketWire extends Duplex {
     super({ autoDestroy: true, emitClose: true, readableHighWaterMark: 65_536, writableHighWaterMark: 65_536 })
     this.#webSocket = webSocket
     this.#lingerMs = rules.lingerMs
-    this.#boundFirst(socket, 4 * rules.packetBytesMax)
+    this.#boundFirst(socket, Math.max(4 * rules.packetBytesMax, 2 * rules.controlPacketBytesMax))
     webSocket.on('message', (message: Buffer, isBinary) => {
       if (!isBinary) {
         this.#closeCode = closeCode.unsupportedData
@@ -73,7 +78,7 @@ export class WebSocketWire extends Duplex {
     })
     webSocket.on('error', (error: Error & { readonly code?: unknown }) => {
       if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH')
-        this.destroy(tooLarge(`${rules.webSocketMessageBytesMax} bytes (webSocketMessageBytesMax)`))
+        this.destroy(tooLarge(`${messageBytesMax(rules)} bytes (webSocketMessageBytesMax)`))
       else this.destroy(new SyncError('bad-request', `the WebSocket protocol was broken: ${error.message}`))
     })
     webSocket.on('close', () => {
@@ -103,8 +108,9 @@ export class WebSocketWire extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     const webSocket = this.#webSocket
-    if (webSocket.readyState === webSocket.OPEN) {
+    if (webSocket.readyState === webSocket.OPEN || webSocket.readyState === webSocket.CLOSING) {
       if (webSocket.isPaused) webSocket.resume()
+      // Where `ws` has closed it already, as for a message that is too long, this changes nothing, and its reason is on the way.
       webSocket.close(error && !(error instanceof SyncError) ? closeCode.internalError : this.#closeCode)
       const linger = setTimeout(() => webSocket.terminate(), this.#lingerMs)
       webSocket.once('close', () => clearTimeout(linger))
@@ -117,9 +123,12 @@ export class WebSocketWire extends Duplex {
   /** A message is gathered whole before it is given out: of a peer that may be anybody not more than so many bytes. */
   #boundFirst(socket: Duplex, bytesMax: number): void {
     let gathered = 0
-    this.#webSocket.on('message', () => (gathered = 0))
+    let isWhole = false
+    this.#webSocket.on('message', () => (isWhole = true))
     const count = (chunk: Buffer): void => {
-      gathered += chunk.length
+      // It comes here behind the messages that it has made whole.
+      gathered = isWhole ? 0 : gathered + chunk.length
+      isWhole = false
       if (!this.#isNew) socket.off('data', count)
       else if (gathered > bytesMax) {
         // The rest is let go by.
@@ -136,6 +145,11 @@ export class WebSocketWire extends Duplex {
     if (this.#webSocket.readyState !== this.#webSocket.OPEN) return done(new Error('the WebSocket is closed'))
     this.#webSocket.send(chunk, { binary: true, compress: false }, done)
   }
+}
+
+/** The largest packet fits, with its topic and header, and what the SDK gathers, whatever is configured. */
+function messageBytesMax({ webSocketMessageBytesMax, packetBytesMax, topicBytesMax }: WireRules): number {
+  return Math.max(webSocketMessageBytesMax, webSocketGatheredBytesMax, packetBytesMax + topicBytesMax + headerBytes)
 }
 
 function tooLarge(most: string): SyncError {

@@ -25,6 +25,8 @@ const ceilings: Partial<Record<keyof Limits, number>> = {
   topicBytesMax: 65_535,
   clientIdBytesMax: 65_535,
   packetBytesMax: 268_435_455,
+  // What `ws` can count to.
+  webSocketMessageBytesMax: 2 ** 31 - 1,
   payloadBytesMax: 268_435_455,
   controlPacketBytesMax: 268_435_455,
   inflightMax: 65_535,

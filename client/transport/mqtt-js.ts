@@ -73,14 +73,18 @@ const mqttOptions: IClientOptions = {
 
 /**
  * mqtt.js writes to a socket until it hears that it is closed. What is sent while it closes is lost, and browsers log each
- * such call as an error (WHATWG WebSockets, `send`): of what the client has in hand, a page would be told as of a fault.
+ * such call as an error (WHATWG WebSockets, `send`): of what the client has in hand, a page would be told as of a fault. And as long
+ * as half a megabyte is unsent it looks again and again, without end where the socket is closed, which never sends it.
  */
-function openPageSocket(url: string, protocols: string[]): WebSocket {
+export function openPageSocket(url: string, protocols: string[]): WebSocket {
   const socket = new WebSocket(url, protocols)
   const send = socket.send.bind(socket)
   socket.send = (data) => {
     if (socket.readyState === WebSocket.OPEN) send(data)
   }
+  Object.defineProperty(socket, 'bufferedAmount', {
+    get: () => (socket.readyState === WebSocket.OPEN ? Reflect.get(WebSocket.prototype, 'bufferedAmount', socket) : 0),
+  })
   return socket
 }
 

@@ -104,7 +104,7 @@ describe('The WebSocket door', () => {
     const { ws, inbox } = await connected(it)
     for (const [count, bytes] of [
       [40, 90_000],
-      [30_000, 10],
+      [6_000, 10],
     ] as const) {
       ws.send(publishes(count, bytes))
       await inbox.until(() => inbox.all.at(-1)?.messageId === count, `PUBACK ${count}`)
@@ -118,6 +118,14 @@ describe('The WebSocket door', () => {
     ws.send(publishes(8, 90_000))
     expect(await closing(ws)).to.equal(1009)
     await it.lines.take(({ message }) => message.includes('700000 bytes (webSocketMessageBytesMax)'), 'the limit in the log')
+  })
+
+  it('[P-7.21] [P-13.6] takes the largest packet in one message, also where messages shall be smaller', async () => {
+    const it = await testBroker({ limits: { packetBytesMax: 600_000, payloadBytesMax: 600_000, webSocketMessageBytesMax: 1 } })
+    const { ws, inbox } = await connected(it)
+    ws.send(publishes(1, 600_000))
+    await inbox.take(({ cmd }) => cmd === 'puback', 'PUBACK')
+    ws.close()
   })
 
   it('[P-7.21] gathers less of a peer that has no CONNACK', async () => {
