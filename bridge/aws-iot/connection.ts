@@ -2,6 +2,7 @@
  * One connection of the bridge to AWS IoT Core, made again and again: by a URL signed for it each time, changed for a new one before
  * AWS ends it, with growing pauses where it cannot be had.
  */
+import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { IPublishPacket, MqttClient } from 'mqtt'
 import { asSyncError } from '../../protocol/errors.ts'
@@ -118,7 +119,7 @@ export class AwsConnection {
     const { clientId, clean, url, connectMs = awsConnectMsMax } = this.#parts
     // Loaded only where AWS carries the connections.
     const { connect } = await import('mqtt')
-    const client = connect(await url(), {
+    const client = connect(await this.#unlessClosed(url()), {
       protocolVersion: 4,
       clientId,
       clean,
@@ -144,6 +145,24 @@ export class AwsConnection {
       client.once('close', () => reject(new Error('closed before CONNACK: AWS refuses the credentials, or cannot be reached')))
     })
     return { client, over }
+  }
+
+  /** Rejects where it is closed meanwhile: STS takes its time, and what it gives then is for nobody. */
+  async #unlessClosed<T>(asked: Promise<T>): Promise<T> {
+    const { signal } = this.#closing
+    const answered = new AbortController()
+    const closed = once(signal, 'abort', { signal: answered.signal }).then((): never => {
+      throw new Error('the connection was closed before it was made')
+    })
+    try {
+      signal.throwIfAborted()
+      const given = await Promise.race([asked, closed])
+      signal.throwIfAborted()
+      return given
+    } finally {
+      answered.abort()
+      for (const left of [asked, closed]) left.catch(() => {}) // Nobody waits for it any more.
+    }
   }
 
   /** Resolves when the connection should be changed for another, or be closed. */

@@ -12,7 +12,7 @@ import { asSyncError, SyncError } from '../../protocol/errors.ts'
 import { formatPosition } from '../../protocol/positions.ts'
 import { quote, streamOfTopic, type TopicRules } from '../../protocol/topics.ts'
 import type { Clock } from '../../seams/clock.ts'
-import { awsInternalTriesMax, awsRetryMsMax, awsRetryMsMin, type Limits } from '../../seams/limits.ts'
+import { awsInternalTriesMax, awsMessageBytesMax, awsRetryMsMax, awsRetryMsMin, type Limits } from '../../seams/limits.ts'
 import type { Logger } from '../../seams/logger.ts'
 import type { Telemetry } from '../../seams/telemetry.ts'
 import { topicBelow } from '../target.ts'
@@ -205,7 +205,9 @@ function refusalOf(log: Log, id: string, thrown: unknown, error: SyncError): str
   const current = thrown instanceof Refused ? conflictingEntry(thrown.draft) : undefined
   if (current === undefined) return JSON.stringify({ id, error: error.code, reason: error.message })
   const envelope = current && encodeEnvelope(current, formatPosition(log.epoch, current.seq, current.mark)).toString()
-  return `{"id":"${id}","error":"conflict","current":${envelope ?? 'null'}}`
+  const answer = `{"id":"${id}","error":"conflict","current":${envelope ?? 'null'}}`
+  // HTTP tells who has to see what stands there.
+  return Buffer.byteLength(answer) <= awsMessageBytesMax ? answer : JSON.stringify({ id, error: 'conflict' })
 }
 
 function objectOf(payload: Buffer): Record<string, unknown> | undefined {

@@ -76,7 +76,7 @@ export class Sequenced {
       const envelope = log.envelopes.of(bucket, index)
       if (isCopied(bucket, index))
         this.#send(stream, { topic: `${root}/${topic}`, payload: Buffer.from(bucket.payload(index)), qos: 0, stream })
-      // Longer ones are for HTTP alone, which takes what AWS does not.
+      // Longer ones are not on the sync door: HTTP takes what AWS does not.
       if (!fits(`${root}/sync/${topic}`, envelope.length)) {
         isWhole = false
         continue

@@ -69,12 +69,31 @@ describe('a connection of the bridge', function () {
 
   it('[P-20.11] whose SUBSCRIBE has no answer is given up, and made again', async () => {
     const intake = { take: () => Promise.reject(new Error('nothing comes')) }
-    const worker = new Worker('acme', intake as never, { ...parts(), connectMs: 100 })
+    const worker = new Worker('acme', intake as never, { ...parts(), connectMs: 1_000 })
     worker.start()
+    await connected()
     await came.take(({ packet }) => packet.cmd === 'subscribe', 'SUBSCRIBE')
     await connected()
     await came.take(({ packet }) => packet.cmd === 'subscribe', 'the next SUBSCRIBE')
     await within(worker.close(), 'the end')
+  })
+
+  it('[P-20.11] is closed at once while STS is asked for its URL', async () => {
+    const asked = new Inbox<'asked'>()
+    const url = (): Promise<string> => {
+      asked.add('asked')
+      return new Promise(() => {})
+    }
+    const events: ConnectionEvents = {
+      opened: () => Promise.resolve(),
+      received: () => {},
+      leaving: () => Promise.resolve(),
+      lost: () => {},
+    }
+    const connection = new AwsConnection({ ...parts(), url }, events)
+    connection.start()
+    await asked.take(() => true, 'the question')
+    await within(connection.close(), 'the end')
   })
 
   it('[P-20.2] is closed in time though its message cannot be appended', async () => {

@@ -113,6 +113,17 @@ describe('what the log has, told to subscribers of AWS IoT Core', function () {
     expect(world.gateway.closings).to.deep.equal([])
   })
 
+  it('[P-20.3] a conflict with an entry that is larger than AWS takes is answered without it', async () => {
+    await server.stop()
+    server = await world.server({ limits: { atIntervalMs, payloadBytesMax: 200_000, packetBytesMax: 400_000 } })
+    const device = await Device.open(world, server, 'alice')
+    await device.hearReplies()
+    const large = { id: 'large', text: 'x'.repeat(140_000), retain: true }
+    expect((await overHttp('users/alice/large', large)).status).to.equal(201)
+    await device.put('users/alice/large', { id: 'small', text: 'x', retain: true, if: 'none' })
+    expect(await device.answer('small')).to.deep.equal({ id: 'small', error: 'conflict' })
+  })
+
   it('[P-20.10] who follows and hears nothing is told where the stream stands, until it leaves', async () => {
     const device = await Device.open(world, server, 'alice')
     await device.hearReplies()
