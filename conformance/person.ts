@@ -143,10 +143,15 @@ export class Person {
    * acknowledges by itself (P-20.2); there, when the log has so many, or at the end of the time.
    */
   async logged(count: number): Promise<Page> {
+    return this.isAws ? await this.stored(count) : await this.entries()
+  }
+
+  /** The check's own entries when there are so many, or at the end of the time. */
+  async stored(count: number): Promise<Page> {
     const deadlineMs = Date.now() + this.#parts.deployment.options.timeoutMs
     for (;;) {
       const page = await this.entries()
-      if (!this.isAws || page.entries.length >= count || Date.now() >= deadlineMs) return page
+      if (page.entries.length >= count || Date.now() >= deadlineMs) return page
       await wait(100)
     }
   }

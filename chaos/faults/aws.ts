@@ -16,6 +16,7 @@ export interface Admitted {
 }
 
 const patienceMs = 15_000
+const startMsMax = 60_000
 const calm = { settleMs: 0, duplicate: false, reorder: 0, lose: () => false }
 
 export class Aws {
@@ -69,6 +70,11 @@ export class Aws {
       readonly mqtt: { readonly client_id: string }
     }
     return { url, clientId: mqtt.client_id, token }
+  }
+
+  /** What AWS takes before the bridge has ever subscribed is for nobody [P-20.2]. */
+  async bridged(): Promise<void> {
+    await this.#world.bridged(2, startMsMax)
   }
 
   /** Closes connections of the bridge, or of clients; says whose. */

@@ -85,6 +85,7 @@ export async function openWorld(options: WorldOptions): Promise<World> {
     // The first one makes what the store is known by.
     for (const node of nodes.slice(0, 1)) await startNode(node, power)
     await Promise.all(nodes.map((node) => startNode(node, power)))
+    await aws?.bridged()
   } catch (error) {
     await Promise.all([...children, ...nodes.map((node) => node.child)].map((child) => child.stop()))
     await aws?.close()

@@ -6,7 +6,7 @@ import type { AwsIotConfig } from '../../../auth/aws-iot/config.ts'
 import type { Settings } from '../../../cli/config.ts'
 import type { ServerOverrides } from '../../../cli/server.ts'
 import { testServer, type TestServer } from '../server.ts'
-import { within } from '../waiting.ts'
+import { waitMsMax, within } from '../waiting.ts'
 import { DeviceGateway } from './device-gateway.ts'
 import type { IamDocument } from './iam.ts'
 import { account, region, StsStandIn } from './sts.ts'
@@ -108,14 +108,14 @@ export class AwsWorld {
   }
 
   /** Resolves when all connections of the bridge stand and have their filters. */
-  async bridged(workersWanted = 2): Promise<void> {
+  async bridged(workersWanted = 2, timeoutMs = waitMsMax): Promise<void> {
     const isThere = (): boolean => {
       const [workers, lanes] = [this.gateway.connected('svc.acme.bridge-in-'), this.gateway.connected('svc.acme.bridge-out-')]
       return (
         workers.length === workersWanted && lanes.length === 2 && workers.every((worker) => this.gateway.filtersOf(worker).length === 4)
       )
     }
-    await within(this.gateway.when(isThere), 'the bridge')
+    await within(this.gateway.when(isThere), 'the bridge', timeoutMs)
   }
 
   async admitted(httpUrl: string, token: string, clientId: string, scope = ''): Promise<Admitted> {
