@@ -76,8 +76,10 @@ function drawBoard(board: Stream, cards: StateMap): void {
   if (document.activeElement instanceof HTMLInputElement && byId('columns', HTMLElement).contains(document.activeElement)) return
   const focused = document.activeElement?.id
   byId('columns', HTMLElement).replaceChildren(...columns.map((column) => drawColumn(column, board, cards)))
-  // All is made anew: whoever uses the keyboard stays on their button, also where its card has moved.
-  if (focused) document.getElementById(focused)?.focus()
+  // All is made anew: whoever uses the keyboard stays on their button, also where its card has moved, or beside it at the end of the way.
+  const again = focused ? document.getElementById(focused) : null
+  const place = again?.matches(':disabled') ? again.closest('section')?.querySelector<HTMLElement>(':scope > button') : again
+  place?.focus({ preventScroll: true })
 }
 
 function drawColumn(column: string, board: Stream, cards: StateMap): HTMLElement {

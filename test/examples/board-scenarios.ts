@@ -60,6 +60,9 @@ export function boardHolds(browser: Browsing, example: { readonly origin: string
     await page.keyboard.press('Enter')
     await column(page, 'doing').getByLabel('Title').waitFor()
     expect(await focused()).to.equal('Move on')
+    await page.keyboard.press('Enter')
+    await column(page, 'done').getByLabel('Title').waitFor()
+    expect(await focused()).to.equal('Add a card')
   })
 
   it('tells who was second what stands there now', async () => {
