@@ -1,4 +1,4 @@
-/** The phone of the README at full size: away for a hundred thousand messages and a SIGKILL of the server. */
+/** The phone of the README away for many messages (a hundred thousand with TIDEMARK_TEST_AMOUNT=full) and a SIGKILL of the server. */
 import { expect } from 'chai'
 import { connect, type MqttClient } from 'mqtt'
 import { amount } from '../support/amount.ts'

@@ -19,7 +19,7 @@ describe('checks of conformance', function () {
   after(() => server.stop())
 
   it('have a fault for every chapter that they look at', () => {
-    // What only AWS IoT Core has is in aws.test.ts.
+    // What only AWS IoT Core has is in aws.long.test.ts.
     const own = allChecks.filter(({ engines }) => engines !== onlyAws)
     const chapters = new Set(own.map(({ clauses }) => Number(/^P-(\d+)\./.exec(clauses[0] ?? '')?.[1])))
     expect([...chapters].sort((one, another) => one - another)).to.deep.equal([...new Set(cripplings.map(({ chapter }) => chapter))])

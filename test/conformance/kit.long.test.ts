@@ -58,11 +58,7 @@ describe('tidemark conformance', function () {
       const aws = results.filter(({ evidence }) => evidence === onlyAws['self-hosted'])
       expect(aws.every(({ verdict }) => verdict === 'not applicable')).to.equal(true)
       const others = results.filter((result) => result.verdict !== 'passed' && !aws.includes(result))
-      expect(others.map(({ clauses, verdict }) => `${clauses[0]} ${verdict}`)).to.deep.equal([
-        'P-1.25 not applicable',
-        'P-2.12 not tried',
-        // What is compiled for tests has no console.
-      ])
+      expect(others.map(({ clauses, verdict }) => `${clauses[0]} ${verdict}`)).to.deep.equal(['P-1.25 not applicable', 'P-2.12 not tried'])
       expect(counts).to.include({ failed: 0, 'not applicable': 1 + aws.length, 'not tried': 1 })
       const held = new Set(results.flatMap(({ verdict, clauses }) => (verdict === 'passed' ? clauses : [])))
       expect(held.size).to.be.at.least(150)
