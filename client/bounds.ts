@@ -8,7 +8,7 @@ export const bounds = {
   pageEntries: 1_000,
   /** Requests for history under way at once, over all streams. */
   requestsInFlightMax: 4,
-  /** A request without an answer. */
+  /** A request of which nothing comes for so long. */
   requestTimeoutMs: 15_000,
   /** Opening a session. */
   openTimeoutMs: 15_000,

@@ -15,12 +15,15 @@ export interface Answer {
   readonly body: Readonly<Record<string, unknown>>
 }
 
-/** Begins the work at once, and rejects with `late()` after `ms`; its signal then aborts, as it does with `outer`. */
+/**
+ * Begins the work at once, and rejects with `late()` when `ms` have passed since the beginning, or since the work has called its second
+ * argument; its signal then aborts, as it does with `outer`.
+ */
 export async function within<Result>(
   timers: Timers,
   ms: number,
   late: () => ClientError,
-  work: (signal: AbortSignal) => Promise<Result> | Result,
+  work: (signal: AbortSignal, goesOn: () => void) => Promise<Result> | Result,
   outer?: AbortSignal,
 ): Promise<Result> {
   const controller = new AbortController()
@@ -28,10 +31,15 @@ export async function within<Result>(
   const abort = (): void => controller.abort(asClientError(outer?.reason, 'closed'))
   if (outer?.aborted) abort()
   outer?.addEventListener('abort', abort)
-  const cancel = timers.after(ms, () => controller.abort(late()))
+  const wait = (): (() => void) => timers.after(ms, () => controller.abort(late()))
+  let cancel = wait()
+  const goesOn = (): void => {
+    cancel()
+    if (!signal.aborted) cancel = wait()
+  }
   try {
     if (signal.aborted) throw signal.reason
-    return await Promise.race([aborted(signal), work(signal)])
+    return await Promise.race([aborted(signal), work(signal, goesOn)])
   } finally {
     cancel()
     outer?.removeEventListener('abort', abort)
@@ -52,7 +60,7 @@ export interface AskOptions {
   readonly onHeaders?: ((headers: Headers) => void) | undefined
 }
 
-/** A request whose answer is a JSON object. Rejects with `network` or `not-tidemark`; what the server refuses is an answer. */
+/** A request whose answer is a JSON object, which may take long as long as it comes. Rejects with `network` or `not-tidemark`; what the server refuses is an answer. */
 export function ask(
   surroundings: Surroundings,
   url: string,
@@ -64,10 +72,10 @@ export function ask(
     surroundings.timers,
     ms,
     () => new ClientError('network', `no answer from ${placeOf(url)} within ${ms} ms`),
-    async (signal) => {
+    async (signal, goesOn) => {
       const response = await send(surroundings, url, init, signal)
       onHeaders?.(response.headers)
-      return answerOf(url, response)
+      return answerOf(url, response, goesOn)
     },
     outer,
   )
@@ -84,11 +92,11 @@ export async function send(surroundings: Surroundings, url: string, init: Reques
 }
 
 /** Reads the answer. HTML of a proxy whose server is away is a fault of the network; any other text but JSON is not ours. */
-export async function answerOf(url: string, response: Response): Promise<Answer> {
+export async function answerOf(url: string, response: Response, goesOn?: () => void): Promise<Answer> {
   const { status } = response
   let text: string
   try {
-    text = await response.text()
+    text = await textOf(response, goesOn)
   } catch (thrown) {
     throw new ClientError('network', `the answer of ${placeOf(url)} broke off`, {}, thrown)
   }
@@ -96,6 +104,19 @@ export async function answerOf(url: string, response: Response): Promise<Answer>
   if (body) return { status, body }
   const found = `${placeOf(url)} answers ${response.headers.get('content-type') ?? 'without a type'}, status ${status}`
   throw new ClientError(status >= 500 || status === 429 ? 'network' : 'not-tidemark', found)
+}
+
+/** On a slow link a page of a megabyte comes in pieces, each of which says that the next one may come. */
+async function textOf({ body }: Response, goesOn: () => void = () => {}): Promise<string> {
+  const reader = body?.getReader()
+  const utf8 = new TextDecoder()
+  let text = ''
+  for (;;) {
+    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined }
+    if (done) return text + utf8.decode()
+    goesOn()
+    text += utf8.decode(value, { stream: true })
+  }
 }
 
 /** What a problem document says [P-12.1]. */
