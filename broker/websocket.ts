@@ -3,15 +3,9 @@ import type { IncomingMessage, Server } from 'node:http'
 import { Duplex } from 'node:stream'
 import { WebSocketServer, type WebSocket } from 'ws'
 import { SyncError } from '../protocol/errors.ts'
-import { webSocketGatheredBytesMax } from '../seams/limits.ts'
+import { webSocketGatheredBytesMax, type Limits } from '../seams/limits.ts'
 
-export interface WireRules {
-  readonly packetBytesMax: number
-  readonly webSocketMessageBytesMax: number
-  readonly topicBytesMax: number
-  readonly controlPacketBytesMax: number
-  readonly lingerMs: number
-}
+export type WireRules = Pick<Limits, 'packetBytesMax' | 'webSocketMessageBytesMax' | 'topicBytesMax' | 'controlPacketBytesMax' | 'lingerMs'>
 
 export interface UpgradeRules extends WireRules {
   /** Whether a page of this origin may connect [P-7.22]. */

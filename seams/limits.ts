@@ -144,6 +144,8 @@ export const defaultLimits = {
 export type Limits = typeof defaultLimits
 
 // Bounds that no configuration moves.
+/** What the SDK gathers into one WebSocket message: a server takes that whatever is configured. */
+export const webSocketGatheredBytesMax = 64 * 1024
 /** An app or development token lives at most this long, unless configured: revocations must outlive every token they match. */
 export const tokenAgeMaxMs = 24 * 3_600_000
 /** A broker token lives at most this long [P-10.20]. */
@@ -273,8 +275,6 @@ export const awsConnectionMs = 20 * 3_600_000
 /** A connection to AWS that does not come, or does not end, is given up. */
 export const awsConnectMsMax = 15_000
 export const awsLeaveMsMax = 2_000
-/** What the SDK gathers into one WebSocket message: a server takes that whatever is configured. */
-export const webSocketGatheredBytesMax = 64 * 1024
 /** A stop waits so long for what a connection to AWS has under way: a PUBACK, or an append. What is left comes again, or is read over HTTP. */
 export const awsFinishMsMax = 4_000
 /** AWS is tried again after pauses that double from the one to the other, at random between the half and all of each. */

@@ -13,8 +13,8 @@ import { credentialFrom, failureOf, Heard, surroundings } from './rig.ts'
 const board = 'spaces/board-7/#'
 const spaces = { 'board-7': 'write', 'board-8': 'write' } as const
 
-/** What is published at once is more than a WebSocket message may hold. */
-const strictServer = (): Promise<TestServer> => testServer({ settings: { limits: { webSocketMessageBytesMax: 256 * 1024 } } })
+/** What is published at once is more than a WebSocket message may hold: the largest packet, and what the SDK gathers. */
+const strictServer = (): Promise<TestServer> => testServer({ settings: { limits: { webSocketMessageBytesMax: 1 } } })
 
 export interface ContractWorld {
   /** Default one of this process. */
