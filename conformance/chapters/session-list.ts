@@ -44,7 +44,11 @@ export const sessionList: readonly Check[] = [
     if (!/html/.test(answer.headers.get('content-type') ?? '')) throw new NotApplicable('the console is not installed here')
     const policy = answer.headers.get('content-security-policy') ?? ''
     must(/frame-ancestors 'none'/.test(policy), `the page may stand in a frame; the policy is ${policy}`)
-    must(/default-src '(?:none|self)'(?:;|$)/.test(policy), `the page may load what is not its own; the policy is ${policy}`)
+    const sources = policy.split(';').map((directive) => directive.trim().split(/\s+/))
+    const isOwn = sources.every(
+      ([name = '', ...from]) => !name.endsWith('-src') || from.every((each) => each === "'none'" || each === "'self'"),
+    )
+    must(isOwn && sources.some(([name]) => name === 'default-src'), `the page may load what is not its own; the policy is ${policy}`)
     return policy
   }),
 ]

@@ -324,6 +324,19 @@ export const cripplings: readonly Crippling[] = [
     fails: { 'P-19.1': /may load what is not its own/ },
     passes: [],
   },
+  {
+    chapter: 19,
+    what: 'whose page may run whatever it likes',
+    fault: {
+      answer: (answer) => {
+        const policy = answer.headers['content-security-policy']
+        if (policy === undefined) return answer
+        return { ...answer, headers: { ...answer.headers, 'content-security-policy': policy.replace("script-src 'self'", 'script-src *') } }
+      },
+    },
+    fails: { 'P-19.1': /may load what is not its own/ },
+    passes: [],
+  },
 ]
 
 function publish(change: (packet: IPublishPacket) => readonly Packet[]): (packet: Packet) => readonly Packet[] {
