@@ -32,11 +32,11 @@ export class Sequenced {
     this.#stop()
   }
 
-  /** One that AWS would not take is left out: of a conflict with an entry that is larger than AWS takes. */
+  /** One whose topic AWS would not take is left out. */
   answer(client: string, id: string, payload: string): void {
     const { root, logger } = this.#parts
     const isSent = this.#send(client, { topic: `${root}/reply/${client}/${id}`, payload, qos: 1, stream: undefined })
-    if (!isSent) logger.warn({ client, id }, 'an answer was not sent: it, or its topic, is longer than AWS takes')
+    if (!isSent) logger.warn({ client, id }, 'an answer was not sent: its topic is longer than AWS takes')
   }
 
   /** Tells the readers of these filters how far their stream has come [P-20.10]. */
